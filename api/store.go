@@ -1,0 +1,60 @@
+package api
+
+import (
+	"context"
+
+	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/engine/span/otlp"
+)
+
+// Store is what api serves. Every method may be called from any number of goroutines,
+// returns promptly with ctx.Err() when ctx ends, and marks its errors with the kinds of
+// engine/span (ErrInvalid, ErrUnavailable, ErrTooMuch).
+type Store interface {
+	Writer
+	TraceReader
+	Catalog
+}
+
+// Writer takes spans.
+type Writer interface {
+	// Write stores an OTLP ExportTraceServiceRequest. A nil error means that every span
+	// not counted as dropped is durable. The request's bytes may be reused by the caller
+	// once Write returned.
+	Write(ctx context.Context, request []byte) (otlp.Counts, error)
+}
+
+// TraceReader answers by search and by id.
+type TraceReader interface {
+	// Find gives at most q.Limit traces in the order of span.Found.
+	Find(ctx context.Context, q span.Query) ([]span.Found, error)
+	// Get calls yield with the trace as OTLP TracesData messages, each under
+	// otlp.ChunkBytesMax, in the order of span.Compare; not at all where the id is
+	// unknown. Chunks belong to the caller of yield only until it returns.
+	Get(ctx context.Context, id span.TraceID, yield func(chunk []byte) error) error
+	// Summaries gives the summaries of the traces that Find gives, in that order.
+	Summaries(ctx context.Context, q span.Query) ([]span.Summary, error)
+}
+
+// Catalog answers what there is.
+type Catalog interface {
+	// Services gives the distinct service names, sorted.
+	Services(ctx context.Context) ([]string, error)
+	// Operations gives the distinct (name, kind) of a service, sorted; every service
+	// for "".
+	Operations(ctx context.Context, service string) ([]span.Operation, error)
+	// Edges gives the calls whose callee starts in [startMin, startMax], unix
+	// nanoseconds, sorted by parent then child; edges from a service to itself
+	// included.
+	Edges(ctx context.Context, startMin, startMax uint64) ([]span.Edge, error)
+}
+
+// Operator is what the admin port may ask for.
+type Operator interface {
+	// Flush writes every memtable to a segment; returns when the manifest names them.
+	Flush(ctx context.Context) error
+	// Compact merges the segments of each shard and window into one.
+	Compact(ctx context.Context) error
+	// Ready is nil when the store serves well; else why not (said by /ready).
+	Ready() error
+}

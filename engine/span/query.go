@@ -1,0 +1,80 @@
+package span
+
+import "math"
+
+// Query chooses traces: those with at least one span on which everything asked holds.
+// The zero value of a field asks nothing, but for the limits of time.
+type Query struct {
+	// StartMin and StartMax bound the span's start, inclusive, in unix nanoseconds.
+	StartMin, StartMax uint64
+	// Service is the resource's service.name and Name the span's name; empty is any.
+	Service, Name string
+	// Tags all hold on the span, each at any level: span, resource, scope, one of the
+	// events or links; see Tag.
+	Tags []Tag
+	// DurationMin and DurationMax bound the duration, inclusive, in nanoseconds;
+	// DurationMax 0 is no bound.
+	DurationMin, DurationMax uint64
+	// Limit is how many traces to answer, exactly where there are as many; above 0.
+	Limit int
+}
+
+// Tag is one key=value of a legacy search; the value is compared as text.
+type Tag struct{ Key, Value string }
+
+// AllTime is the query without any condition, with the default limit.
+func AllTime() Query { return Query{StartMax: math.MaxUint64, Limit: LimitDefault} }
+
+// Found is one trace of a search's answer.
+type Found struct {
+	TraceID TraceID
+	// Start is the latest start among the trace's matching spans: the order key.
+	Start uint64
+}
+
+// Before is the order of answers: newest first, then trace id.
+func (f Found) Before(other Found) bool {
+	if f.Start != other.Start {
+		return f.Start > other.Start
+	}
+	return f.TraceID.Compare(other.TraceID) < 0
+}
+
+// Summary tells of a whole trace without its spans.
+type Summary struct {
+	TraceID     TraceID
+	RootService string // of the earliest span without a parent
+	RootName    string
+	HasRoot     bool
+	Start       uint64 // smallest start, unix nanoseconds
+	End         uint64 // largest end, unix nanoseconds
+	Spans       int
+	Errors      int // spans with status Error
+	Orphans     int // spans whose parent id is set but absent
+	Services    []ServiceCount
+}
+
+// ServiceCount is one service's part in a trace; lists of it are sorted by Service.
+type ServiceCount struct {
+	Service string
+	Spans   int
+	Errors  int
+}
+
+// Operation is a distinct (service, span name, kind).
+type Operation struct {
+	Service, Name string
+	Kind          int32
+}
+
+// Edge is a caller and a callee of the service graph.
+type Edge struct {
+	Parent, Child string
+	Calls         uint64
+}
+
+// Limits of answers: a search that wants more is refused, never silently cut.
+const (
+	LimitDefault   = 100    // traces, where the asker names none
+	TracesFoundMax = 20_000 // traces in one answer: what a client can page through
+)

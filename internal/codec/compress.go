@@ -1,0 +1,77 @@
+package codec
+
+import (
+	"sync"
+
+	"github.com/klauspost/compress/s2"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/stoadb/stoa/internal/invariant"
+)
+
+// Both coders are stateless for EncodeAll and DecodeAll and safe for concurrent use;
+// concurrency 1 keeps the output a function of the input alone.
+var (
+	zstdEncoder = sync.OnceValue(func() *zstd.Encoder {
+		e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(2), zstd.WithEncoderLevel(zstd.SpeedFastest),
+			zstd.WithEncoderCRC(false), zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true))
+		invariant.Check(err == nil, "constant options: %v", err)
+		return e
+	})
+	zstdDecoder = sync.OnceValue(func() *zstd.Decoder {
+		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxMemory(expandedBytesMax))
+		invariant.Check(err == nil, "constant options: %v", err)
+		return d
+	})
+)
+
+// expandedBytesMax bounds what one compressed block may expand to: a request is at
+// most 64 MiB, a page far less.
+const expandedBytesMax = 256 << 20
+
+// AppendZstd appends src as one zstd frame to dst.
+func AppendZstd(dst, src []byte) []byte { return zstdEncoder().EncodeAll(src, dst) }
+
+// DecodeZstd appends the content of the zstd frame src to dst. size is what the caller
+// expects; more or less is ErrCorrupt.
+func DecodeZstd(dst, src []byte, size int) ([]byte, error) {
+	if size < 0 || size > expandedBytesMax {
+		return dst, Corrupt("zstd content of %d bytes", size)
+	}
+	before := len(dst)
+	out, err := zstdDecoder().DecodeAll(src, dst)
+	if err != nil {
+		return dst, Corrupt("zstd: %v", err)
+	}
+	if len(out)-before != size {
+		return dst, Corrupt("zstd content is %d bytes, %d expected", len(out)-before, size)
+	}
+	return out, nil
+}
+
+// AppendS2 appends src as one S2 block to dst. Its bytes may differ between builds:
+// for the log only, never in a segment.
+func AppendS2(dst, src []byte) []byte {
+	n := s2.MaxEncodedLen(len(src))
+	at := len(dst)
+	if cap(dst)-at < n {
+		grown := make([]byte, at, at+n)
+		copy(grown, dst)
+		dst = grown
+	}
+	return dst[:at+len(s2.Encode(dst[at:at+n], src))]
+}
+
+// DecodeS2 returns the content of the S2 block src in a new slice.
+func DecodeS2(src []byte) ([]byte, error) {
+	n, err := s2.DecodedLen(src)
+	if err != nil || n > expandedBytesMax {
+		return nil, Corrupt("S2 block: length %d: %v", n, err)
+	}
+	out, err := s2.Decode(make([]byte, n), src)
+	if err != nil {
+		return nil, Corrupt("S2 block: %v", err)
+	}
+	return out, nil
+}

@@ -1,0 +1,36 @@
+package codec
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"hash/crc32"
+
+	"github.com/zeebo/xxh3"
+)
+
+// Hash is a 128-bit content hash (XXH3-128, big endian). It identifies a sub-batch
+// inside one tenant's own data; it is not a defence against that tenant.
+type Hash [16]byte
+
+// HashBytes hashes b.
+func HashBytes(b []byte) Hash {
+	u := xxh3.Hash128(b)
+	var h Hash
+	binary.BigEndian.PutUint64(h[:8], u.Hi)
+	binary.BigEndian.PutUint64(h[8:], u.Lo)
+	return h
+}
+
+// String gives the 32 hex digits.
+func (h Hash) String() string { return hex.EncodeToString(h[:]) }
+
+// Hash64 is XXH3-64 of b with a seed: placement and hash tables.
+func Hash64(b []byte, seed uint64) uint64 { return xxh3.HashSeed(b, seed) }
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// CRC is CRC-32C (Castagnoli) of b.
+func CRC(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
+
+// CRCAppend continues a CRC-32C over b.
+func CRCAppend(crc uint32, b []byte) uint32 { return crc32.Update(crc, castagnoli, b) }
