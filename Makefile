@@ -1,0 +1,32 @@
+# The quick gate is `go test ./...`. The targets below run the same tests with bigger
+# numbers, or measure. Every target works on a fresh clone.
+
+.PHONY: test race fuzz model crash kill bench ci stubs
+
+test:            ## what CI and the README run
+	go vet ./...
+	go test ./...
+
+race:            ## the whole suite under the race detector (about ten minutes)
+	go test -race -timeout 40m ./...
+
+FUZZTIME ?= 2m
+fuzz:            ## every fuzz target for FUZZTIME each
+	FUZZTIME=$(FUZZTIME) .ci/fuzz
+
+MODEL_SEEDS ?= 2000
+model:           ## the model tests of engine and cluster with many seeds
+	STOA_TEST_SEEDS=$(MODEL_SEEDS) go test -timeout 4h -run 'Model|Crash' ./engine/... ./cluster/... ./wal/...
+
+KILLS ?= 1000
+kill:            ## SIGKILL under load, KILLS times
+	STOA_TEST_KILLS=$(KILLS) go test -timeout 4h -run SIGKILL ./cmd/stoa
+
+bench:           ## all micro-benchmarks, in a form that benchstat reads
+	go test -run '^$$' -bench . -benchmem -count 6 ./...
+
+stubs:           ## generated gRPC stubs, from the modules' own .proto files
+	go generate ./api/...
+
+ci:
+	bash .ci/run
