@@ -6,10 +6,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"sort"
 	"strconv"
 	"strings"
+	"testing"
 
 	common "go.opentelemetry.io/proto/otlp/common/v1"
 	trace "go.opentelemetry.io/proto/otlp/trace/v1"
@@ -255,4 +257,46 @@ func sortedKeys[V any](m map[string]V) []string {
 	}
 	sort.Strings(keys)
 	return keys
+}
+
+// compareCensus compares the fields that a census counts.
+func compareCensus(t *testing.T, got, want *expected) {
+	t.Helper()
+	gotValue, wantValue := reflect.ValueOf(*got), reflect.ValueOf(*want)
+	for i := range gotValue.NumField() {
+		name := gotValue.Type().Field(i).Name
+		switch name {
+		case "Files", "Requests", "MaxSpansInARequest": // how it came in
+		case "TopOperations", "TagQueries", "ServiceTagQueries", "DurationQueries", "StartRangeQueries": // questions
+		case "SampleTraces":
+			for id, trace := range want.SampleTraces {
+				if !reflect.DeepEqual(got.SampleTraces[id], trace) {
+					t.Errorf("trace %s: got %+v, want %+v", id, got.SampleTraces[id], trace)
+				}
+			}
+		case "DistinctValues":
+			for key, n := range want.DistinctValues { // the file lists the largest only
+				equal(t, "distinct values of "+key, got.DistinctValues[key], n)
+			}
+		case "EdgesBetweenServices", "EdgesWithSelf":
+			calls := map[[2]string]uint64{}
+			for _, e := range gotValue.Field(i).Interface().([]expectedEdge) {
+				calls[[2]string{e.Parent, e.Child}] = e.Calls
+			}
+			compareEdges(t, "census of "+name, calls, wantValue.Field(i).Interface().([]expectedEdge))
+		default:
+			if g, w := gotValue.Field(i).Interface(), wantValue.Field(i).Interface(); !reflect.DeepEqual(g, w) {
+				t.Errorf("census of %s: got %v, want %v", name, g, w)
+			}
+		}
+	}
+}
+
+// compareEdges compares calls by (parent, child).
+func compareEdges(t *testing.T, what string, got map[[2]string]uint64, want []expectedEdge) {
+	t.Helper()
+	equal(t, what, len(got), len(want))
+	for _, e := range want {
+		equal(t, what+": "+e.Parent+" -> "+e.Child, got[[2]string{e.Parent, e.Child}], e.Calls)
+	}
 }
