@@ -1,0 +1,354 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/stoadb/stoa/internal/invariant"
+)
+
+// group is what one commit makes durable: records of any number of streams, encoded
+// as they were queued, behind room for the header.
+type group struct {
+	bytes   []byte
+	changes []change
+	done    chan struct{} // closed when err is final
+	err     error
+}
+
+// change is a queued record without its payload (but for the stable key's), and where
+// it stands in the group.
+type change struct {
+	stream         *Stream
+	record         record
+	offset, length uint32
+}
+
+func newGroup(spare group) *group {
+	g := &group{bytes: spare.bytes[:0], changes: spare.changes[:0], done: make(chan struct{})}
+	g.bytes = append(g.bytes, zeros[:headerBytes]...)
+	return g
+}
+
+func (g *group) empty() bool { return len(g.changes) == 0 }
+
+// add encodes r, which belongs to s. The caller holds the log's lock.
+func (g *group) add(s *Stream, r record) {
+	r.shard, r.commit = s.shard, s.commit
+	at := len(g.bytes)
+	g.bytes = appendRecord(g.bytes, &r)
+	if r.kind != kindSet {
+		r.payload = nil
+	}
+	r.extensions = nil
+	g.changes = append(g.changes, change{s, r, uint32(at), uint32(len(g.bytes) - at)})
+}
+
+// seal completes the bytes of the group for its place.
+func (g *group) seal(fileID uint64, offset, syncedUpTo int64) {
+	putHeader(g.bytes, header{
+		fileID: fileID, offset: offset, syncedUpTo: syncedUpTo,
+		bodyBytes: int64(len(g.bytes)) - headerBytes, records: len(g.changes),
+	})
+	g.bytes = padded(g.bytes)
+}
+
+// admit waits until the pending group takes more, and tells why it never will. The
+// caller holds mu.
+func (l *Log) admit() error {
+	for {
+		switch {
+		case l.err != nil:
+			return l.err
+		case l.closing || l.closed:
+			return ErrClosed
+		case len(l.pending.bytes) < groupBytesMax:
+			return nil
+		}
+		l.space.Wait()
+	}
+}
+
+// queued hands out the pending group's outcome and calls the committer. The caller
+// holds mu.
+func (l *Log) queued() Pending {
+	p := Pending{l.pending}
+	l.signal()
+	return p
+}
+
+func (l *Log) signal() {
+	select {
+	case l.wake <- struct{}{}:
+	default: // a token waits already
+	}
+}
+
+// run is the committer. It ends after Close, or with the poison.
+func (l *Log) run() {
+	defer close(l.done)
+	var tick <-chan time.Time
+	if l.options.SyncInterval > 0 {
+		ticker := time.NewTicker(l.options.SyncInterval)
+		defer ticker.Stop()
+		tick = ticker.C
+	}
+	for {
+		var (
+			g    *group
+			last bool
+			err  error
+		)
+		select {
+		case <-l.wake:
+			if g, last = l.take(); g != nil {
+				err = l.commit(g)
+			}
+			if err == nil && last {
+				g, err = nil, l.end() // g has been told
+			}
+		case <-tick:
+			err = l.sync()
+		}
+		if err != nil {
+			l.poison(err, g)
+		}
+		if err != nil || last {
+			return
+		}
+	}
+}
+
+// take removes the pending group, nil when it is empty, and tells whether the log is
+// closing: then nothing can be queued behind it.
+func (l *Log) take() (g *group, closing bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.pending.empty() {
+		g = l.pending
+		l.pending = newGroup(l.spare)
+		l.spare = group{}
+		l.space.Broadcast()
+	}
+	return g, l.closing
+}
+
+// commit makes one group durable, shows it, and tells those who wait. On an error
+// nobody has been told anything: poison does it.
+func (l *Log) commit(g *group) error {
+	if err := l.write(g); err != nil {
+		return err
+	}
+	if l.options.SyncInterval == 0 {
+		if err := l.sync(); err != nil {
+			return err
+		}
+	}
+	if err := l.publish(g); err != nil {
+		return err
+	}
+	close(g.done)
+	return nil
+}
+
+// write puts the group behind the last commit, in a new file if it does not fit.
+func (l *Log) write(g *group) error {
+	size := aligned(int64(len(g.bytes)))
+	if l.at+size > l.capacity {
+		if err := l.rotate(size); err != nil {
+			return err
+		}
+	}
+	g.seal(l.current.id, l.at, l.syncedUpTo)
+	if _, err := l.current.file.WriteAt(g.bytes, l.at); err != nil {
+		return fmt.Errorf("%s: write at %d: %w", l.path(l.current.id), l.at, err)
+	}
+	for i := range g.changes {
+		g.changes[i].offset += uint32(l.at)
+	}
+	l.at += size
+	return nil
+}
+
+// sync makes everything written durable.
+func (l *Log) sync() error {
+	if l.syncedUpTo == l.at {
+		return nil
+	}
+	if err := l.current.file.Sync(); err != nil {
+		return fmt.Errorf("%s: sync: %w", l.path(l.current.id), err)
+	}
+	l.syncedUpTo = l.at
+	l.mu.Lock()
+	l.stats.Syncs++
+	l.mu.Unlock()
+	return nil
+}
+
+// publish shows a durable group to readers and deletes the files that it made
+// needless.
+func (l *Log) publish(g *group) error {
+	truncated := false
+	l.mu.Lock()
+	for i := range g.changes {
+		c := &g.changes[i]
+		err := c.stream.apply(&c.record, position{l.current.id, c.offset, c.length})
+		invariant.Check(err == nil, "a queued record does not apply: %v", err)
+		if c.record.kind == kindEntry {
+			l.stats.Entries++
+		}
+		truncated = truncated || c.record.kind == kindFront || c.record.kind == kindBack
+		*c = change{} // the spare must not hold on to payloads
+	}
+	l.current.bytes = l.at
+	l.stats.Groups++
+	if cap(g.bytes) <= spareBytesMax {
+		l.spare = group{bytes: g.bytes, changes: g.changes}
+	}
+	l.mu.Unlock()
+	if truncated {
+		return l.dropFront()
+	}
+	return nil
+}
+
+// poison ends the log: the group that failed, everybody who waits behind it, and
+// everybody who comes, get the error.
+func (l *Log) poison(err error, failed *group) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.err = fmt.Errorf("%w: %w", ErrPoisoned, err)
+	close(l.poisoned)
+	for _, g := range []*group{failed, l.pending} {
+		if g != nil && g.err == nil {
+			g.err = l.err
+			close(g.done)
+		}
+	}
+	l.space.Broadcast()
+}
+
+// end writes the end record of a clean shutdown, with the commits that no record has
+// carried yet.
+func (l *Log) end() error {
+	g := newGroup(group{})
+	l.mu.Lock()
+	for _, s := range l.usedStreams() {
+		if s.commit > 0 {
+			g.add(s, record{kind: kindCommit})
+		}
+	}
+	l.mu.Unlock()
+	g.add(&Stream{}, record{kind: kindEnd})
+	if err := l.write(g); err != nil {
+		return err
+	}
+	if err := l.sync(); err != nil {
+		return err
+	}
+	return l.trim()
+}
+
+// trim gives back what is preallocated behind the last commit. It needs no sync: the
+// same zeros come back.
+func (l *Log) trim() error {
+	if err := l.current.file.Truncate(l.at); err != nil {
+		return fmt.Errorf("%s: truncate to %d: %w", l.path(l.current.id), l.at, err)
+	}
+	l.mu.Lock()
+	l.current.bytes = l.at
+	l.mu.Unlock()
+	return nil
+}
+
+// rotate leaves the current file, whole and synced, and starts the next one with room
+// for a commit of size bytes.
+func (l *Log) rotate(size int64) error {
+	if err := l.sync(); err != nil {
+		return err
+	}
+	if err := l.trim(); err != nil {
+		return err
+	}
+	if err := l.startFile(l.current.id+1, size); err != nil {
+		return err
+	}
+	return l.dropFront()
+}
+
+// startFile makes file id, opens it with the state of all streams, and makes it
+// current once its bytes and its name are durable.
+func (l *Log) startFile(id uint64, size int64) error {
+	g := newGroup(group{})
+	l.mu.Lock()
+	g.add(&Stream{}, record{kind: kindState, payload: appendState(nil, l.usedStreams())})
+	l.mu.Unlock()
+	g.seal(id, 0, 0)
+	capacity := max(l.options.FileBytes, int64(len(g.bytes))+size)
+	f, err := l.fs.Create(l.path(id))
+	if err != nil {
+		return err
+	}
+	if err = f.Preallocate(capacity); err == nil {
+		_, err = f.WriteAt(g.bytes, 0)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err == nil {
+		err = l.fs.SyncDir(l.dir)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("%s: start: %w", l.path(id), err), f.Close())
+	}
+	l.at = int64(len(g.bytes))
+	l.syncedUpTo, l.capacity = l.at, capacity
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.current = &logFile{id: id, file: f, bytes: l.at}
+	l.files[id] = l.current
+	l.stats.Syncs++
+	return nil
+}
+
+// dropFront deletes the files in front of the oldest live entry, oldest first, each
+// durably before the next: what is left on the disk is always one run.
+func (l *Log) dropFront() error {
+	l.mu.Lock()
+	keep := l.current.id
+	for _, s := range l.streams {
+		if len(s.entries) > 0 {
+			keep = min(keep, s.entries[0].file)
+		}
+	}
+	var drop []*logFile
+	for id := keep - 1; l.files[id] != nil; id-- {
+		drop = append(drop, l.files[id])
+		delete(l.files, id)
+	}
+	l.mu.Unlock()
+	for i := len(drop) - 1; i >= 0; i-- {
+		if err := l.drop(drop[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Log) drop(f *logFile) error {
+	if err := l.fs.Remove(l.path(f.id)); err != nil {
+		return err
+	}
+	if err := l.fs.SyncDir(l.dir); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	f.dropped = true
+	idle := f.readers == 0
+	l.mu.Unlock()
+	if idle {
+		return f.file.Close()
+	}
+	return nil
+}
