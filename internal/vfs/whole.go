@@ -5,12 +5,10 @@ import (
 	"fmt"
 	"io"
 	"path"
-
-	"github.com/stoadb/stoa/internal/codec"
 )
 
-// ReadFile reads a small file whole; one of more than bytesMax is codec.ErrCorrupt,
-// because nobody wrote it.
+// ReadFile reads a small file whole; one of more than bytesMax is refused, because
+// nobody wrote it.
 func ReadFile(disk FS, name string, bytesMax int64) ([]byte, error) {
 	f, err := disk.Open(name)
 	if err != nil {
@@ -26,11 +24,11 @@ func readWhole(f File, name string, bytesMax int64) ([]byte, error) {
 		return nil, err
 	}
 	if size > bytesMax {
-		return nil, codec.At(codec.Corrupt("%d bytes, at most %d expected", size, bytesMax), name, bytesMax)
+		return nil, fmt.Errorf("%s: %d bytes, at most %d expected", name, size, bytesMax)
 	}
 	content := make([]byte, size)
 	if n, err := f.ReadAt(content, 0); n < len(content) || (err != nil && !errors.Is(err, io.EOF)) {
-		return nil, codec.At(errors.Join(err, codec.Corrupt("%d bytes wanted", size)), name, int64(n))
+		return nil, fmt.Errorf("%s: offset %d: %d bytes wanted: %w", name, n, size, errors.Join(err, io.ErrUnexpectedEOF))
 	}
 	return content, nil
 }
