@@ -1,0 +1,97 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/stoadb/stoa/engine/span"
+)
+
+// adminHandler is the operator's port:
+//
+//	GET  /health   the process answers
+//	GET  /ready    200 where the store serves well, else 503 and why
+//	GET  /metrics  Options.Metrics
+//	POST /flush    write memtables to segments      {"done":"flush","seconds":1.5}
+//	POST /compact  merge segments                   {"done":"compact","seconds":1.5}
+//
+// Failures are plain text. Of flush and compact one runs at a time; a client that goes
+// away stops its own.
+func (s *Server) adminHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { answerText(w, http.StatusOK, "ok") })
+	mux.HandleFunc("GET /ready", s.ready)
+	if s.options.Metrics != nil {
+		mux.Handle("GET /metrics", s.options.Metrics)
+	}
+	mux.HandleFunc("POST /flush", s.operate("flush", s.operator.Flush))
+	mux.HandleFunc("POST /compact", s.operate("compact", s.operator.Compact))
+	return s.guard(mux)
+}
+
+// guard catches panics, and keeps web pages out: a browser on this machine must not
+// flush the store because some page told it to.
+func (s *Server) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if cause := recover(); cause != nil {
+				s.stats.panics.Add(1)
+				s.options.Log.Error("panic in an admin request", "path", r.URL.Path, "panic", cause)
+				answerText(w, http.StatusInternalServerError, "internal error")
+			}
+		}()
+		if r.Method != http.MethodGet && r.Method != http.MethodHead && r.Header.Get("Origin") != "" {
+			answerText(w, http.StatusForbidden, "requests from web pages are not served")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
+	if s.draining.Load() {
+		answerText(w, http.StatusServiceUnavailable, "draining")
+		return
+	}
+	if err := s.operator.Ready(); err != nil {
+		answerText(w, http.StatusServiceUnavailable, err.Error())
+		return
+	}
+	answerText(w, http.StatusOK, "ready")
+}
+
+func (s *Server) operate(name string, run func(context.Context) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !s.compacting.TryLock() {
+			answerText(w, http.StatusConflict, "a flush or a compaction is running already")
+			return
+		}
+		defer s.compacting.Unlock()
+		begin := s.options.Now()
+		if err := run(r.Context()); err != nil {
+			code := http.StatusInternalServerError
+			if errors.Is(err, span.ErrUnavailable) {
+				code = http.StatusServiceUnavailable
+			}
+			s.options.Log.Error("operation failed", "operation", name, "error", err)
+			answerText(w, code, name+": "+err.Error())
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		// The answer is lost where the client has gone; the work is done.
+		_ = json.NewEncoder(w).Encode(struct {
+			Done    string  `json:"done"`
+			Seconds float64 `json:"seconds"`
+		}{name, s.options.Now().Sub(begin).Round(time.Millisecond).Seconds()})
+	}
+}
+
+func answerText(w http.ResponseWriter, code int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(code)
+	// As above: nobody is left to tell.
+	_, _ = w.Write([]byte(text + "\n"))
+}

@@ -1,0 +1,41 @@
+package api
+
+import "sync/atomic"
+
+// budget hands out an amount up to a limit, without waiting: who gets none is refused
+// at once and told to come again, since a queue in memory is what overload is made of.
+type budget struct {
+	used  atomic.Int64
+	limit int64
+}
+
+// take reports whether n more fit. An empty budget admits any n, so that a request
+// larger than the whole budget is served alone rather than never.
+func (b *budget) take(n int64) bool {
+	for {
+		used := b.used.Load()
+		if used > 0 && used+n > b.limit {
+			return false
+		}
+		if b.used.CompareAndSwap(used, used+n) {
+			return true
+		}
+	}
+}
+
+// give returns what take took.
+func (b *budget) give(n int64) { b.used.Add(-n) }
+
+// grow raises what one holder took from have to want; the holder's own part does not
+// count against it.
+func (b *budget) grow(have, want int64) bool {
+	for {
+		used := b.used.Load()
+		if others := used - have; others > 0 && others+want > b.limit {
+			return false
+		}
+		if b.used.CompareAndSwap(used, used-have+want) {
+			return true
+		}
+	}
+}

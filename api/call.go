@@ -1,0 +1,153 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/stoadb/stoa/api/pb/collectorv1"
+)
+
+// asStreams gives desc with its unary methods served as streams of one message each
+// way. grpc receives and decodes a unary call's message before any code of ours runs;
+// of a stream we receive it ourselves: admission and time limits first.
+func asStreams(desc grpc.ServiceDesc) *grpc.ServiceDesc {
+	for _, method := range desc.Methods {
+		desc.Streams = append(desc.Streams, grpc.StreamDesc{
+			StreamName:    method.MethodName,
+			ServerStreams: true,
+			Handler: func(service any, stream grpc.ServerStream) error {
+				answer, err := method.Handler(service, stream.Context(), stream.RecvMsg, nil)
+				if err != nil {
+					return err
+				}
+				return stream.SendMsg(answer)
+			},
+		})
+	}
+	desc.Methods = nil
+	return &desc
+}
+
+// serveCall is the one way into every method of ours:
+//  1. admit a reading call (a writing one counts bytes, see export)
+//  2. watch its time
+//  3. serve it, catching a panic
+//  4. turn its error into a status, and count it
+func (s *Server) serveCall(service any, grpcStream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+	isWrite := info.FullMethod == collectorv1.TraceService_Export_FullMethodName
+	c := &call{ServerStream: grpcStream, method: info.FullMethod, isWrite: isWrite, server: s}
+	defer func() { s.stats.countCall(info.FullMethod, status.Code(err)) }()
+	defer s.recoverCall(info.FullMethod, &err)
+	if strings.HasPrefix(info.FullMethod, "/grpc.") {
+		return handler(service, grpcStream) // health and reflection: long-lived, cheap
+	}
+	if !isWrite {
+		if !s.queries.take(1) {
+			return s.refuse("%d queries run already", s.options.QueriesMax)
+		}
+		defer s.queries.give(1)
+	}
+	ctx, cancel := context.WithCancelCause(grpcStream.Context())
+	defer cancel(nil)
+	c.ctx = ctx
+	c.work = time.AfterFunc(s.options.WorkTimeMax, func() { cancel(errWorkTime) })
+	defer c.work.Stop()
+	return c.status(handler(service, c))
+}
+
+// serveOther is serveCall for the unary methods of health: only a panic is caught.
+func (s *Server) serveOther(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (answer any, err error) {
+	defer func() { s.stats.countCall(info.FullMethod, status.Code(err)) }()
+	defer s.recoverCall(info.FullMethod, &err)
+	return handler(ctx, request)
+}
+
+// recoverCall turns a panic of one call into that call's failure: no input may kill
+// the process. It is Internal, which no writer sends again.
+func (s *Server) recoverCall(method string, err *error) {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	s.stats.panics.Add(1)
+	s.options.Log.Error("panic in a call", "method", method, "panic", cause, "stack", string(debug.Stack()))
+	*err = status.Errorf(codes.Internal, "internal error in %s", method)
+}
+
+// Why a call was given up by us, not by its caller.
+var (
+	errWorkTime = errors.New("call took too long")
+	errPeerTime = errors.New("peer stopped")
+)
+
+// call is the stream of one call with its time limits. Send and receive are used by
+// one goroutine.
+type call struct {
+	grpc.ServerStream
+	ctx     context.Context
+	server  *Server
+	method  string
+	isWrite bool
+	work    *time.Timer
+}
+
+// Context ends with the call, and when the store works too long.
+func (c *call) Context() context.Context { return c.ctx }
+
+// RecvMsg receives the request; one that is not protobuf is the caller's mistake,
+// while grpc would call it ours.
+func (c *call) RecvMsg(m any) error {
+	err := c.bounded("send its request", func() error { return c.ServerStream.RecvMsg(m) })
+	if errors.Is(err, io.EOF) {
+		return status.Errorf(codes.InvalidArgument, "%s: no request", c.method)
+	}
+	if status.Code(err) == codes.Internal {
+		return status.Errorf(codes.InvalidArgument, "%s: not a request: %s", c.method, status.Convert(err).Message())
+	}
+	return err
+}
+
+// SendMsg sends one message of the answer.
+func (c *call) SendMsg(m any) error {
+	return c.bounded("take a message", func() error { return c.ServerStream.SendMsg(m) })
+}
+
+// bounded runs a blocking use of the stream for at most PeerTimeMax. grpc gives no way
+// to interrupt one but to end the call, so the goroutine left behind ends when the
+// handler returns, which it must do now: the error says so. The store's time stands
+// still meanwhile.
+func (c *call) bounded(what string, use func() error) error {
+	limit := c.server.options.PeerTimeMax
+	c.work.Stop()
+	done := make(chan error, 1)
+	go func() { done <- use() }()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		c.work.Reset(c.server.options.WorkTimeMax)
+		return err
+	case <-timer.C:
+		c.server.stats.cutPeers.Add(1)
+		return fmt.Errorf("%w: it did not %s within %v", errPeerTime, what, limit)
+	}
+}
+
+// complain logs a bad request, at most one a second: who sends one sends many.
+func (s *Server) complain(text string, args ...any) {
+	now, last := s.options.Now().UnixNano(), s.lastComplaint.Load()
+	if now-last < int64(complaintInterval) || !s.lastComplaint.CompareAndSwap(last, now) {
+		return
+	}
+	s.options.Log.Log(context.Background(), slog.LevelWarn, text, args...)
+}

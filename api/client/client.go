@@ -1,0 +1,119 @@
+// Package client asks a running Stoa over its storage port, in the words of
+// engine/span: it is what `stoa find`, `trace`, `graph` and `import` use, and what the
+// conformance tests look through. Spans travel as OTLP bytes, undecoded. It starts no
+// goroutines but those of its gRPC connection.
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+
+	"github.com/stoadb/stoa/api/pb/collectorv1"
+	"github.com/stoadb/stoa/api/pb/storagev2"
+	"github.com/stoadb/stoa/api/wire"
+	"github.com/stoadb/stoa/engine/span"
+)
+
+// Client is one connection to a server; any number of goroutines may use it. Errors
+// carry the kinds of engine/span where the server said so (ErrInvalid, ErrUnavailable,
+// ErrTooMuch), and the gRPC status beneath.
+type Client struct {
+	connection   *grpc.ClientConn
+	traces       storagev2.TraceReaderClient
+	dependencies storagev2.DependencyReaderClient
+}
+
+// Dial connects to a server, "host:port", and returns when it answered or ctx ended.
+func Dial(ctx context.Context, address string) (*Client, error) {
+	connection, err := grpc.NewClient("passthrough:///"+address,
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(wire.Codec{})))
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", address, err)
+	}
+	if _, err := healthv1.NewHealthClient(connection).Check(ctx, &healthv1.HealthCheckRequest{}); err != nil {
+		// The connection never came to be; the first error is the one to tell.
+		_ = connection.Close()
+		return nil, fmt.Errorf("connect to %s: %w", address, kindOf(err))
+	}
+	return &Client{
+		connection:   connection,
+		traces:       storagev2.NewTraceReaderClient(connection),
+		dependencies: storagev2.NewDependencyReaderClient(connection),
+	}, nil
+}
+
+// Close ends the connection and all calls on it.
+func (c *Client) Close() error { return c.connection.Close() }
+
+// Rejected is what a writer is told of spans that were not kept.
+type Rejected struct {
+	Spans  int64
+	Reason string
+}
+
+// Export sends an ExportTraceServiceRequest once. On nil the spans not rejected are
+// durable. It keeps no reference to the bytes.
+func (c *Client) Export(ctx context.Context, request []byte) (Rejected, error) {
+	message := wire.NewMessage(request)
+	defer message.Free()
+	answer := &collectorv1.ExportTraceServiceResponse{}
+	if err := c.connection.Invoke(ctx, collectorv1.TraceService_Export_FullMethodName, message, answer); err != nil {
+		return Rejected{}, kindOf(err)
+	}
+	partial := answer.GetPartialSuccess()
+	return Rejected{partial.GetRejectedSpans(), partial.GetErrorMessage()}, nil
+}
+
+// ExportPatiently is Export that comes again as long as the server asks for it, which
+// is harmless: the same request is stored once. Other errors end it, and so does ctx.
+func (c *Client) ExportPatiently(ctx context.Context, request []byte) (Rejected, error) {
+	for {
+		rejected, err := c.Export(ctx, request)
+		delay, again := RetryAfter(err)
+		if !again {
+			return rejected, err
+		}
+		select {
+		case <-ctx.Done():
+			return rejected, errors.Join(ctx.Err(), err)
+		case <-time.After(delay):
+		}
+	}
+}
+
+// RetryAfter gives the delay that a refusal asks for.
+func RetryAfter(err error) (delay time.Duration, ok bool) {
+	answer, isStatus := status.FromError(err)
+	if err == nil || !isStatus {
+		return 0, false
+	}
+	for _, detail := range answer.Details() {
+		if info, isRetry := detail.(*errdetails.RetryInfo); isRetry {
+			return info.GetRetryDelay().AsDuration(), true
+		}
+	}
+	return 0, false
+}
+
+// kindOf marks err with the kind that its status stands for.
+func kindOf(err error) error {
+	switch status.Code(err) {
+	case codes.InvalidArgument:
+		return fmt.Errorf("%w: %w", span.ErrInvalid, err)
+	case codes.ResourceExhausted:
+		return fmt.Errorf("%w: %w", span.ErrTooMuch, err)
+	case codes.Unavailable:
+		return fmt.Errorf("%w: %w", span.ErrUnavailable, err)
+	}
+	return err
+}

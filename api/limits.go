@@ -1,0 +1,85 @@
+package api
+
+import (
+	"time"
+
+	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/engine/span/otlp"
+)
+
+// What one call may cost. Options can change the ones that depend on the machine.
+const (
+	// requestBytesMax is the largest message received, after decompression: writers send
+	// what their batch processor made. grpc counts while it decompresses, so a bomb costs
+	// no more than this.
+	requestBytesMax = otlp.RequestBytesMax
+
+	// answerBytesMax bounds every message sent: a Jaeger client before 2.19 receives at
+	// most 4 MiB, and cannot be told otherwise.
+	answerBytesMax = otlp.ChunkBytesMax
+
+	// bytesInFlightMax is the default of Options.BytesInFlightMax: requests received and
+	// not yet answered. A request costs about four times its size until it is durable (its
+	// bytes, its parts, its batch, its log entry); one request of the largest size and an
+	// ordinary load beside it must fit.
+	bytesInFlightMax = 96 << 20
+
+	// receiveReserveBytes is what a call counts before its size is known: as many calls as
+	// fit may receive at once.
+	receiveReserveBytes = 1 << 20
+
+	// queriesMax is the default of Options.QueriesMax: reading calls at once. Each holds
+	// up to a chunk and the row groups it reads.
+	queriesMax = 64
+
+	// tracesMax bounds the traces of one answer.
+	tracesMax = span.TracesFoundMax
+
+	// tagsMax bounds the tags of one search: each is looked for on every span in range.
+	tagsMax = 128
+
+	// rejectedMessageBytesMax bounds the text that tells a writer what was dropped.
+	rejectedMessageBytesMax = 1 << 10
+)
+
+// What one connection may cost.
+const (
+	// streamsMax is calls at once on one connection.
+	streamsMax = 256
+
+	// headerBytesMax is the headers of one call or admin request.
+	headerBytesMax = 16 << 10
+
+	// connectTimeMax is from accepted connection to finished HTTP/2 handshake.
+	connectTimeMax = 10 * time.Second
+
+	// A connection that says nothing for pingInterval is asked, and dropped when it does
+	// not answer within pingTimeMax. A client may ping as often as clientPingInterval.
+	pingInterval       = time.Minute
+	pingTimeMax        = 20 * time.Second
+	clientPingInterval = 10 * time.Second
+
+	// adminReadTimeMax and adminIdleTimeMax bound the admin port's requests, none of which
+	// has a body.
+	adminReadTimeMax = 5 * time.Second
+	adminIdleTimeMax = time.Minute
+)
+
+// How long a call may take.
+const (
+	// peerTimeMax is the default of Options.PeerTimeMax: how long a peer may take to send
+	// its request or to take one message of the answer.
+	peerTimeMax = 30 * time.Second
+
+	// workTimeMax is the default of Options.WorkTimeMax: how long the store may work
+	// between two messages of an answer.
+	workTimeMax = time.Minute
+
+	// retryDelayMin and retryDelaySpread say when a refused writer should come again; the
+	// spread keeps refused writers from coming back all at once.
+	retryDelayMin    = 500 * time.Millisecond
+	retryDelaySpread = 1500 * time.Millisecond
+
+	// complaintInterval is the least time between two log lines about bad requests.
+	complaintInterval = time.Second
+)

@@ -1,0 +1,129 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/stoadb/stoa/api/pb/storagev2"
+	"github.com/stoadb/stoa/api/wire"
+	"github.com/stoadb/stoa/engine/span"
+)
+
+// find asks the store. A limit beyond what one answer may hold is fine as long as the
+// answer is not: it is refused then, never shortened.
+func (r traceReader) find(ctx context.Context, parameters *storagev2.TraceQueryParameters) ([]span.Found, error) {
+	q, err := queryOf(parameters)
+	if err != nil || isEmpty(q) {
+		return nil, err
+	}
+	wanted := q.Limit
+	q.Limit = min(q.Limit, tracesMax)
+	found, err := r.server.store.Find(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return found, checkFound(len(found), wanted)
+}
+
+// isEmpty tells of ranges that nothing lies in.
+func isEmpty(q span.Query) bool {
+	return q.StartMin > q.StartMax || q.DurationMax > 0 && q.DurationMin > q.DurationMax
+}
+
+// checkFound refuses an answer that is full where more was wanted: there may be more.
+func checkFound(found, wanted int) error {
+	if found >= tracesMax && wanted > tracesMax {
+		return fmt.Errorf("%w: the search finds %d traces or more, and an answer holds at most that many (TracesFoundMax): narrow the time range",
+			span.ErrTooMuch, tracesMax)
+	}
+	return nil
+}
+
+// FindTraceIDs answers in one message, which holds tracesMax ids with room to spare. The
+// optional time ranges are left out: GetTraces here has no use for them.
+func (r traceReader) FindTraceIDs(ctx context.Context, request *storagev2.FindTraceIDsRequest) (*storagev2.FindTraceIDsResponse, error) {
+	found, err := r.find(ctx, request.GetQuery())
+	if err != nil {
+		return nil, err
+	}
+	answer := &storagev2.FindTraceIDsResponse{TraceIds: make([]*storagev2.FoundTraceID, len(found))}
+	for i := range found {
+		answer.TraceIds[i] = &storagev2.FoundTraceID{TraceId: found[i].TraceID[:]}
+	}
+	return answer, checkAnswer(answer, "trace ids")
+}
+
+// FindTraceSummaries sends the summaries in as many messages as it takes.
+func (r traceReader) FindTraceSummaries(request *storagev2.FindTraceSummariesRequest, stream grpc.ServerStreamingServer[storagev2.FindTraceSummariesResponse]) error {
+	q, err := queryOf(request.GetQuery())
+	if err != nil || isEmpty(q) {
+		return err
+	}
+	wanted := q.Limit
+	q.Limit = min(q.Limit, tracesMax)
+	summaries, err := r.server.store.Summaries(stream.Context(), q)
+	if err != nil {
+		return err
+	}
+	if err := checkFound(len(summaries), wanted); err != nil {
+		return err
+	}
+	chunk, chunkBytes := &storagev2.FindTraceSummariesResponse{}, 0
+	for i := range summaries {
+		summary := summaryMessage(&summaries[i])
+		size := proto.Size(summary) + fieldBytesMax
+		if size > answerBytesMax {
+			return fmt.Errorf("%w: the summary of trace %v takes %d bytes, a message holds at most %d", span.ErrTooMuch, summaries[i].TraceID, size, answerBytesMax)
+		}
+		if chunkBytes+size > answerBytesMax {
+			if err := stream.Send(chunk); err != nil {
+				return err
+			}
+			chunk, chunkBytes = &storagev2.FindTraceSummariesResponse{}, 0
+		}
+		chunk.Summaries = append(chunk.Summaries, summary)
+		chunkBytes += size
+	}
+	if len(chunk.GetSummaries()) == 0 {
+		return nil
+	}
+	return stream.Send(chunk)
+}
+
+// fieldBytesMax is the tag and the length before a message inside a message.
+const fieldBytesMax = 6
+
+func summaryMessage(s *span.Summary) *storagev2.TraceSummary {
+	message := &storagev2.TraceSummary{
+		TraceId:              s.TraceID[:],
+		RootServiceName:      wire.Text(s.RootService),
+		RootOperationName:    wire.Text(s.RootName),
+		MinStartTimeUnixNano: s.Start,
+		MaxEndTimeUnixNano:   s.End,
+		SpanCount:            count32(s.Spans),
+		ErrorSpanCount:       count32(s.Errors),
+		OrphanSpanCount:      count32(s.Orphans),
+		Services:             make([]*storagev2.ServiceSummary, len(s.Services)),
+	}
+	for i, service := range s.Services {
+		message.Services[i] = &storagev2.ServiceSummary{
+			Name: wire.Text(service.Service), SpanCount: count32(service.Spans), ErrorSpanCount: count32(service.Errors),
+		}
+	}
+	return message
+}
+
+// count32 is a count as the protocol has it.
+func count32(n int) int32 { return int32(min(n, math.MaxInt32)) }
+
+// checkAnswer refuses a single message that a client could not receive.
+func checkAnswer(answer proto.Message, what string) error {
+	if size := proto.Size(answer); size > answerBytesMax {
+		return fmt.Errorf("%w: the list of %s takes %d bytes, an answer holds at most %d (ChunkBytesMax)", span.ErrTooMuch, what, size, answerBytesMax)
+	}
+	return nil
+}

@@ -1,0 +1,219 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	_ "google.golang.org/grpc/encoding/gzip" // writers may compress
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/stoadb/stoa/api/pb/collectorv1"
+	"github.com/stoadb/stoa/api/pb/storagev2"
+	"github.com/stoadb/stoa/api/wire"
+)
+
+// Where Stoa listens unless told otherwise; all of it on loopback only.
+const (
+	StorageAddress = "127.0.0.1:17271" // Jaeger's storage API and OTLP
+	OTLPAddress    = "127.0.0.1:4317"  // OTLP alone, where programs expect it
+	AdminAddress   = "127.0.0.1:17270" // metrics, readiness, flush, compact
+)
+
+// Options of a Server. A zero field takes its default; see limits.go.
+type Options struct {
+	Log     *slog.Logger
+	Metrics http.Handler // answers /metrics; nil: 404
+
+	BytesInFlightMax int64         // requests received and not yet answered
+	QueriesMax       int64         // reading calls at once
+	PeerTimeMax      time.Duration // for a peer to send a request or take a message
+	WorkTimeMax      time.Duration // for the store between two messages of an answer
+	SelfCalls        bool          // GetDependencies also counts calls within a service
+
+	Now    func() time.Time
+	Random func() float64 // in [0, 1): spreads the retry delays
+}
+
+// Listeners are what a Server serves on; a nil one is not served.
+type Listeners struct{ Storage, OTLP, Admin net.Listener }
+
+// Server answers for one Store. Its methods may be called from any goroutine.
+type Server struct {
+	store    Store
+	operator Operator
+	options  Options
+
+	storage, ingest *grpc.Server // all services; OTLP only
+	admin           *http.Server
+	health          *health.Server
+	draining        atomic.Bool
+
+	writes, queries budget
+	stats           counters
+	compacting      sync.Mutex // held while the operator's flush or compaction runs
+	lastComplaint   atomic.Int64
+}
+
+// NewServer makes a server that is not listening yet.
+func NewServer(store Store, operator Operator, o Options) *Server {
+	s := &Server{store: store, operator: operator, options: o.withDefaults(), health: health.NewServer()}
+	s.writes.limit, s.queries.limit = s.options.BytesInFlightMax, s.options.QueriesMax
+
+	s.ingest = s.newGRPC()
+	s.storage = s.newGRPC()
+	s.storage.RegisterService(asStreams(storagev2.TraceReader_ServiceDesc), traceReader{server: s})
+	s.storage.RegisterService(asStreams(storagev2.DependencyReader_ServiceDesc), dependencyReader{server: s})
+	s.storage.RegisterService(asStreams(storagev2.Capabilities_ServiceDesc), capabilities{})
+	for _, g := range []*grpc.Server{s.ingest, s.storage} {
+		g.RegisterService(s.traceService(), nil)
+		healthv1.RegisterHealthServer(g, s.health)
+		reflection.Register(g)
+	}
+	for service := range s.storage.GetServiceInfo() {
+		s.health.SetServingStatus(service, healthv1.HealthCheckResponse_SERVING)
+	}
+	// No ReadTimeout: when it passes, net/http ends the context of a request that is still
+	// being served, and a compaction takes its time. No handler reads a body.
+	s.admin = &http.Server{
+		Handler:           s.adminHandler(),
+		ReadHeaderTimeout: adminReadTimeMax,
+		IdleTimeout:       adminIdleTimeMax,
+		MaxHeaderBytes:    headerBytesMax,
+		ErrorLog:          slog.NewLogLogger(s.options.Log.Handler(), slog.LevelDebug),
+	}
+	return s
+}
+
+func (o Options) withDefaults() Options {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.BytesInFlightMax == 0 {
+		o.BytesInFlightMax = bytesInFlightMax
+	}
+	if o.QueriesMax == 0 {
+		o.QueriesMax = queriesMax
+	}
+	if o.PeerTimeMax == 0 {
+		o.PeerTimeMax = peerTimeMax
+	}
+	if o.WorkTimeMax == 0 {
+		o.WorkTimeMax = workTimeMax
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Random == nil {
+		o.Random = rand.Float64
+	}
+	return o
+}
+
+func (s *Server) newGRPC() *grpc.Server {
+	return grpc.NewServer(
+		grpc.ForceServerCodecV2(wire.Codec{}),
+		grpc.StreamInterceptor(s.serveCall),
+		grpc.UnaryInterceptor(s.serveOther),
+		grpc.MaxRecvMsgSize(requestBytesMax),
+		grpc.MaxConcurrentStreams(streamsMax),
+		grpc.MaxHeaderListSize(headerBytesMax),
+		grpc.ConnectionTimeout(connectTimeMax),
+		grpc.SharedWriteBuffer(true),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingInterval, Timeout: pingTimeMax}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: clientPingInterval, PermitWithoutStream: true}),
+	)
+}
+
+// Serve serves on all listeners, which it closes in the end. It returns nil after Stop,
+// or the first listener's error, having stopped the others.
+func (s *Server) Serve(l Listeners) error {
+	var group sync.WaitGroup
+	failed := make(chan error, 3)
+	start := func(name string, listener net.Listener, serve func(net.Listener) error) {
+		if listener == nil {
+			return
+		}
+		group.Go(func() {
+			err := serve(listener)
+			if err == nil || errors.Is(err, grpc.ErrServerStopped) || errors.Is(err, http.ErrServerClosed) {
+				return
+			}
+			failed <- fmt.Errorf("%s on %s: %w", name, listener.Addr(), err)
+			s.halt()
+		})
+	}
+	start("storage", l.Storage, s.storage.Serve)
+	start("otlp", l.OTLP, s.ingest.Serve)
+	start("admin", l.Admin, s.admin.Serve)
+	group.Wait()
+	select {
+	case err := <-failed:
+		return err
+	default:
+		return nil
+	}
+}
+
+// Stop tells health checks and /ready that the server goes away, lets the running calls
+// finish until ctx ends, and cuts off the rest.
+func (s *Server) Stop(ctx context.Context) {
+	s.draining.Store(true)
+	s.health.Shutdown()
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		var group sync.WaitGroup
+		group.Go(s.storage.GracefulStop)
+		group.Go(s.ingest.GracefulStop)
+		group.Wait()
+	}()
+	select {
+	case <-finished:
+	case <-ctx.Done():
+	}
+	s.halt()
+	<-finished
+}
+
+// halt stops serving at once.
+func (s *Server) halt() {
+	s.storage.Stop()
+	s.ingest.Stop()
+	// Close only fails to close listeners that are closed already.
+	_ = s.admin.Close()
+}
+
+// Services lists the full names of the gRPC services on the storage port.
+func (s *Server) Services() []string {
+	names := make([]string, 0, 8)
+	for name := range s.storage.GetServiceInfo() {
+		names = append(names, name)
+	}
+	return names
+}
+
+// traceService describes OTLP's collector service by hand: the generated one would
+// decode the request.
+func (s *Server) traceService() *grpc.ServiceDesc {
+	return &grpc.ServiceDesc{
+		ServiceName: collectorv1.TraceService_ServiceDesc.ServiceName,
+		Metadata:    collectorv1.TraceService_ServiceDesc.Metadata,
+		Streams: []grpc.StreamDesc{{
+			StreamName:    "Export",
+			ServerStreams: true,
+			Handler:       func(_ any, stream grpc.ServerStream) error { return s.export(stream) },
+		}},
+	}
+}
