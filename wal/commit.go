@@ -35,7 +35,7 @@ func (g *group) empty() bool { return len(g.changes) == 0 }
 
 // add encodes r, which belongs to s. The caller holds the log's lock.
 func (g *group) add(s *Stream, r record) {
-	r.shard, r.commit = s.shard, s.commit
+	r.shard = s.shard
 	at := len(g.bytes)
 	g.bytes = appendRecord(g.bytes, &r)
 	if r.kind != kindSet {
@@ -229,17 +229,9 @@ func (l *Log) poison(err error, failed *group) {
 	l.space.Broadcast()
 }
 
-// end writes the end record of a clean shutdown, with the commits that no record has
-// carried yet.
+// end writes the end record of a clean shutdown.
 func (l *Log) end() error {
 	g := newGroup(group{})
-	l.mu.Lock()
-	for _, s := range l.usedStreams() {
-		if s.commit > 0 {
-			g.add(s, record{kind: kindCommit})
-		}
-	}
-	l.mu.Unlock()
 	g.add(&Stream{}, record{kind: kindEnd})
 	if err := l.write(g); err != nil {
 		return err

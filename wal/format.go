@@ -26,7 +26,7 @@ import (
 //	       durable when this was written    16  8  term
 //	32  4  bytes of the records             24  8  Seq
 //	36  4  number of records                32  8  appended at, Unix nanoseconds
-//	40 20  zero                             40  8  commit: known committed Seq of the shard
+//	40 20  zero                             40  8  commit: an entry's note of what is committed
 //	60  4  CRC-32C of bytes 0..60           48  4  bytes of extensions
 //
 // Every version keeps magic, version and the place of the header's checksum, so that a
@@ -43,17 +43,16 @@ const (
 type kind uint8
 
 const (
-	kindEntry  kind = 1 // appends an entry
-	kindFront  kind = 2 // entries up to Seq are gone
-	kindBack   kind = 3 // entries from Seq on are gone
-	kindSet    kind = 4 // payload: length-prefixed key, then the value
-	kindState  kind = 5 // first record of a file: all streams as they stand
-	kindEnd    kind = 6 // last record of a log that was closed
-	kindCommit kind = 7 // carries only the commit field
+	kindEntry kind = 1 // appends an entry
+	kindFront kind = 2 // entries up to Seq are gone
+	kindBack  kind = 3 // entries from Seq on are gone
+	kindSet   kind = 4 // payload: length-prefixed key, then the value
+	kindState kind = 5 // first record of a file: all streams as they stand
+	kindEnd   kind = 6 // last record of a log that was closed
 )
 
 func (k kind) String() string {
-	names := [...]string{"?", "entry", "front", "back", "set", "state", "end", "commit"}
+	names := [...]string{"?", "entry", "front", "back", "set", "state", "end"}
 	if int(k) < len(names) {
 		return names[k]
 	}

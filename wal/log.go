@@ -27,6 +27,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/stoadb/stoa/internal/invariant"
 	"github.com/stoadb/stoa/internal/vfs"
 )
 
@@ -138,6 +139,7 @@ func (l *Log) Stream(shard uint32) *Stream {
 func (l *Log) stream(shard uint32) *Stream {
 	s := l.streams[shard]
 	if s == nil {
+		invariant.Check(len(l.streams) < streamsMax, "more than %d shards in one log", streamsMax)
 		s = &Stream{log: l, shard: shard, keys: map[string][]byte{}}
 		l.streams[shard] = s
 	}

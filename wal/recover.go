@@ -148,18 +148,16 @@ func (r *replay) apply(rec *record, at position, oldest bool) error {
 }
 
 // state begins with the oldest file's state; that of each later file must be what the
-// files before it led to, but for the commits, which may have waited for a record.
+// files before it led to.
 func (r *replay) state(payload []byte, oldest bool) error {
 	states, err := parseState(payload)
 	if err != nil {
 		return err
 	}
-	for _, st := range states {
-		s := r.log.stream(st.shard)
-		if oldest {
-			s.adopt(st)
+	if oldest {
+		for _, st := range states {
+			r.log.stream(st.shard).adopt(st)
 		}
-		s.commit = max(s.commit, st.commit)
 	}
 	if got := appendState(nil, r.log.usedStreams()); string(got) != string(payload) {
 		return codec.Corrupt("the files before this one lack something: %s", r.difference(states))

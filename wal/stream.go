@@ -40,8 +40,9 @@ type Stream struct {
 	durable bounds
 	entries []position // of the Seqs durable.last-len(entries)+1 .. durable.last
 	keys    map[string][]byte
-	commit  uint64
-	used    bool // something was ever recorded: it belongs into state records
+	staged  uint64 // commit for the next entries to carry
+	commit  uint64 // carried by a durable entry
+	used    bool   // something was ever recorded: it belongs into state records
 }
 
 // position is where a record stands.
@@ -150,7 +151,7 @@ func (s *Stream) Queue(entries ...Entry) (Pending, error) {
 		e := &entries[i]
 		l.pending.add(s, record{
 			kind: kindEntry, typ: e.Type, term: e.Term, seq: e.Seq,
-			appendedAt: e.AppendedAt, extensions: e.Extensions, payload: e.Payload,
+			appendedAt: e.AppendedAt, commit: s.staged, extensions: e.Extensions, payload: e.Payload,
 		})
 	}
 	s.queued = after
@@ -183,15 +184,17 @@ func (s *Stream) change(r record, apply func(*bounds)) error {
 	return p.Wait()
 }
 
-// SetCommit notes that entries up to seq are committed. It reaches the disk with the
-// next record of this stream, the next file or Close, and costs no sync of its own.
+// SetCommit notes that entries up to seq are committed. The next entries of this stream
+// carry it to the disk, and nothing else does: a note that outlived the entries it came
+// with would vouch for others in their place (raft's CommitTrackingLogStore asks for
+// this). It costs no sync of its own.
 func (s *Stream) SetCommit(seq uint64) {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
-	s.commit = max(s.commit, seq)
+	s.staged = max(s.staged, seq)
 }
 
-// Commit is the highest Seq noted as committed.
+// Commit is the highest Seq that a durable entry has carried as committed.
 func (s *Stream) Commit() uint64 {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
@@ -308,6 +311,7 @@ func (s *Stream) apply(r *record, at position) error {
 			return codec.Corrupt("shard %d: %v", s.shard, err)
 		}
 		s.entries = append(s.entries, at)
+		s.commit = max(s.commit, r.commit)
 	case kindFront:
 		s.durable.front(r.seq)
 		s.keepNewest()
@@ -323,12 +327,10 @@ func (s *Stream) apply(r *record, at position) error {
 			return codec.Corrupt("shard %d: stable key: %v", s.shard, rd.Err())
 		}
 		s.keys[key] = slices.Clone(rd.Bytes(rd.Len()))
-	case kindCommit:
 	default:
 		return codec.Corrupt("shard %d: record of %v", s.shard, r.kind)
 	}
 	s.used = true
-	s.commit = max(s.commit, r.commit)
 	return nil
 }
 
