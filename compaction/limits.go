@@ -1,0 +1,16 @@
+package compaction
+
+// DefaultPolicy merges four segments of a tier, keeps outputs at 4 M rows (what one merge
+// does in seconds, and its trace table in a few MiB), and keeps data for ever.
+func DefaultPolicy() Policy {
+	return Policy{MergeMin: 4, MergeMax: 16, RowsMax: 4 << 20, BytesMax: 1 << 30}
+}
+
+const (
+	// cacheBytesMax bounds the decoded row groups a merge keeps: some per input, as traces
+	// that stand in several inputs begin at about the same place in each.
+	cacheBytesMax = 64 << 20
+	// chunkRowsMax is how many rows go to the writer at once, so that a trace of a million
+	// spans is never in memory whole.
+	chunkRowsMax = 1024
+)

@@ -1,0 +1,198 @@
+package compaction
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/stoadb/stoa/engine/segment"
+	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/vfs"
+)
+
+// Merge writes the distinct spans of the inputs to the segment out. Traces stand in the
+// order of a segment, a trace's rows in that of span.Compare. When it fails or ctx ends,
+// nothing is left behind. progress, which may be nil, hears rows done and rows in all. The
+// caller holds the inputs and syncs the folder.
+//
+// Each input gives its traces by (its own first start, id). The first of all inputs to
+// come to a trace is the one with the trace's smallest start, so meeting is ordering: the
+// whole trace is written then, from all inputs, and marked as done in each. One bit a
+// trace is all that this holds, where a united trace table would hold them all twice.
+func Merge(ctx context.Context, fs vfs.FS, inputs []*segment.Segment, out string, progress func(done, total int)) (segment.Info, error) {
+	meta, err := uniteMeta(inputs)
+	if err != nil {
+		return segment.Info{}, err
+	}
+	w, err := segment.NewWriter(fs, out, meta)
+	if err != nil {
+		return segment.Info{}, err
+	}
+	m := &merge{ctx: ctx, w: w, cache: newCache(cacheBytesMax), progress: progress}
+	for _, s := range inputs {
+		m.inputs = append(m.inputs, &input{s: s, done: make([]uint64, (s.TraceCount()+63)/64), group: -1})
+		m.total += s.Info().Rows
+	}
+	if err := m.run(); err != nil {
+		w.Abort()
+		return segment.Info{}, err
+	}
+	return w.Finish()
+}
+
+// merge is one run of Merge.
+type merge struct {
+	ctx      context.Context
+	w        *segment.Writer
+	inputs   []*input
+	cache    *cache
+	progress func(done, total int)
+	rows     []span.Row // for the writer
+	read     int
+	total    int
+}
+
+// input is a segment and where its own order of traces stands.
+type input struct {
+	s     *segment.Segment
+	next  int      // in row order
+	done  []uint64 // bits by trace
+	group int      // of starts
+	times *span.Batch
+	start uint64 // of the next trace's first row
+	id    span.TraceID
+}
+
+// settle goes to the next trace that is not done; false at the end.
+func (in *input) settle() (bool, error) {
+	for ; in.next < in.s.TraceCount(); in.next++ {
+		i := in.s.TraceInOrder(in.next)
+		if in.done[i/64]>>(i%64)&1 != 0 {
+			continue
+		}
+		first, _ := in.s.TraceRows(i)
+		if group := in.s.GroupOfRow(first); group != in.group {
+			times, err := in.s.ReadGroup(group, segment.Projection{Times: true})
+			if err != nil {
+				return false, err
+			}
+			in.group, in.times = group, times
+		}
+		in.start, in.id = in.times.Starts[first-in.s.Group(in.group).FirstRow], in.s.TraceID(i)
+		return true, nil
+	}
+	return false, nil
+}
+
+func (in *input) before(other *input) bool {
+	return cmp.Or(cmp.Compare(in.start, other.start), in.id.Compare(other.id)) < 0
+}
+
+func (m *merge) run() error {
+	for {
+		if err := m.ctx.Err(); err != nil {
+			return err
+		}
+		var first *input
+		for _, in := range m.inputs {
+			more, err := in.settle()
+			if err != nil {
+				return err
+			}
+			if more && (first == nil || in.before(first)) {
+				first = in
+			}
+		}
+		if first == nil {
+			return nil
+		}
+		if err := m.trace(first.id); err != nil {
+			return err
+		}
+	}
+}
+
+// trace writes one trace from all inputs that have rows of it.
+func (m *merge) trace(id span.TraceID) error {
+	var parts []*segment.Cursor
+	for _, in := range m.inputs {
+		if i, ok := in.s.FindTrace(id); ok {
+			in.done[i/64] |= 1 << (i % 64)
+			c := in.s.TraceWith(i, m.cache.read)
+			if c.Next() {
+				parts = append(parts, c)
+			} else if c.Err() != nil {
+				return c.Err()
+			}
+		}
+	}
+	var last span.Row
+	for len(parts) > 0 {
+		least := 0
+		for k := 1; k < len(parts); k++ {
+			if span.Compare(parts[k].Row(), parts[least].Row()) < 0 {
+				least = k
+			}
+		}
+		row := parts[least].Row()
+		if last.Batch == nil || span.Compare(last, row) != 0 {
+			m.rows = append(m.rows, row)
+			last = row
+		}
+		m.read++
+		if !parts[least].Next() {
+			if err := parts[least].Err(); err != nil {
+				return err
+			}
+			parts = slices.Delete(parts, least, least+1)
+		}
+		if len(m.rows) == chunkRowsMax {
+			if err := m.hand(id); err != nil {
+				return err
+			}
+		}
+	}
+	return m.hand(id)
+}
+
+// hand gives the collected rows to the writer.
+func (m *merge) hand(id span.TraceID) error {
+	err := m.w.Add(id, m.rows)
+	clear(m.rows)
+	m.rows = m.rows[:0]
+	if m.progress != nil {
+		m.progress(m.read, m.total)
+	}
+	return cmp.Or(err, m.ctx.Err())
+}
+
+// uniteMeta gives the output's meta: a function of the set of inputs, not of their order.
+func uniteMeta(inputs []*segment.Segment) (segment.Meta, error) {
+	var meta segment.Meta
+	for i, s := range inputs {
+		info := s.Info()
+		if i == 0 {
+			meta = segment.Meta{
+				Shard: info.Shard, Tenant: info.Tenant, FirstSeq: info.FirstSeq, LastSeq: info.LastSeq,
+				MinReceived: info.MinReceived, MaxReceived: info.MaxReceived,
+			}
+		}
+		if info.Shard != meta.Shard || info.Tenant != meta.Tenant {
+			return meta, fmt.Errorf("merge: %s is of shard %d, tenant %q, not %d, %q", info.Name, info.Shard, info.Tenant, meta.Shard, meta.Tenant)
+		}
+		meta.FirstSeq, meta.LastSeq = min(meta.FirstSeq, info.FirstSeq), max(meta.LastSeq, info.LastSeq)
+		meta.MinReceived, meta.MaxReceived = min(meta.MinReceived, info.MinReceived), max(meta.MaxReceived, info.MaxReceived)
+		meta.Generation = max(meta.Generation, info.Generation+1)
+		meta.Windows = append(meta.Windows, info.Windows...)
+		meta.Hashes = append(meta.Hashes, s.Hashes()...)
+	}
+	slices.Sort(meta.Windows)
+	meta.Windows = slices.Compact(meta.Windows)
+	slices.SortFunc(meta.Hashes, func(a, b segment.Received) int {
+		return cmp.Or(cmp.Compare(a.At, b.At), bytes.Compare(a.Hash[:], b.Hash[:]))
+	})
+	meta.Hashes = slices.Compact(meta.Hashes)
+	return meta, nil
+}

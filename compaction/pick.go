@@ -1,0 +1,135 @@
+// Package compaction makes few segments of many and says which may go. Pick and Expired
+// are pure: they decide from what the manifest knows. Merge does the work: it unites the
+// traces of its inputs in row order, drops spans that stand twice, and writes one segment.
+// Inputs live on until the manifest names the output; that is the engine's step.
+//
+// The package starts no goroutines; one Merge serves one.
+package compaction
+
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+	"time"
+
+	"github.com/stoadb/stoa/engine/segment"
+)
+
+// Policy is how segments are merged and how long they are kept.
+type Policy struct {
+	MergeMin  int           // segments of one tier that make a merge worth it
+	MergeMax  int           // segments in one merge
+	RowsMax   int           // rows of an output
+	BytesMax  int64         // bytes of all inputs together
+	Retention time.Duration // by receive time; 0 keeps everything
+}
+
+// Plan names the segments to merge into one.
+type Plan struct {
+	Inputs []string // in the order of their log entries
+	Reason string
+}
+
+// Pick chooses the next merge: tiered inside a window, where each tier holds segments of
+// similar size, so that a row is rewritten once a tier and not once a flush. A window that
+// is over gets merged into as few segments as RowsMax allows, whatever their sizes. Older
+// windows first; now is in unix nanoseconds.
+func Pick(p Policy, live []segment.Info, now int64) (Plan, bool) {
+	byWindow := map[int64][]segment.Info{}
+	for _, info := range live {
+		if len(info.Windows) > 0 {
+			window := info.Windows[len(info.Windows)-1]
+			byWindow[window] = append(byWindow[window], info)
+		}
+	}
+	windows := make([]int64, 0, len(byWindow))
+	for window := range byWindow {
+		windows = append(windows, window)
+	}
+	slices.Sort(windows)
+	for _, window := range windows {
+		infos := byWindow[window]
+		slices.SortFunc(infos, func(a, b segment.Info) int {
+			return cmp.Or(cmp.Compare(a.FirstSeq, b.FirstSeq), cmp.Compare(a.LastSeq, b.LastSeq), cmp.Compare(a.Name, b.Name))
+		})
+		if now/segment.WindowNanos > window+1 { // over since a window at least: nothing comes any more
+			if plan, ok := pickSmallest(p, infos); ok {
+				return plan, true
+			}
+			continue
+		}
+		if plan, ok := pickTier(p, infos); ok {
+			return plan, true
+		}
+	}
+	return Plan{}, false
+}
+
+// pickTier finds the lowest tier with enough segments.
+func pickTier(p Policy, infos []segment.Info) (Plan, bool) {
+	tiers := map[int][]segment.Info{}
+	for _, info := range infos {
+		tiers[tierOf(info)] = append(tiers[tierOf(info)], info)
+	}
+	for tier := range tierOf(segment.Info{Rows: p.RowsMax}) + 1 {
+		if plan := within(p, tiers[tier]); len(plan) >= max(p.MergeMin, 2) {
+			return Plan{Inputs: plan, Reason: "tier"}, true
+		}
+	}
+	return Plan{}, false
+}
+
+// tierOf is the logarithm of the size to the base 4, in row groups.
+func tierOf(info segment.Info) int { return (bits.Len(uint(max(info.Rows, 1)-1)/4096) + 1) / 2 }
+
+// pickSmallest merges what fits, small ones first, in a window that is over.
+func pickSmallest(p Policy, infos []segment.Info) (Plan, bool) {
+	bySize := slices.Clone(infos)
+	slices.SortStableFunc(bySize, func(a, b segment.Info) int { return cmp.Compare(a.Rows, b.Rows) })
+	names := within(p, bySize)
+	if len(names) < 2 {
+		return Plan{}, false
+	}
+	inputs := names[:0:0]
+	for _, info := range infos {
+		if slices.Contains(names, info.Name) {
+			inputs = append(inputs, info.Name)
+		}
+	}
+	return Plan{Inputs: inputs, Reason: "window over"}, true
+}
+
+// within names as many segments, from the first, as one merge may take.
+func within(p Policy, infos []segment.Info) []string {
+	var names []string
+	rows, bytes := 0, int64(0)
+	for _, info := range infos {
+		if rows += info.Rows; rows > p.RowsMax || len(names) == p.MergeMax {
+			break
+		}
+		if bytes += info.Bytes; bytes > p.BytesMax {
+			break
+		}
+		names = append(names, info.Name)
+	}
+	return names
+}
+
+// Expired names the segments whose every window ended longer than the retention ago. With
+// retention off, or a clock that stands before everything received, it names none.
+func Expired(p Policy, live []segment.Info, now int64) []string {
+	if p.Retention <= 0 {
+		return nil
+	}
+	var names []string
+	for _, info := range live {
+		if len(info.Windows) == 0 {
+			continue
+		}
+		end := (info.Windows[len(info.Windows)-1] + 1) * segment.WindowNanos
+		if age := now - end; now > end && age >= int64(p.Retention) {
+			names = append(names, info.Name)
+		}
+	}
+	return names
+}

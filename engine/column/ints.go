@@ -1,0 +1,133 @@
+package column
+
+import (
+	"encoding/binary"
+	"math/bits"
+
+	"github.com/stoadb/stoa/internal/codec"
+)
+
+// How integers stand; the numbers are stored.
+const (
+	intsConstant = 0 // the value, uvarint
+	intsPlanes   = 1 // width, minimum uvarint; all lowest bytes of (value - minimum), then all second ones, ...
+	intsVarint   = 2 // minimum uvarint; value - minimum, uvarints
+	intsDelta    = 3 // first uvarint; differences, zigzag varints
+)
+
+// AppendInts appends one form byte and the values in whichever form is the shortest. Signed
+// values and IEEE bits come as their 64 bits: all arithmetic wraps. No values: no bytes.
+func AppendInts(dst []byte, values []uint64) []byte {
+	if len(values) == 0 {
+		return dst
+	}
+	low, high := values[0], values[0]
+	deltaBytes := 0
+	previous := values[0]
+	for _, v := range values {
+		low, high = min(low, v), max(high, v)
+		deltaBytes += varintBytes(zigzag(v - previous))
+		previous = v
+	}
+	if low == high {
+		return binary.AppendUvarint(append(dst, intsConstant), low)
+	}
+	varBytes := 0
+	for _, v := range values {
+		varBytes += varintBytes(v - low)
+	}
+	width := (bits.Len64(high-low) + 7) / 8
+	planesBytes := width * len(values)
+	switch {
+	case planesBytes <= varBytes && planesBytes <= deltaBytes:
+		dst = binary.AppendUvarint(append(dst, intsPlanes, byte(width)), low)
+		for shift := 0; shift < width*8; shift += 8 {
+			for _, v := range values {
+				dst = append(dst, byte((v-low)>>shift))
+			}
+		}
+	case varBytes <= deltaBytes:
+		dst = binary.AppendUvarint(append(dst, intsVarint), low)
+		for _, v := range values {
+			dst = binary.AppendUvarint(dst, v-low)
+		}
+	default:
+		dst = binary.AppendUvarint(append(dst, intsDelta), values[0])
+		previous = values[0]
+		for _, v := range values[1:] {
+			dst = binary.AppendUvarint(dst, zigzag(v-previous))
+			previous = v
+		}
+	}
+	return dst
+}
+
+func zigzag(delta uint64) uint64 { return delta<<1 ^ uint64(int64(delta)>>63) }
+
+func unzigzag(v uint64) uint64 { return v>>1 ^ -(v & 1) }
+
+func varintBytes(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
+
+// DecodeInts appends n values read from r to dst. n comes from elsewhere in the file: the
+// caller bounds it. Trouble stands in r.Err.
+func DecodeInts(dst []uint64, r *codec.Reader, n int) []uint64 {
+	if n == 0 {
+		return dst
+	}
+	switch form := r.Uint8(); form {
+	case intsConstant:
+		v := r.Uvarint()
+		if r.Err() != nil {
+			return dst
+		}
+		for range n {
+			dst = append(dst, v)
+		}
+	case intsPlanes:
+		width, low := int(r.Uint8()), r.Uvarint()
+		if width < 1 || width > 8 || n > r.Len()/width {
+			r.Fail("%d integers of %d bytes, %d left", n, width, r.Len())
+			return dst
+		}
+		dst = decodePlanes(dst, r.Bytes(n*width), n, low)
+	case intsVarint:
+		low := r.Uvarint()
+		if n > r.Len() {
+			r.Fail("%d integers in %d bytes", n, r.Len())
+			return dst
+		}
+		for range n {
+			dst = append(dst, low+r.Uvarint())
+		}
+	case intsDelta:
+		v := r.Uvarint()
+		if n-1 > r.Len() {
+			r.Fail("%d integers in %d bytes", n, r.Len())
+			return dst
+		}
+		dst = append(dst, v)
+		for range n - 1 {
+			v += unzigzag(r.Uvarint())
+			dst = append(dst, v)
+		}
+	default:
+		r.Fail("integer form %d", form)
+	}
+	return dst
+}
+
+// decodePlanes is a plain loop a plane: the compiler keeps everything in registers.
+func decodePlanes(dst []uint64, planes []byte, n int, low uint64) []uint64 {
+	at := len(dst)
+	for _, c := range planes[:n] {
+		dst = append(dst, low+uint64(c))
+	}
+	values := dst[at:]
+	for shift := 8; len(planes) >= (shift/8+1)*n && shift < 64; shift += 8 {
+		plane := planes[shift/8*n:][:len(values)]
+		for i, c := range plane {
+			values[i] += uint64(c) << shift
+		}
+	}
+	return dst
+}

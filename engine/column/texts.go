@@ -1,0 +1,208 @@
+package column
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/stoadb/stoa/internal/codec"
+)
+
+// How texts stand; the numbers are stored.
+const (
+	textsPlain      = 0 // lengths of all values, then their bytes
+	textsDictionary = 1 // count, lengths and bytes of the distinct ones in order of first use; a code per value
+)
+
+// Texts collects the texts of one page, distinct ones once. The zero value is ready; Reset
+// makes it ready for the next page, keeping its memory.
+type Texts struct {
+	text   []byte
+	ends   []uint32 // of each distinct text
+	codes  []uint64 // of each value: position in ends
+	slots  []uint32 // open addressing by hash: code + 1, 0 is free; length a power of two
+	filled bool     // some value is not empty
+}
+
+// Len is the number of values.
+func (t *Texts) Len() int { return len(t.codes) }
+
+// Filled reports a value that is not empty.
+func (t *Texts) Filled() bool { return t.filled }
+
+// Codes gives each value's position among the distinct ones, until the next call.
+func (t *Texts) Codes() []uint64 { return t.codes }
+
+// Distinct is the number of distinct values.
+func (t *Texts) Distinct() int { return len(t.ends) }
+
+// Value gives the distinct value of a code, until the next call.
+func (t *Texts) Value(code uint64) []byte {
+	begin := uint32(0)
+	if code > 0 {
+		begin = t.ends[code-1]
+	}
+	return t.text[begin:t.ends[code]]
+}
+
+// Reset forgets all values.
+func (t *Texts) Reset() {
+	if len(t.ends) > 0 {
+		clear(t.slots)
+	}
+	t.text, t.ends, t.codes, t.filled = t.text[:0], t.ends[:0], t.codes[:0], false
+}
+
+// Add adds a value.
+func (t *Texts) Add(value []byte) {
+	if len(t.ends)*2 >= len(t.slots) {
+		t.grow()
+	}
+	t.filled = t.filled || len(value) > 0
+	mask := uint64(len(t.slots) - 1)
+	for at := codec.Hash64(value, 0) & mask; ; at = (at + 1) & mask {
+		slot := t.slots[at]
+		if slot == 0 {
+			t.text = append(t.text, value...)
+			t.ends = append(t.ends, uint32(len(t.text)))
+			t.slots[at] = uint32(len(t.ends))
+			t.codes = append(t.codes, uint64(len(t.ends)-1))
+			return
+		}
+		if bytes.Equal(t.Value(uint64(slot-1)), value) {
+			t.codes = append(t.codes, uint64(slot-1))
+			return
+		}
+	}
+}
+
+// AddLast adds the value of the last Add once more.
+func (t *Texts) AddLast() { t.codes = append(t.codes, t.codes[len(t.codes)-1]) }
+
+func (t *Texts) grow() {
+	t.slots = make([]uint32, max(64, 2*len(t.slots)))
+	mask := uint64(len(t.slots) - 1)
+	for code := range t.ends {
+		at := codec.Hash64(t.Value(uint64(code)), 0) & mask
+		for t.slots[at] != 0 {
+			at = (at + 1) & mask
+		}
+		t.slots[at] = uint32(code + 1)
+	}
+}
+
+// AppendTo appends the payload: a form byte and what the form says. No values: no bytes.
+func (t *Texts) AppendTo(dst []byte) []byte {
+	if len(t.codes) == 0 {
+		return dst
+	}
+	if len(t.ends)*dictionaryShare > len(t.codes) {
+		return t.appendPlain(append(dst, textsPlain))
+	}
+	dst = binary.AppendUvarint(append(dst, textsDictionary), uint64(len(t.ends)))
+	lengths := make([]uint64, len(t.ends))
+	for code := range t.ends {
+		lengths[code] = uint64(len(t.Value(uint64(code))))
+	}
+	dst = AppendInts(dst, lengths)
+	dst = append(dst, t.text...)
+	return AppendInts(dst, t.codes)
+}
+
+func (t *Texts) appendPlain(dst []byte) []byte {
+	lengths := make([]uint64, len(t.codes))
+	for i, code := range t.codes {
+		lengths[i] = uint64(len(t.Value(code)))
+	}
+	dst = AppendInts(dst, lengths)
+	for _, code := range t.codes {
+		dst = append(dst, t.Value(code)...)
+	}
+	return dst
+}
+
+// Table is texts one after another with their ends; entry 0 is the empty text. It is the
+// text table of a span.Batch.
+type Table struct {
+	Text []byte
+	Ends []uint32
+}
+
+// NewTable has the empty text alone.
+func NewTable() Table { return Table{Ends: []uint32{0}} }
+
+// Add appends a text and gives its position; empty text is 0.
+func (t *Table) Add(text []byte) uint32 {
+	if len(text) == 0 {
+		return 0
+	}
+	t.Text = append(t.Text, text...)
+	t.Ends = append(t.Ends, uint32(len(t.Text)))
+	return uint32(len(t.Ends) - 1)
+}
+
+// DecodeTexts reads n texts: they go into the table, their positions in it to dst. n comes
+// from elsewhere in the file: the caller bounds it. Trouble stands in r.Err.
+func DecodeTexts[ID ~uint32 | ~uint64](dst []ID, table *Table, r *codec.Reader, n int) []ID {
+	if n == 0 {
+		return dst
+	}
+	form := r.Uint8()
+	switch form {
+	case textsPlain:
+		return appendEntries(dst, table, r, n)
+	case textsDictionary:
+	default:
+		r.Fail("text form %d", form)
+		return dst
+	}
+	count := r.Uvarint()
+	if count == 0 || count > uint64(n) {
+		r.Fail("%d distinct texts for %d values", count, n)
+		return dst
+	}
+	ids := appendEntries[ID](make([]ID, 0, count), table, r, int(count))
+	codes := DecodeInts(nil, r, n)
+	if r.Err() != nil {
+		return dst
+	}
+	for _, code := range codes {
+		if code >= uint64(len(ids)) {
+			r.Fail("text code %d of %d", code, len(ids))
+			return dst
+		}
+		dst = append(dst, ids[code])
+	}
+	return dst
+}
+
+// appendEntries reads lengths and bytes of n texts.
+func appendEntries[ID ~uint32 | ~uint64](dst []ID, table *Table, r *codec.Reader, n int) []ID {
+	lengths := DecodeInts(nil, r, n)
+	total := uint64(0)
+	for _, length := range lengths {
+		if total += length; length > uint64(r.Len()) || total > uint64(r.Len()) {
+			r.Fail("texts of %d bytes, %d left", total, r.Len())
+			return dst
+		}
+	}
+	text := r.Bytes(int(total))
+	if r.Err() != nil {
+		return dst
+	}
+	if uint64(len(table.Text))+total > textBytesMax {
+		r.Fail("texts of %d bytes in one table", uint64(len(table.Text))+total)
+		return dst
+	}
+	end := len(table.Text)
+	table.Text = append(table.Text, text...)
+	for _, length := range lengths {
+		if length == 0 {
+			dst = append(dst, 0)
+			continue
+		}
+		end += int(length)
+		table.Ends = append(table.Ends, uint32(end))
+		dst = append(dst, ID(len(table.Ends)-1))
+	}
+	return dst
+}

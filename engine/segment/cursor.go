@@ -1,0 +1,53 @@
+package segment
+
+import "github.com/stoadb/stoa/engine/span"
+
+// ReadFunc reads a row group of a segment: ReadGroup, or a cache over it.
+type ReadFunc func(s *Segment, group int) (*span.Batch, error)
+
+// Cursor goes over the rows of one trace in order, across row groups. It holds one batch
+// at a time; a row is good for as long as the caller keeps it.
+type Cursor struct {
+	s         *Segment
+	read      ReadFunc
+	next, end int // rows of the segment
+	group     int
+	first     int // row of the segment that is row 0 of batch
+	batch     *span.Batch
+	row       span.Row
+	err       error
+}
+
+// Trace gives a cursor over trace i, reading with p.
+func (s *Segment) Trace(i int, p Projection) *Cursor {
+	return s.TraceWith(i, func(s *Segment, group int) (*span.Batch, error) { return s.ReadGroup(group, p) })
+}
+
+// TraceWith gives a cursor over trace i that reads row groups by read.
+func (s *Segment) TraceWith(i int, read ReadFunc) *Cursor {
+	first, rows := s.TraceRows(i)
+	return &Cursor{s: s, read: read, next: first, end: first + rows}
+}
+
+// Next goes to the next row; false at the end or at an error.
+func (c *Cursor) Next() bool {
+	if c.err != nil || c.next == c.end {
+		return false
+	}
+	if c.batch == nil || c.next >= c.first+c.batch.Len() {
+		c.group = c.s.GroupOfRow(c.next)
+		if c.batch, c.err = c.read(c.s, c.group); c.err != nil {
+			return false
+		}
+		c.first = c.s.Group(c.group).FirstRow
+	}
+	c.row = span.Row{Batch: c.batch, Pos: c.next - c.first}
+	c.next++
+	return true
+}
+
+// Row is the row that Next went to.
+func (c *Cursor) Row() span.Row { return c.row }
+
+// Err is why Next stopped early, nil at the end of the trace.
+func (c *Cursor) Err() error { return c.err }

@@ -1,0 +1,209 @@
+package segment
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+	"sort"
+
+	"github.com/stoadb/stoa/engine/column"
+	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/codec"
+)
+
+// appendGroups appends the section of row groups; the first page of a group follows the last
+// of the group before:
+//
+//	per group: rows v, min start v, max start - min start v, max duration v, pages v
+//	           per page: column - previous column v, length v
+func appendGroups(dst []byte, groups []groupRef) []byte {
+	for i := range groups {
+		g := &groups[i]
+		for _, v := range []uint64{uint64(g.Rows), g.MinStart, g.MaxStart - g.MinStart, g.MaxDuration, uint64(len(g.pages))} {
+			dst = binary.AppendUvarint(dst, v)
+		}
+		previous := uint32(0)
+		for _, page := range g.pages {
+			dst = binary.AppendUvarint(dst, uint64(page.column-previous))
+			dst = binary.AppendUvarint(dst, uint64(page.length))
+			previous = page.column
+		}
+	}
+	return dst
+}
+
+// decodeGroups also checks that the groups hold all rows and that their pages end where the
+// sections begin.
+func decodeGroups(payload []byte, info *Info, columns int, pagesEnd int64) ([]groupRef, error) {
+	r := codec.NewReader(payload)
+	if info.Groups > r.Len()/5 {
+		r.Fail("%d row groups in %d bytes", info.Groups, r.Len())
+		return nil, r.Err()
+	}
+	groups := make([]groupRef, info.Groups)
+	offset, firstRow := int64(headerBytes), 0
+	for i := range groups {
+		g := &groups[i]
+		rows := r.Uvarint()
+		g.FirstRow, g.offset = firstRow, offset
+		g.MinStart = r.Uvarint()
+		g.MaxStart = g.MinStart + r.Uvarint()
+		g.MaxDuration = r.Uvarint()
+		if rows == 0 || rows > groupRowsMax || g.MaxStart < g.MinStart {
+			r.Fail("row group %d of %d rows", i, rows)
+		}
+		g.Rows = int(rows)
+		g.pages = make([]pageRef, r.Count(2))
+		at, previous := int64(0), uint64(0)
+		for p := range g.pages {
+			delta, length := r.Uvarint(), r.Uvarint()
+			if length > column.PageBytesMax || (p > 0 && delta == 0) || delta > uint64(colFixed+columns) || at+int64(length) > 1<<32-1 {
+				r.Fail("page %d of row group %d", p, i)
+				break
+			}
+			previous += delta
+			g.pages[p] = pageRef{uint32(previous), uint32(at), uint32(length)}
+			at += int64(length)
+		}
+		if previous >= uint64(colFixed+columns) {
+			r.Fail("column %d of %d", previous, columns)
+		}
+		offset += at
+		firstRow += g.Rows
+	}
+	if r.Err() == nil && (r.Len() > 0 || firstRow != info.Rows || offset != pagesEnd) {
+		r.Fail("row groups: %d bytes left, %d rows of %d, pages end at %d of %d", r.Len(), firstRow, info.Rows, offset, pagesEnd)
+	}
+	return groups, r.Err()
+}
+
+// appendColumns appends the section of attribute columns, whose ids count from colFixed:
+//
+//	columns v; per column: level 1, type 1, key length v + bytes
+func appendColumns(dst []byte, columns []columnKey) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(columns)))
+	for _, c := range columns {
+		dst = codec.AppendLengthBytes(append(dst, byte(c.level), byte(c.kind)), []byte(c.key))
+	}
+	return dst
+}
+
+func decodeColumns(payload []byte) ([]columnKey, error) {
+	r := codec.NewReader(payload)
+	columns := make([]columnKey, r.Count(3))
+	if len(columns) > attributeColumnsMax {
+		r.Fail("%d attribute columns", len(columns))
+	}
+	for i := range columns {
+		c := columnKey{level: span.Level(r.Uint8()), kind: span.ValueType(r.Uint8()), key: string(r.LengthBytes())}
+		if (c.level != span.SpanLevel && c.level != span.EventLevel && c.level != span.LinkLevel) || c.kind >= span.ValueTypes {
+			r.Fail("attribute column %d of level %d, type %d", i, c.level, c.kind)
+		}
+		columns[i] = c
+	}
+	if r.Err() == nil && r.Len() > 0 {
+		r.Fail("%d bytes after the columns", r.Len())
+	}
+	return columns, r.Err()
+}
+
+// traceRef is a trace while it is written.
+type traceRef struct {
+	id          span.TraceID
+	first, rows uint32
+}
+
+// appendTraces appends the two sections of the trace table, sorted by id: the ids as they
+// are; first rows and row counts as integers of package column.
+func appendTraces(ids, rows []byte, traces []traceRef) (idBytes, rowBytes []byte) {
+	slices.SortFunc(traces, func(a, b traceRef) int { return a.id.Compare(b.id) })
+	firsts, counts := make([]uint64, len(traces)), make([]uint64, len(traces))
+	for i, t := range traces {
+		ids = append(ids, t.id[:]...)
+		firsts[i], counts[i] = uint64(t.first), uint64(t.rows)
+	}
+	return ids, column.AppendInts(column.AppendInts(rows, firsts), counts)
+}
+
+// traceTable is the trace table in memory, 28 bytes a trace.
+type traceTable struct {
+	ids         []span.TraceID // sorted
+	first, rows []uint32
+	byRow       []uint32 // positions in ids, by first row
+}
+
+// decodeTraces also checks the order of the ids and that the traces tile the rows.
+func decodeTraces(ids, rowBytes []byte, info *Info) (traceTable, error) {
+	if len(ids) != info.Traces*16 {
+		return traceTable{}, codec.Corrupt("%d trace ids in %d bytes", info.Traces, len(ids))
+	}
+	n := info.Traces
+	t := traceTable{ids: make([]span.TraceID, n), first: make([]uint32, n), rows: make([]uint32, n), byRow: make([]uint32, n)}
+	r := codec.NewReader(rowBytes)
+	firsts := column.DecodeInts(nil, r, n)
+	counts := column.DecodeInts(nil, r, n)
+	if r.Err() != nil {
+		return t, r.Err()
+	}
+	for i := range n {
+		copy(t.ids[i][:], ids[i*16:])
+		if i > 0 && bytes.Compare(t.ids[i-1][:], t.ids[i][:]) >= 0 {
+			return t, codec.Corrupt("trace ids out of order at %d", i)
+		}
+		if firsts[i] > rowsMax || counts[i] > rowsMax || counts[i] == 0 {
+			return t, codec.Corrupt("trace %d has %d rows from %d", i, counts[i], firsts[i])
+		}
+		t.first[i], t.rows[i], t.byRow[i] = uint32(firsts[i]), uint32(counts[i]), uint32(i)
+	}
+	slices.SortFunc(t.byRow, func(a, b uint32) int { return int(t.first[a]) - int(t.first[b]) })
+	next := uint32(0)
+	for _, i := range t.byRow {
+		if t.first[i] != next {
+			return t, codec.Corrupt("trace %d begins at row %d, %d expected", i, t.first[i], next)
+		}
+		next += t.rows[i]
+	}
+	if int(next) != info.Rows {
+		return t, codec.Corrupt("traces of %d rows, %d expected", next, info.Rows)
+	}
+	return t, nil
+}
+
+// orderAt gives the position in byRow of the trace that holds row.
+func (t *traceTable) orderAt(row int) int {
+	return sort.Search(len(t.byRow), func(k int) bool { return int(t.first[t.byRow[k]]) > row }) - 1
+}
+
+// appendHashes appends the section of sub-batch hashes: count v, receive times as integers
+// of package column, 16 bytes each.
+func appendHashes(dst []byte, hashes []Received) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(hashes)))
+	times := make([]uint64, len(hashes))
+	for i, h := range hashes {
+		times[i] = uint64(h.At)
+	}
+	dst = column.AppendInts(dst, times)
+	for _, h := range hashes {
+		dst = append(dst, h.Hash[:]...)
+	}
+	return dst
+}
+
+func decodeHashes(payload []byte) ([]Received, error) {
+	r := codec.NewReader(payload)
+	n := r.Count(16)
+	times := column.DecodeInts(nil, r, n)
+	raw := r.Bytes(n * 16)
+	if r.Err() == nil && r.Len() > 0 {
+		r.Fail("%d bytes after the hashes", r.Len())
+	}
+	if r.Err() != nil {
+		return nil, r.Err()
+	}
+	hashes := make([]Received, n)
+	for i := range hashes {
+		hashes[i].At = int64(times[i])
+		copy(hashes[i].Hash[:], raw[i*16:])
+	}
+	return hashes, nil
+}

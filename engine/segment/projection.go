@@ -1,0 +1,168 @@
+package segment
+
+import (
+	"math/bits"
+	"slices"
+
+	"github.com/stoadb/stoa/engine/span"
+)
+
+// Projection says which columns a read fills. TraceIDs, ResourceIDs, ScopeIDs and the
+// tables they point to are always there; a slice that was not asked for stays nil.
+type Projection struct {
+	Times    bool // Starts, Ends
+	Names    bool // Names
+	Identity bool // SpanIDs, ParentIDs, Kinds, StatusCodes, StatusMessages, StatusPresent
+	Attrs    bool // AttrEnds, Attrs
+	Events   bool // EventEnds, Events, EventAttrs
+	Links    bool // LinkEnds, Links, LinkAttrs
+	All      bool // every column, with those that no other field names
+	// Keys narrows the attributes of spans, events and links to these keys; nil is all. With
+	// it, lists hold the attributes asked for in their order, and no others.
+	Keys map[string]bool
+}
+
+// columnSet is a set of fixed columns.
+type columnSet uint64
+
+func (c columnSet) has(col int) bool { return c>>col&1 != 0 }
+
+func setOf(cols ...int) columnSet {
+	set := columnSet(0)
+	for _, col := range cols {
+		set |= 1 << col
+	}
+	return set
+}
+
+const mapColumns = columnSet(0b1111)
+
+// The fixed columns by what asks for them. Attribute columns come on top.
+var (
+	setAlways   = setOf(colResource, colScope)
+	setTimes    = setOf(colStart, colDuration)
+	setNames    = setOf(colName)
+	setIdentity = setOf(colSpanID, colParent, colParentID, colKind, colStatusCode, colStatusMessage, colStatusPresent)
+	setAttrs    = setOf(colAttrShape) | mapColumns<<colAttrMap
+	setEvents   = setOf(colStart, colEventCount, colEventTime, colEventName, colEventDropped, colEventResidue, colEventShape) | mapColumns<<colEventMap
+	setLinks    = setOf(colLinkCount, colLinkTraceID, colLinkSpanID, colLinkTraceState, colLinkDropped, colLinkFlags, colLinkResidue, colLinkShape) |
+		mapColumns<<colLinkMap
+)
+
+// normal gives p with All written out.
+func (p Projection) normal() Projection {
+	if p.All {
+		p.Times, p.Names, p.Identity, p.Attrs, p.Events, p.Links = true, true, true, true, true, true
+	}
+	return p
+}
+
+// fixed gives the fixed columns that p reads.
+func (p Projection) fixed() columnSet {
+	if p.All {
+		return ^columnSet(0)
+	}
+	set := setAlways
+	for _, part := range []struct {
+		asked bool
+		set   columnSet
+	}{{p.Times, setTimes}, {p.Names, setNames}, {p.Identity, setIdentity}, {p.Attrs, setAttrs}, {p.Events, setEvents}, {p.Links, setLinks}} {
+		if part.asked {
+			set |= part.set
+		}
+	}
+	return set
+}
+
+// level reports whether p asks for the attributes of a level.
+func (p Projection) level(level span.Level) bool {
+	switch level {
+	case span.SpanLevel:
+		return p.Attrs
+	case span.EventLevel:
+		return p.Events
+	default:
+		return p.Links
+	}
+}
+
+// plan gives the pages of a group that p reads, in the order of the file.
+func (s *Segment) plan(g *groupRef, p Projection) []pageRef {
+	fixed := p.fixed()
+	if p.Keys != nil {
+		for _, level := range []span.Level{span.SpanLevel, span.EventLevel, span.LinkLevel} {
+			if !s.hasAny(g, level, p.Keys) {
+				cols := columnsOf(level)
+				fixed &^= setOf(int(cols.shape)) | mapColumns<<cols.first
+			}
+		}
+	}
+	pages := make([]pageRef, 0, bits.OnesCount64(uint64(fixed))+16)
+	wide := p.Keys == nil || len(p.Keys) > 8
+	for _, page := range g.pages {
+		if page.column < colFixed {
+			if fixed.has(int(page.column)) {
+				pages = append(pages, page)
+			}
+			continue
+		}
+		if !wide {
+			break
+		}
+		if c := s.columns[page.column-colFixed]; p.level(c.level) && (p.Keys == nil || p.Keys[c.key]) {
+			pages = append(pages, page)
+		}
+	}
+	if !wide { // a few keys: ask for their columns rather than look at each page
+		for key := range p.Keys {
+			for _, level := range []span.Level{span.SpanLevel, span.EventLevel, span.LinkLevel} {
+				if !p.level(level) {
+					continue
+				}
+				for _, id := range s.byKey[level][key] {
+					if page, ok := g.find(id); ok {
+						pages = append(pages, page)
+					}
+				}
+			}
+		}
+		slices.SortFunc(pages, func(a, b pageRef) int { return int(a.column) - int(b.column) })
+	}
+	return pages
+}
+
+// hasAny reports whether a group may hold one of the keys on a level.
+func (s *Segment) hasAny(g *groupRef, level span.Level, keys map[string]bool) bool {
+	for key := range keys {
+		if s.hasKey(g, level, key) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Segment) hasKey(g *groupRef, level span.Level, key string) bool {
+	for _, id := range s.byKey[level][key] {
+		if _, ok := g.find(id); ok {
+			return true
+		}
+	}
+	_, mapped := g.find(columnsOf(level).first + mapType)
+	return mapped
+}
+
+// HasKey reports whether a row group may hold an attribute with this key: false is certain.
+// For resources and scopes it answers for the whole segment.
+func (s *Segment) HasKey(group int, level span.Level, key string) bool {
+	var attrs []span.Attr
+	table := s.resources
+	switch level {
+	case span.ResourceLevel:
+		attrs = s.resources.ResourceAttrs
+	case span.ScopeLevel:
+		attrs, table = s.scopes.ScopeAttrs, s.scopes
+	default:
+		return s.hasKey(&s.groups[group], level, key)
+	}
+	return slices.ContainsFunc(attrs, func(a span.Attr) bool { return string(table.Bytes(a.Key)) == key })
+}

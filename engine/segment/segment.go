@@ -1,0 +1,296 @@
+// Package segment is the immutable file: the rows of many traces as columns, with their
+// dictionaries, the table of traces, the catalog and a footer that says what is in it.
+//
+// Rows stand clustered by trace, traces by start: a trace is one range of rows. They are
+// cut into row groups of at most 4,096; each column of a group is a page of its own, so a
+// reader takes only the pages it asks for. docs/format/segment.md draws the file.
+//
+// Writing: NewWriter -> Add trace after trace -> Finish (synced); memory is bounded by a row
+// group and the dictionaries. Reading: Open (header, footer, tables; checksums) -> ReadGroup
+// with a Projection (pages by pread, checked at each read) -> a span.Batch that owns its
+// memory. Wrong bytes are always an error with file and offset. The package starts no
+// goroutines; a Segment serves any number of them, a Writer one.
+package segment
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/stoadb/stoa/engine/column"
+	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/index"
+	"github.com/stoadb/stoa/internal/codec"
+	"github.com/stoadb/stoa/internal/invariant"
+	"github.com/stoadb/stoa/internal/vfs"
+)
+
+// Received names a sub-batch whose spans stand in the segment, and when it was received
+// (unix nanoseconds).
+type Received struct {
+	Hash codec.Hash
+	At   int64
+}
+
+// Meta is what a segment's rows do not tell themselves.
+type Meta struct {
+	Shard                    uint32
+	Tenant                   string
+	Windows                  []int64 // numbers of the receive windows, ascending
+	FirstSeq, LastSeq        uint64  // of the log entries
+	MinReceived, MaxReceived int64   // unix nanoseconds
+	Generation               uint32  // 0 from a flush; a merge has 1 more than its oldest input
+	Hashes                   []Received
+}
+
+// Info tells of a whole segment without opening it: what the manifest and compaction know.
+type Info struct {
+	Name                           string
+	Bytes                          int64  // of the file
+	CRC                            uint32 // of all bytes before the tail, which holds it
+	Rows, Traces, Groups           int
+	MinStart, MaxStart             uint64 // (1, 0) where there are no rows
+	MaxDuration                    uint64 // as span.Duration counts
+	Shard                          uint32
+	Tenant                         string
+	Windows                        []int64
+	FirstSeq, LastSeq              uint64
+	MinReceived, MaxReceived       int64
+	Generation                     uint32
+}
+
+// GroupInfo tells of a row group.
+type GroupInfo struct {
+	FirstRow, Rows                  int
+	MinStart, MaxStart, MaxDuration uint64
+}
+
+// Segment is an open segment. It begins with one reference; Retain and Release count, and
+// the last Release closes the file.
+type Segment struct {
+	file      vfs.File
+	refs      atomic.Int64
+	info      Info
+	hashes    []Received
+	catalog   *index.Catalog
+	resources *span.Batch
+	scopes    *span.Batch
+	columns   []columnKey
+	byKey     [span.Levels]map[string][]uint32 // column ids of a key
+	groups    []groupRef
+	traces    traceTable
+}
+
+// Open reads header, footer and tables, all checked. A file of a newer version is
+// codec.ErrVersion; wrong bytes are codec.ErrCorrupt.
+func Open(fs vfs.FS, name string) (*Segment, error) {
+	file, err := fs.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("open segment: %w", err)
+	}
+	s := &Segment{file: file}
+	s.info.Name = name
+	s.refs.Store(1)
+	if err := s.load(); err != nil {
+		_ = file.Close() // nothing was written: the first error says it all
+		return nil, err
+	}
+	return s, nil
+}
+
+// load reads what stays in memory, from the tail forward.
+func (s *Segment) load() error {
+	size, err := s.file.Size()
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.info.Name, err)
+	}
+	s.info.Bytes = size
+	header := make([]byte, min(size, headerBytes))
+	if err := s.readAt(header, 0); err != nil {
+		return err
+	}
+	if err := checkHeader(header); err != nil {
+		return codec.At(err, s.info.Name, 0)
+	}
+	last := make([]byte, min(size-headerBytes, tailBytes))
+	if err := s.readAt(last, size-int64(len(last))); err != nil {
+		return err
+	}
+	end, err := decodeTail(last, size)
+	if err != nil {
+		return codec.At(err, s.info.Name, size-int64(len(last)))
+	}
+	s.info.CRC = end.crc
+	footer, err := s.readPage(end.footer, end.footerLength)
+	if err != nil {
+		return err
+	}
+	lengths, err := decodeFooter(footer, &s.info)
+	if err != nil {
+		return codec.At(err, s.info.Name, end.footer)
+	}
+	return s.loadSections(end.footer, lengths)
+}
+
+// loadSections reads the sections, which end where the footer begins.
+func (s *Segment) loadSections(sectionsEnd int64, lengths [sections]uint32) error {
+	offset := sectionsEnd
+	for _, length := range lengths {
+		offset -= int64(length)
+	}
+	if offset < headerBytes {
+		return codec.At(codec.Corrupt("sections begin at %d", offset), s.info.Name, sectionsEnd)
+	}
+	pagesEnd := offset
+	var ids []byte
+	for i, length := range lengths {
+		payload, err := s.readPage(offset, length)
+		if err != nil {
+			return err
+		}
+		switch i {
+		case sectionResources:
+			s.resources, err = decodeTables(payload)
+		case sectionScopes:
+			s.scopes, err = decodeTables(payload)
+		case sectionColumns:
+			s.columns, err = decodeColumns(payload)
+		case sectionGroups:
+			s.groups, err = decodeGroups(payload, &s.info, len(s.columns), pagesEnd)
+		case sectionTraceIDs:
+			ids = payload
+		case sectionTraceRows:
+			s.traces, err = decodeTraces(ids, payload, &s.info)
+		case sectionCatalog:
+			s.catalog, err = index.DecodeCatalog(payload)
+		case sectionHashes:
+			s.hashes, err = decodeHashes(payload)
+		}
+		if err != nil {
+			return codec.At(err, s.info.Name, offset)
+		}
+		offset += int64(length)
+	}
+	for i, c := range s.columns {
+		if s.byKey[c.level] == nil {
+			s.byKey[c.level] = map[string][]uint32{}
+		}
+		s.byKey[c.level][c.key] = append(s.byKey[c.level][c.key], uint32(colFixed+i))
+	}
+	return nil
+}
+
+// readPage reads and checks one page into memory of its own.
+func (s *Segment) readPage(offset int64, length uint32) ([]byte, error) {
+	if offset+int64(length) > s.info.Bytes {
+		return nil, codec.At(codec.Corrupt("page of %d bytes ends after the file", length), s.info.Name, offset)
+	}
+	page := make([]byte, length)
+	if err := s.readAt(page, offset); err != nil {
+		return nil, err
+	}
+	payload, _, err := column.OpenPage(page, nil)
+	if err != nil {
+		return nil, codec.At(err, s.info.Name, offset)
+	}
+	return payload, nil
+}
+
+func (s *Segment) readAt(dst []byte, offset int64) error {
+	if n, err := s.file.ReadAt(dst, offset); n < len(dst) {
+		return fmt.Errorf("%s: offset %d: read: %w", s.info.Name, offset, err)
+	}
+	return nil
+}
+
+// Retain adds a reference.
+func (s *Segment) Retain() {
+	invariant.Check(s.refs.Add(1) > 1, "segment %s is retained after its last release", s.info.Name)
+}
+
+// Release takes one away; the last one closes the file.
+func (s *Segment) Release() {
+	left := s.refs.Add(-1)
+	invariant.Check(left >= 0, "segment %s is released more often than retained", s.info.Name)
+	if left == 0 {
+		_ = s.file.Close() // nothing was written through this handle
+	}
+}
+
+// Info tells of the segment; its slices are shared and not to be changed.
+func (s *Segment) Info() Info { return s.info }
+
+// Hashes are the sub-batches received; shared.
+func (s *Segment) Hashes() []Received { return s.hashes }
+
+// Catalog counts services and operations; shared.
+func (s *Segment) Catalog() *index.Catalog { return s.catalog }
+
+// Resources holds every distinct resource of the segment, and no rows; shared.
+func (s *Segment) Resources() *span.Batch { return s.resources }
+
+// Scopes holds every distinct scope of the segment, and no rows; shared.
+func (s *Segment) Scopes() *span.Batch { return s.scopes }
+
+// Groups is the number of row groups.
+func (s *Segment) Groups() int { return len(s.groups) }
+
+// Group tells of row group i.
+func (s *Segment) Group(i int) GroupInfo { return s.groups[i].GroupInfo }
+
+// GroupOfRow gives the row group that holds a row.
+func (s *Segment) GroupOfRow(row int) int {
+	low, high := 0, len(s.groups)
+	for low < high {
+		if middle := (low + high) / 2; s.groups[middle].FirstRow+s.groups[middle].Rows <= row {
+			low = middle + 1
+		} else {
+			high = middle
+		}
+	}
+	return low
+}
+
+// TraceCount is the number of traces.
+func (s *Segment) TraceCount() int { return len(s.traces.ids) }
+
+// TraceID gives the id of trace i; traces count in the order of their ids.
+func (s *Segment) TraceID(i int) span.TraceID { return s.traces.ids[i] }
+
+// FindTrace gives the position of a trace.
+func (s *Segment) FindTrace(id span.TraceID) (i int, ok bool) {
+	low, high := 0, len(s.traces.ids)
+	for low < high {
+		if middle := (low + high) / 2; s.traces.ids[middle].Compare(id) < 0 {
+			low = middle + 1
+		} else {
+			high = middle
+		}
+	}
+	return low, low < len(s.traces.ids) && s.traces.ids[low] == id
+}
+
+// TraceRows gives the rows of trace i.
+func (s *Segment) TraceRows(i int) (first, rows int) {
+	return int(s.traces.first[i]), int(s.traces.rows[i])
+}
+
+// TraceAtRow gives the trace that a row belongs to.
+func (s *Segment) TraceAtRow(row int) (i int) { return int(s.traces.byRow[s.traces.orderAt(row)]) }
+
+// TraceInOrder gives the k-th trace in the order of rows.
+func (s *Segment) TraceInOrder(k int) (i int) { return int(s.traces.byRow[k]) }
+
+// WindowNanos is the length of a receive window: retention drops whole ones, and a merge
+// stays inside one.
+const WindowNanos = int64(30 * time.Minute)
+
+// WindowOf gives the number of the window of a receive time in unix nanoseconds, rounding
+// down for times before 1970 too.
+func WindowOf(received int64) int64 {
+	window := received / WindowNanos
+	if received%WindowNanos < 0 {
+		window--
+	}
+	return window
+}

@@ -1,0 +1,295 @@
+package segment
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/stoadb/stoa/engine/column"
+	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/index"
+	"github.com/stoadb/stoa/internal/codec"
+	"github.com/stoadb/stoa/internal/vfs"
+)
+
+// Writer makes a segment front to back. It holds one row group, the dictionaries of
+// resources, scopes and keys, 24 bytes a trace, and a few source batches (to know their
+// resources and keys again). After the first error all calls give that error; Abort, or a
+// Finish that fails, removes the file. It serves one goroutine.
+type Writer struct {
+	fs   vfs.FS
+	out  output
+	info Info
+	err  error
+	done bool
+
+	hashes    []Received
+	resources *dictionary
+	scopes    *dictionary
+	columns   []columnKey
+	columnIDs map[columnKey]uint32
+	groups    []groupRef
+	traces    []traceRef
+	catalog   *index.Catalog
+
+	last       traceKey // of the last trace
+	lastStart  uint64   // of the last row
+	sources    map[*span.Batch]*source
+	sourceRows int
+	source     *source // of the last row
+	group      *groupWriter
+}
+
+// traceKey is the order of traces in a segment.
+type traceKey struct {
+	start uint64
+	id    span.TraceID
+}
+
+// source is what the writer knows of a batch that rows come from.
+type source struct {
+	batch     *span.Batch
+	resources []uint32 // id + 1 in the segment, 0 unknown
+	scopes    []uint32
+	columns   [span.Levels][]uint32 // by key text: the column last used for it, 0 unknown
+}
+
+// NewWriter creates the file.
+func NewWriter(fs vfs.FS, name string, meta Meta) (*Writer, error) {
+	file, err := fs.Create(name)
+	if err != nil {
+		return nil, fmt.Errorf("create segment: %w", err)
+	}
+	w := &Writer{
+		fs:  fs,
+		out: output{file: file, name: name},
+		info: Info{
+			Name: name, MinStart: 1,
+			Shard: meta.Shard, Tenant: meta.Tenant, Windows: meta.Windows, FirstSeq: meta.FirstSeq, LastSeq: meta.LastSeq,
+			MinReceived: meta.MinReceived, MaxReceived: meta.MaxReceived, Generation: meta.Generation,
+		},
+		hashes:    meta.Hashes,
+		resources: newDictionary(resourceOf, addResource),
+		scopes:    newDictionary(scopeOf, addScope),
+		columnIDs: map[columnKey]uint32{},
+		catalog:   index.NewCatalog(),
+		sources:   map[*span.Batch]*source{},
+	}
+	w.group = newGroupWriter(w)
+	w.err = w.out.write(appendHeader(nil))
+	return w, nil
+}
+
+// Add appends rows of a trace: distinct, complete, in the order of span.Compare. A trace
+// may come in several calls, one after another; traces come by (start of the first row,
+// trace id). The batches must not change before Finish or Abort.
+func (w *Writer) Add(trace span.TraceID, rows []span.Row) error {
+	if w.err != nil || len(rows) == 0 {
+		return w.err
+	}
+	if n := len(w.traces); n == 0 || w.traces[n-1].id != trace {
+		key := traceKey{rows[0].Start(), trace}
+		if n > 0 && (key.start < w.last.start || key.start == w.last.start && key.id.Compare(w.last.id) <= 0) {
+			return w.fail(fmt.Errorf("%s: trace %s comes after %s", w.info.Name, trace, w.last.id))
+		}
+		w.last, w.lastStart = key, key.start
+		w.traces = append(w.traces, traceRef{id: trace, first: uint32(w.info.Rows)})
+		w.group.startTrace()
+	}
+	for _, row := range rows {
+		if start := row.Start(); start < w.lastStart {
+			return w.fail(fmt.Errorf("%s: trace %s: rows out of order", w.info.Name, trace))
+		}
+		w.lastStart = row.Start()
+		if w.source == nil || w.source.batch != row.Batch {
+			w.source = w.sourceOf(row.Batch)
+		}
+		w.group.add(row, w.source)
+		w.info.Rows++
+		w.traces[len(w.traces)-1].rows++
+		if w.group.rows == groupRowsMax || w.group.bytes >= groupBytesMax {
+			w.endGroup()
+		}
+	}
+	if w.err == nil && w.info.Rows > rowsMax {
+		w.fail(fmt.Errorf("%s: more than %d rows", w.info.Name, rowsMax))
+	}
+	return w.err
+}
+
+func (w *Writer) fail(err error) error {
+	if w.err == nil {
+		w.err = err
+	}
+	return w.err
+}
+
+// sourceOf knows a batch again, or meets it. Only so many rows' batches are remembered:
+// forgetting all at once is cheap, as each is met again at the cost of its few resources.
+func (w *Writer) sourceOf(b *span.Batch) *source {
+	if s := w.sources[b]; s != nil {
+		return s
+	}
+	if w.sourceRows > sourceRowsMax {
+		clear(w.sources)
+		w.sourceRows = 0
+	}
+	s := &source{batch: b, resources: make([]uint32, len(b.Resources)), scopes: make([]uint32, len(b.Scopes))}
+	w.sources[b] = s
+	w.sourceRows += b.Len()
+	return s
+}
+
+// columnOf gives the column of an attribute: one of its own, or its level's map column
+// once there are as many columns as allowed.
+func (w *Writer) columnOf(s *source, level span.Level, a span.Attr) uint32 {
+	known := s.columns[level]
+	if known == nil {
+		known = make([]uint32, max(len(s.batch.TextEnd), 1))
+		s.columns[level] = known
+	}
+	id := known[a.Key]
+	if id >= colFixed && w.columns[id-colFixed].kind == a.Type {
+		return id
+	}
+	id, ok := w.columnIDs[columnKey{level, a.Type, string(s.batch.Bytes(a.Key))}]
+	if !ok {
+		if len(w.columns) == attributeColumnsMax {
+			return columnsOf(level).first
+		}
+		key := columnKey{level, a.Type, s.batch.String(a.Key)}
+		id = uint32(colFixed + len(w.columns))
+		w.columns = append(w.columns, key)
+		w.columnIDs[key] = id
+	}
+	known[a.Key] = id
+	return id
+}
+
+func (w *Writer) endGroup() {
+	if w.group.rows > 0 && w.err == nil {
+		w.err = w.group.end()
+	}
+}
+
+// Finish writes the tables, the footer and the tail, and syncs the file. The folder's
+// entry is the caller's to sync.
+func (w *Writer) Finish() (Info, error) {
+	if w.done {
+		return Info{}, errors.New("segment writer is closed")
+	}
+	w.endGroup()
+	if w.err == nil {
+		w.err = w.finish()
+	}
+	if w.err != nil {
+		err := w.err
+		w.Abort()
+		return Info{}, err
+	}
+	w.done = true
+	return w.info, nil
+}
+
+func (w *Writer) finish() error {
+	w.info.Traces, w.info.Groups = len(w.traces), len(w.groups)
+	ids, traceRows := appendTraces(nil, nil, w.traces)
+	for i := 1; i < len(w.traces); i++ {
+		if w.traces[i].id == w.traces[i-1].id {
+			return fmt.Errorf("%s: trace %s comes in two places", w.info.Name, w.traces[i].id)
+		}
+	}
+	var lengths [sections]uint32
+	var page []byte
+	for i, payload := range [sections][]byte{
+		sectionResources: appendTables(nil, w.resources.batch),
+		sectionScopes:    appendTables(nil, w.scopes.batch),
+		sectionColumns:   appendColumns(nil, w.columns),
+		sectionGroups:    appendGroups(nil, w.groups),
+		sectionTraceIDs:  ids,
+		sectionTraceRows: traceRows,
+		sectionCatalog:   w.catalog.AppendBinary(nil),
+		sectionHashes:    appendHashes(nil, w.hashes),
+	} {
+		page = column.AppendPage(page[:0], payload, i != sectionTraceIDs)
+		if len(payload) > column.PageBytesMax || len(page) > footerBytesMax {
+			return fmt.Errorf("%s: a table of %d bytes, at most %d", w.info.Name, len(payload), column.PageBytesMax)
+		}
+		lengths[i] = uint32(len(page))
+		if err := w.out.write(page); err != nil {
+			return err
+		}
+	}
+	footer := w.out.offset()
+	page = column.AppendPage(page[:0], appendFooter(nil, &w.info, lengths), true)
+	if err := w.out.write(page); err != nil {
+		return err
+	}
+	w.info.CRC = w.out.crc
+	if err := w.out.write(tail{footer, uint32(len(page)), w.info.CRC}.append(nil)); err != nil {
+		return err
+	}
+	w.info.Bytes = w.out.offset()
+	return w.out.close()
+}
+
+// Abort closes and removes the file. After Finish it does nothing.
+func (w *Writer) Abort() {
+	if w.done {
+		return
+	}
+	w.done = true
+	w.fail(errors.New("segment writer is aborted"))
+	if !w.out.closed {
+		_ = w.out.file.Close() // the file goes: what it held does not matter
+	}
+	_ = w.fs.Remove(w.info.Name) // a stray that stays is removed at the next start
+}
+
+// output writes front to back through one buffer.
+type output struct {
+	file   vfs.File
+	name   string
+	buffer []byte
+	at     int64 // where the buffer belongs
+	crc    uint32
+	closed bool
+}
+
+func (o *output) offset() int64 { return o.at + int64(len(o.buffer)) }
+
+func (o *output) write(data []byte) error {
+	o.crc = codec.CRCAppend(o.crc, data)
+	if len(o.buffer)+len(data) > writeBytes {
+		if err := o.flush(); err != nil {
+			return err
+		}
+	}
+	o.buffer = append(o.buffer, data...)
+	return nil
+}
+
+func (o *output) flush() error {
+	if len(o.buffer) == 0 {
+		return nil
+	}
+	if _, err := o.file.WriteAt(o.buffer, o.at); err != nil {
+		return fmt.Errorf("%s: offset %d: write: %w", o.name, o.at, err)
+	}
+	o.at += int64(len(o.buffer))
+	o.buffer = o.buffer[:0]
+	return nil
+}
+
+func (o *output) close() error {
+	if err := o.flush(); err != nil {
+		return err
+	}
+	if err := o.file.Sync(); err != nil {
+		return fmt.Errorf("%s: sync: %w", o.name, err)
+	}
+	o.closed = true
+	if err := o.file.Close(); err != nil {
+		return fmt.Errorf("%s: close: %w", o.name, err)
+	}
+	return nil
+}
