@@ -1,0 +1,219 @@
+package engine
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/stoadb/stoa/engine/span/otlp"
+	"github.com/stoadb/stoa/internal/invariant"
+	"github.com/stoadb/stoa/internal/vfs"
+)
+
+// Applied tells what one Apply did, for counters.
+type Applied struct {
+	Parts       int // parts made visible
+	Spans       int
+	Copies      int // parts of which the window knew a copy
+	Quarantined int
+}
+
+// Apply appends an entry to the memtable: the only way in, for live writes, recovery and
+// replicas alike. It reads no clock and decides by what was applied before, so the same
+// entries give the same segments everywhere. An entry at or below Applied was applied
+// already and is skipped. A nil entry only moves Applied on: a log record that is not
+// ours. Apply waits while a sealed memtable still waits for its flush; it fails only on
+// a closed shard.
+func (s *Shard) Apply(seq uint64, e *Entry) (Applied, error) {
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	var did Applied
+	s.mu.Lock()
+	closed, applied, mem := s.closed, s.applied, s.mem
+	s.mu.Unlock()
+	if closed {
+		return did, ErrClosed
+	}
+	if seq <= applied {
+		return did, nil
+	}
+	if e == nil {
+		s.advance(seq, math.MinInt64)
+		return did, nil
+	}
+	if !mem.empty() && (windowOf(e.Received) != mem.window || e.Received-mem.firstReceived >= int64(s.o.MemtableAge)) {
+		if err := s.freeze(); err != nil {
+			return did, err
+		}
+		mem = s.mem
+	}
+	next := mem.count.Load()
+	for i := range e.Parts {
+		next = s.applyPart(mem, next, seq, e.Received, &e.Parts[i], &did)
+	}
+	if !mem.empty() {
+		mem.lastSeq = seq
+	}
+	mem.publish(next)
+	s.advance(seq, e.Received)
+	if mem.bytes >= s.o.MemtableBytesMax {
+		return did, s.freeze()
+	}
+	if len(e.Parts) == 0 {
+		s.retryFlush()
+	}
+	return did, nil
+}
+
+// applyPart adds one part and returns the number of batches in mem.
+func (s *Shard) applyPart(mem *memtable, next uint32, seq uint64, received int64, p *Part, did *Applied) uint32 {
+	if s.seen.has(p.Hash, received) {
+		did.Copies++
+		return next
+	}
+	batch := p.Batch
+	var err error
+	if batch == nil {
+		batch, _, err = otlp.Walk(p.Payload)
+	}
+	if err == nil && s.o.CheckPart != nil {
+		err = s.o.CheckPart(batch)
+	}
+	if err != nil {
+		did.Quarantined++
+		s.quarantine(seq, *p, err)
+		return next
+	}
+	s.seen.add(p.Hash, received)
+	if batch.Len() == 0 {
+		return next
+	}
+	mem.begin(seq, received)
+	mem.note(p.Hash, received, len(p.Payload))
+	mem.add(next, batch)
+	did.Parts++
+	did.Spans += batch.Len()
+	return next + 1
+}
+
+// advance moves Applied on.
+func (s *Shard) advance(seq uint64, received int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.applied = seq
+	s.newest = max(s.newest, received)
+	s.oldest, s.memRows, s.memBytes = s.mem.firstReceived, s.mem.rows, s.mem.bytes
+}
+
+// freeze hands the memtable to the flusher and begins a new one; s.applying is held. It
+// waits while frozenMax memtables wait already, unless flushing fails: then the owner
+// stops proposing (see Err) and what is in the log must still be applied.
+func (s *Shard) freeze() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.frozen) >= frozenMax && s.flushErr == nil && !s.closed {
+		changed := s.changed
+		s.mu.Unlock()
+		<-changed
+		s.mu.Lock()
+	}
+	if s.closed {
+		return ErrClosed
+	}
+	if s.mem.empty() {
+		return nil
+	}
+	invariant.Check(s.mem.lastSeq >= s.mem.firstSeq, "memtable of Seq %d to %d", s.mem.firstSeq, s.mem.lastSeq)
+	s.frozen = append(s.frozen, s.mem)
+	s.mem = newMemtable()
+	s.oldest, s.memRows, s.memBytes = 0, 0, 0
+	s.signal()
+	wake(s.flushWake)
+	return nil
+}
+
+// retryFlush wakes the flusher where its last try failed.
+func (s *Shard) retryFlush() {
+	s.mu.Lock()
+	failed := s.flushErr != nil
+	s.mu.Unlock()
+	if failed {
+		wake(s.flushWake)
+	}
+}
+
+// wake tells a loop that there may be work; one message is as good as many.
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// quarantineDir holds parts that Apply refused, each under its hash: the OTLP request as
+// it was acknowledged, for a person to look at or to send again after a repair.
+const quarantineDir = "quarantine"
+
+// quarantine sets a part aside. The file is named after the content, so a replay writes
+// no second one. Where the disk refuses it, the flusher tries again before it lets the
+// log go.
+func (s *Shard) quarantine(seq uint64, p Part, cause error) {
+	p.Batch = nil
+	s.log.Error("part quarantined", "seq", seq, "hash", p.Hash.String(), "cause", cause)
+	isNew, err := s.saveQuarantined(p)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.log.Error("quarantine file not written yet", "hash", p.Hash.String(), "cause", err)
+		s.unsaved = append(s.unsaved, p)
+		isNew = true
+	}
+	if isNew {
+		s.quarantined++
+	}
+}
+
+// saveQuarantined writes the part's file; isNew is false where it stood there before.
+func (s *Shard) saveQuarantined(p Part) (isNew bool, err error) {
+	dir := s.dir + "/" + quarantineDir
+	if err := s.o.FS.MkdirAll(dir); err != nil {
+		return false, err
+	}
+	name := p.Hash.String() + ".otlp"
+	f, err := s.o.FS.Open(dir + "/" + name)
+	if err == nil {
+		return false, f.Close()
+	}
+	if !missing(err) {
+		return false, err
+	}
+	if err := vfs.ReplaceFile(s.o.FS, dir+"/"+name, p.Payload); err != nil {
+		return false, fmt.Errorf("quarantine: %w", err)
+	}
+	return true, nil
+}
+
+// saveUnsaved retries the files that could not be written.
+func (s *Shard) saveUnsaved() error {
+	s.mu.Lock()
+	parts := s.unsaved
+	s.mu.Unlock()
+	for i, p := range parts {
+		if _, err := s.saveQuarantined(p); err != nil {
+			s.mu.Lock()
+			s.unsaved = s.unsaved[i:]
+			s.mu.Unlock()
+			return err
+		}
+	}
+	s.mu.Lock()
+	s.unsaved = s.unsaved[len(parts):]
+	s.mu.Unlock()
+	return nil
+}
+
+// Quarantined is how many parts stand in quarantine.
+func (s *Shard) Quarantined() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.quarantined
+}

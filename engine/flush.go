@@ -1,0 +1,244 @@
+package engine
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/stoadb/stoa/engine/segment"
+	"github.com/stoadb/stoa/engine/span"
+)
+
+// flushLoop writes frozen memtables to segments, oldest first, until ctx ends. A flush
+// that failed is tried again when woken: at the next seal, tick or Flush.
+func (s *Shard) flushLoop(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.flushWake:
+		}
+		for ctx.Err() == nil {
+			s.mu.Lock()
+			var m *memtable
+			if len(s.frozen) > 0 {
+				m = s.frozen[0]
+			}
+			s.mu.Unlock()
+			if m == nil {
+				break
+			}
+			err := s.flushOne(ctx, m)
+			s.noteFlush(err)
+			if err != nil {
+				break
+			}
+			if s.o.OnFlushed != nil {
+				s.o.OnFlushed(m.lastSeq)
+			}
+			wake(s.mergeWake)
+		}
+	}
+}
+
+// noteFlush records how a flush ended.
+func (s *Shard) noteFlush(err error) {
+	if err != nil && !errors.Is(err, context.Canceled) {
+		s.log.Error("flush failed; it will be tried again", "cause", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.flushErr = err
+	if err != nil {
+		s.stats.FlushFailures++
+	} else {
+		s.stats.Flushes++
+	}
+	s.signal()
+}
+
+// flushOne makes a frozen memtable a live segment. The steps, of which a crash between
+// any two leaves the memtable to the log and at most a stray file: write and sync the
+// file, sync the folder, name the file in the manifest, swap memtable for segment.
+func (s *Shard) flushOne(ctx context.Context, m *memtable) error {
+	leave, err := enter(ctx, s.o.Gate.flushes)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if err := s.saveUnsaved(); err != nil {
+		return err
+	}
+	name := s.newName()
+	info, err := s.writeSegment(m, name)
+	if err != nil {
+		return err
+	}
+	added, err := s.adopt(name, info)
+	if err != nil {
+		return err
+	}
+	err = s.edit(func(next *manifest) {
+		next.segments = append(next.segments, added.entry)
+		next.flushed = max(next.flushed, m.lastSeq)
+	})
+	if err != nil {
+		added.Release()
+		return err
+	}
+	s.mu.Lock()
+	s.frozen = slices.Clone(s.frozen[1:])
+	s.flushed = max(s.flushed, m.lastSeq)
+	old := s.installed(append(slices.Clone(s.live.segments), added))
+	s.mu.Unlock()
+	s.release(old)
+	s.log.Debug("flushed", "file", name, "rows", info.Rows, "traces", info.Traces, "bytes", info.Bytes, "seq", m.lastSeq)
+	return nil
+}
+
+// writeSegment writes a memtable's distinct rows: traces by (smallest start, id), rows
+// by span.Compare.
+func (s *Shard) writeSegment(m *memtable, name string) (segment.Info, error) {
+	type trace struct {
+		id   span.TraceID
+		rows []span.Row
+	}
+	count := m.count.Load()
+	all := make([]span.Row, 0, m.rows)
+	traces := make([]trace, 0, len(m.byTrace))
+	for id := range m.byTrace {
+		from := len(all)
+		all = m.trace(all, id, count)
+		traces = append(traces, trace{id, all[from:len(all):len(all)]})
+	}
+	slices.SortFunc(traces, func(a, b trace) int {
+		return cmp.Or(cmp.Compare(a.rows[0].Start(), b.rows[0].Start()), bytes.Compare(a.id[:], b.id[:]))
+	})
+	hashes := make([]segment.Received, len(m.hashes))
+	for i, h := range m.hashes {
+		hashes[i] = segment.Received{Hash: h.hash, At: h.received}
+	}
+	w, err := segment.NewWriter(s.o.FS, s.dir+"/"+name, segment.Meta{
+		Shard: s.o.Shard, Tenant: s.o.Tenant, Windows: []int64{m.window}, FirstSeq: m.firstSeq, LastSeq: m.lastSeq,
+		MinReceived: m.minReceived, MaxReceived: m.maxReceived, Hashes: hashes,
+	})
+	if err != nil {
+		return segment.Info{}, err
+	}
+	for _, t := range traces {
+		if err := w.Add(t.id, t.rows); err != nil {
+			w.Abort()
+			return segment.Info{}, err
+		}
+	}
+	info, err := w.Finish()
+	if err != nil {
+		w.Abort()
+		return segment.Info{}, err
+	}
+	return info, nil
+}
+
+// adopt syncs the name of a finished file and opens it; nothing names it yet.
+func (s *Shard) adopt(name string, info segment.Info) (*liveSegment, error) {
+	if err := s.o.FS.SyncDir(s.dir); err != nil {
+		return nil, err
+	}
+	opened, err := segment.Open(s.o.FS, s.dir+"/"+name)
+	if err != nil {
+		return nil, err
+	}
+	return &liveSegment{Segment: opened, entry: segmentEntry{
+		name: name, bytes: info.Bytes, crc: info.CRC, rows: info.Rows,
+		firstSeq: info.FirstSeq, lastSeq: info.LastSeq, generation: uint64(info.Generation),
+	}}, nil
+}
+
+// newName gives a file name that no file of this folder has had since the last Open:
+// even a file of a failed edit is never written again.
+func (s *Shard) newName() string {
+	s.manifesting.Lock()
+	defer s.manifesting.Unlock()
+	number := s.man.nextFile
+	s.man.nextFile++
+	return fmt.Sprintf("%08d%s", number, segmentSuffix)
+}
+
+// edit makes a changed manifest durable. After an error the disk holds the old or the
+// new one: nothing that either names may be removed, and the next edit, which writes the
+// whole manifest again, settles it.
+func (s *Shard) edit(change func(next *manifest)) error {
+	s.manifesting.Lock()
+	defer s.manifesting.Unlock()
+	next := s.man.clone()
+	change(next)
+	if err := next.write(s.o.FS, s.dir); err != nil {
+		return err
+	}
+	s.man = next
+	return nil
+}
+
+// Flush freezes the memtable and returns when everything applied before the call stands
+// in segments that the manifest names.
+func (s *Shard) Flush(ctx context.Context) error {
+	s.applying.Lock()
+	err := s.freeze()
+	s.mu.Lock()
+	target, failures, closed := s.applied, s.stats.FlushFailures, s.closed
+	s.mu.Unlock()
+	s.applying.Unlock()
+	if err != nil {
+		return err
+	}
+	if closed {
+		return ErrClosed
+	}
+	wake(s.flushWake)
+	for {
+		s.mu.Lock()
+		changed, closed := s.changed, s.closed
+		waiting := len(s.frozen) > 0 && s.frozen[0].lastSeq <= target
+		failed := s.stats.FlushFailures > failures
+		flushErr, flushed := s.flushErr, s.flushed
+		s.mu.Unlock()
+		switch {
+		case !waiting:
+			return s.flushedThrough(flushed, target)
+		case closed:
+			return ErrClosed
+		case failed && flushErr != nil:
+			return flushErr
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// flushedThrough moves Flushed over ticks and foreign records, which no segment holds:
+// nothing at or below target is in a memtable.
+func (s *Shard) flushedThrough(flushed, target uint64) error {
+	if flushed >= target {
+		return nil
+	}
+	if err := s.saveUnsaved(); err != nil {
+		return err
+	}
+	if err := s.edit(func(next *manifest) { next.flushed = max(next.flushed, target) }); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.flushed = max(s.flushed, target)
+	s.signal()
+	s.mu.Unlock()
+	if s.o.OnFlushed != nil {
+		s.o.OnFlushed(target)
+	}
+	return nil
+}

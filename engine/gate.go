@@ -1,0 +1,26 @@
+package engine
+
+import "context"
+
+// Gate lets one flush and one merge run at a time for all shards that share it: both
+// read and write much and hold much memory, and a node has few disks. The zero Gate is
+// not usable; see NewGate.
+type Gate struct {
+	flushes chan struct{}
+	merges  chan struct{}
+}
+
+// NewGate gives the gate of one node.
+func NewGate() *Gate {
+	return &Gate{flushes: make(chan struct{}, 1), merges: make(chan struct{}, 1)}
+}
+
+// enter waits for a place and returns how to leave it.
+func enter(ctx context.Context, places chan struct{}) (leave func(), err error) {
+	select {
+	case places <- struct{}{}:
+		return func() { <-places }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}

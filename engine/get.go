@@ -1,0 +1,90 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/stoadb/stoa/engine/segment"
+	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/engine/span/otlp"
+)
+
+// Get streams a trace as OTLP messages (see otlp.Encoder) in the order of span.Compare,
+// each span once; an unknown id yields nothing. Memory is bounded by a row group for each
+// source, whatever the trace's size.
+func (s *Shard) Get(ctx context.Context, id span.TraceID, yield func(chunk []byte) error) error {
+	v, err := s.view()
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	whole := &groupCache{projection: segment.Projection{All: true}}
+	encoder := otlp.NewEncoder(yield)
+	if err := mergeRows(ctx, v.sources(id, whole, whole), encoder.Add); err != nil {
+		return err
+	}
+	return encoder.Flush()
+}
+
+// Spans visits every distinct span on which everything asked holds, in no order; the
+// query's limit is ignored. A visited row has its ids, times, kind and status besides
+// what the query looked at. It serves counts and checks.
+func (s *Shard) Spans(ctx context.Context, q span.Query, visit func(row span.Row) error) error {
+	m, err := newMatcher(q)
+	if err != nil {
+		return err
+	}
+	v, err := s.view()
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	m.wantIdentity = true
+	split := v.splitTraces()
+	found := make(map[span.TraceID]bool)
+	err = v.scan(ctx, m, func() uint64 { return 0 }, func(_ *unit, row span.Row) error {
+		if id := row.TraceID(); split[id] {
+			found[id] = true
+			return nil
+		}
+		return visit(row)
+	})
+	if err != nil {
+		return err
+	}
+	whole := &groupCache{projection: segment.Projection{All: true}}
+	var b bound
+	for id := range found {
+		err := mergeRows(ctx, v.sources(id, whole, whole), func(row span.Row) error {
+			if b.batch != row.Batch {
+				m.bind(&b, row.Batch)
+			}
+			if !b.inRange(row.Pos) || !b.matches(row.Pos) {
+				return nil
+			}
+			return visit(row)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Services gives the distinct service names of what is live, sorted.
+func (s *Shard) Services() ([]string, error) {
+	all, err := s.catalog()
+	if err != nil {
+		return nil, err
+	}
+	return all.Services(), nil
+}
+
+// Operations gives the distinct operations of a service, of every service for "", sorted
+// by service, name and kind.
+func (s *Shard) Operations(service string) ([]span.Operation, error) {
+	all, err := s.catalog()
+	if err != nil {
+		return nil, err
+	}
+	return all.Operations(service), nil
+}

@@ -1,0 +1,43 @@
+package engine
+
+import "time"
+
+// Limits of one shard. Each bounds memory, files or the work of one question.
+const (
+	// memtableBytesMax is the default raw payload of a memtable before it is sealed. Four
+	// shards with one frozen memtable each then hold at most 200 MiB of payload.
+	memtableBytesMax = 24 << 20
+	// memtableAge is the default entry time a memtable spans before it is sealed: what a
+	// restart replays stays short, and an idle shard lets go of the log.
+	memtableAge = 30 * time.Second
+	// partOverheadBytes is counted for each part besides its payload, for what a batch
+	// costs apart from its spans. Without it, a flood of one-span requests would fill
+	// memory long before the payload bound is met.
+	partOverheadBytes = 4 << 10
+	// windowSpan is the length of a receive-time window: what retention drops whole.
+	windowSpan = 30 * time.Minute
+	// frozenMax is how many frozen memtables may wait before Apply waits too.
+	frozenMax = 1
+	// seenHashesMax and seenAge bound the exactly-once window; older copies are still
+	// dropped by content at read and at merge.
+	seenHashesMax = 16_384
+	seenAge       = 10 * time.Minute
+	// partsMax bounds the parts of one entry; a coalescer sends far fewer.
+	partsMax = 1 << 16
+	// tagsMax bounds the tags of one query: they are bits of one word.
+	tagsMax = 64
+	// foundSlack is how many traces beyond twice the limit a search remembers before it
+	// forgets those that cannot be in the answer any more.
+	foundSlack = 1024
+	// manifestBytesMax bounds the manifest: about 600,000 segments.
+	manifestBytesMax = 128 << 20
+	// nameBytesMax bounds a name that the manifest may hold.
+	nameBytesMax = 1 << 10
+	// cachedGroupsMax is how many row groups one question keeps decoded. A trace's rows
+	// are adjacent, so neighbours in an answer often share a group.
+	cachedGroupsMax = 4
+	// clockStepMax is how far the clock may jump between two looks before retention stops
+	// believing it; clockGapMax is the same across a restart, where a long pause is likely.
+	clockStepMax = 48 * time.Hour
+	clockGapMax  = 400 * 24 * time.Hour
+)

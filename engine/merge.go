@@ -1,0 +1,173 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/stoadb/stoa/compaction"
+	"github.com/stoadb/stoa/engine/segment"
+)
+
+// mergeLoop merges segments as the policy asks, after each flush, until ctx ends.
+func (s *Shard) mergeLoop(ctx context.Context) {
+	for {
+		for ctx.Err() == nil && s.mergePicked(ctx) {
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.mergeWake:
+		}
+	}
+}
+
+// mergePicked does the policy's next merge; false means there was none or it failed.
+func (s *Shard) mergePicked(ctx context.Context) bool {
+	s.merging.Lock()
+	defer s.merging.Unlock()
+	v, err := s.view()
+	if err != nil {
+		return false
+	}
+	defer v.close()
+	infos := make([]segment.Info, len(v.segments))
+	for i, l := range v.segments {
+		infos[i] = l.Info()
+	}
+	s.mu.Lock()
+	newest := s.newest
+	s.mu.Unlock()
+	// The newest receive time stands for now: windows close when something later comes.
+	plan, ok := compaction.Pick(s.o.Compaction, infos, newest)
+	if !ok {
+		return false
+	}
+	var inputs []*liveSegment
+	for _, l := range v.segments {
+		if slices.ContainsFunc(plan.Inputs, func(i segment.Info) bool { return i.Name == l.Info().Name }) {
+			inputs = append(inputs, l)
+		}
+	}
+	err = s.merge(ctx, inputs)
+	return err == nil
+}
+
+// Compact merges the segments of each window into one and returns when the manifest says
+// so. What was applied and not flushed is not part of it.
+func (s *Shard) Compact(ctx context.Context) error {
+	s.merging.Lock()
+	defer s.merging.Unlock()
+	v, err := s.view()
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	for _, inputs := range windowGroups(v.segments) {
+		if len(inputs) < 2 {
+			continue
+		}
+		if err := s.merge(ctx, inputs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// windowGroups puts segments together that share a window, oldest window first. One that
+// spans several windows, from an earlier merge, brings them all together.
+func windowGroups(segments []*liveSegment) [][]*liveSegment {
+	var groups [][]*liveSegment
+	windows := func(l *liveSegment) []int64 { return l.Info().Windows }
+	sorted := slices.Clone(segments)
+	slices.SortStableFunc(sorted, func(a, b *liveSegment) int { return slices.Compare(windows(a), windows(b)) })
+	var last int64
+	for _, l := range sorted {
+		w := windows(l)
+		if len(groups) > 0 && len(w) > 0 && w[0] <= last {
+			groups[len(groups)-1] = append(groups[len(groups)-1], l)
+			last = max(last, slices.Max(w))
+			continue
+		}
+		groups = append(groups, []*liveSegment{l})
+		if len(w) > 0 {
+			last = slices.Max(w)
+		}
+	}
+	return groups
+}
+
+// merge writes the inputs' distinct rows to one segment and puts it in their place;
+// s.merging is held, so the inputs stay live. The steps are those of a flush.
+func (s *Shard) merge(ctx context.Context, inputs []*liveSegment) error {
+	leave, err := enter(ctx, s.o.Gate.merges)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	err = s.mergeInto(ctx, inputs, s.newName())
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err() // given up, not failed
+	}
+	if err != nil {
+		s.log.Error("merge failed", "inputs", len(inputs), "cause", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mergeErr = err
+	if err != nil {
+		s.stats.MergeFailures++
+	} else {
+		s.stats.Merges++
+	}
+	return err
+}
+
+func (s *Shard) mergeInto(ctx context.Context, inputs []*liveSegment, name string) error {
+	segments := make([]*segment.Segment, len(inputs))
+	for i, l := range inputs {
+		segments[i] = l.Segment
+	}
+	info, err := compaction.Merge(ctx, s.o.FS, segments, s.dir+"/"+name, nil)
+	if err != nil {
+		return fmt.Errorf("merge of %d segments: %w", len(inputs), err)
+	}
+	output, err := s.adopt(name, info)
+	if err != nil {
+		return err
+	}
+	if err := s.replace(inputs, output); err != nil {
+		output.Release()
+		return err
+	}
+	s.log.Debug("merged", "file", name, "inputs", len(inputs), "rows", info.Rows, "bytes", info.Bytes)
+	return nil
+}
+
+// replace takes segments out of the manifest and the view, and puts one in their place
+// where there is one. Their files go when the last view lets go of them.
+func (s *Shard) replace(old []*liveSegment, output *liveSegment) error {
+	err := s.edit(func(next *manifest) {
+		next.segments = slices.DeleteFunc(next.segments, func(e segmentEntry) bool {
+			return slices.ContainsFunc(old, func(l *liveSegment) bool { return l.entry.name == e.name })
+		})
+		if output != nil {
+			next.segments = append(next.segments, output.entry)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for _, l := range old {
+		l.obsolete.Store(true)
+	}
+	s.mu.Lock()
+	live := slices.DeleteFunc(slices.Clone(s.live.segments), func(l *liveSegment) bool { return slices.Contains(old, l) })
+	if output != nil {
+		live = append(live, output)
+	}
+	before := s.installed(live)
+	s.mu.Unlock()
+	s.release(before)
+	return nil
+}

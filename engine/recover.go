@@ -1,0 +1,149 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/stoadb/stoa/engine/segment"
+	"github.com/stoadb/stoa/internal/codec"
+)
+
+// segmentSuffix ends the name of every segment file; tempSuffix that of a file on its way
+// to another name (vfs.ReplaceFile).
+const (
+	segmentSuffix = ".seg"
+	tempSuffix    = ".new"
+)
+
+// recover brings the folder's durable state into memory. What the manifest names must be
+// there, whole and of the right size; segment and temporary files that it does not name
+// are left from a crash and go. Files of other names are not ours and stay.
+func (s *Shard) recover() error {
+	if err := s.o.FS.MkdirAll(s.dir); err != nil {
+		return err
+	}
+	names, err := s.o.FS.List(s.dir)
+	if err != nil {
+		return err
+	}
+	if err := s.recoverManifest(names); err != nil {
+		return err
+	}
+	segments, err := s.openSegments(names)
+	if err != nil {
+		return err
+	}
+	named := make(map[string]bool)
+	for _, l := range segments {
+		named[l.entry.name] = true
+	}
+	for _, name := range names {
+		stray := strings.HasSuffix(name, tempSuffix) || strings.HasSuffix(name, segmentSuffix) && !named[name]
+		if !stray {
+			continue
+		}
+		s.log.Info("stray file removed", "file", s.dir+"/"+name)
+		if err := s.o.FS.Remove(s.dir + "/" + name); err != nil {
+			return err
+		}
+	}
+	s.live = newVersion(segments)
+	s.applied, s.flushed = s.man.flushed, s.man.flushed
+	s.recoverSeen(segments)
+	return s.recoverQuarantine()
+}
+
+// recoverManifest reads the manifest. An empty folder gets one before anything else, so
+// that segments without a manifest are damage and not a beginning.
+func (s *Shard) recoverManifest(names []string) error {
+	man, err := readManifest(s.o.FS, s.dir)
+	switch {
+	case err == nil:
+		if man.shard != s.o.Shard || man.tenant != s.o.Tenant {
+			return fmt.Errorf("%s/%s: folder of shard %d, tenant %q", s.dir, manifestName, man.shard, man.tenant)
+		}
+		s.man = man
+		return nil
+	case !missing(err):
+		return err
+	}
+	for _, name := range names {
+		if strings.HasSuffix(name, segmentSuffix) {
+			return codec.At(codec.Corrupt("missing, but there are segments (%s)", name), s.dir+"/"+manifestName, 0)
+		}
+	}
+	s.man = &manifest{shard: s.o.Shard, tenant: s.o.Tenant, nextFile: 1}
+	return s.man.write(s.o.FS, s.dir)
+}
+
+// openSegments opens what the manifest names.
+func (s *Shard) openSegments(names []string) (opened []*liveSegment, err error) {
+	defer func() {
+		if err != nil {
+			for _, l := range opened {
+				l.Release()
+			}
+		}
+	}()
+	for _, entry := range s.man.segments {
+		file := s.dir + "/" + entry.name
+		if !slices.Contains(names, entry.name) {
+			return opened, codec.At(codec.Corrupt("segment is missing, but the manifest names it"), file, 0)
+		}
+		seg, err := segment.Open(s.o.FS, file)
+		if err != nil {
+			return opened, err
+		}
+		opened = append(opened, &liveSegment{Segment: seg, entry: entry})
+		info := seg.Info()
+		if info.Bytes != entry.bytes || info.CRC != entry.crc || info.Rows != entry.rows ||
+			info.FirstSeq != entry.firstSeq || info.LastSeq != entry.lastSeq {
+			return opened, codec.At(codec.Corrupt("%d bytes, checksum %08x, %d rows, Seq %d to %d; the manifest says %d, %08x, %d, %d to %d",
+				info.Bytes, info.CRC, info.Rows, info.FirstSeq, info.LastSeq,
+				entry.bytes, entry.crc, entry.rows, entry.firstSeq, entry.lastSeq), file, 0)
+		}
+	}
+	return opened, nil
+}
+
+// recoverSeen rebuilds the exactly-once window from the footers; the replay adds the rest.
+func (s *Shard) recoverSeen(segments []*liveSegment) {
+	bySeq := slices.Clone(segments)
+	slices.SortStableFunc(bySeq, func(a, b *liveSegment) int {
+		switch {
+		case a.entry.lastSeq < b.entry.lastSeq:
+			return -1
+		case a.entry.lastSeq > b.entry.lastSeq:
+			return 1
+		}
+		return 0
+	})
+	for _, l := range bySeq {
+		for _, h := range l.Hashes() {
+			s.seen.add(h.Hash, h.At)
+		}
+		s.newest = max(s.newest, l.Info().MaxReceived)
+	}
+}
+
+// recoverQuarantine counts the parts set aside earlier.
+func (s *Shard) recoverQuarantine() error {
+	names, err := s.o.FS.List(s.dir + "/" + quarantineDir)
+	if missing(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if strings.HasSuffix(name, tempSuffix) {
+			if err := s.o.FS.Remove(s.dir + "/" + quarantineDir + "/" + name); err != nil {
+				return err
+			}
+			continue
+		}
+		s.quarantined++
+	}
+	return nil
+}

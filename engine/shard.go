@@ -1,0 +1,216 @@
+// Package engine is one shard of the store: what was applied from the log, in memory and
+// in segments, and every question about it.
+//
+// One flow in: Apply appends an entry's batches to the memtable, where queries see them
+// at once. The sealing rule, a pure function of what was applied, freezes the memtable;
+// a goroutine writes it to a segment, names the segment in the manifest and tells the
+// owner how much of the log is no longer needed. A second goroutine merges segments.
+// One flow out: a question takes a view (memtable, frozen memtables, segments; counted,
+// so that a file lives as long as somebody reads it), finds rows by scan, newest first,
+// and gives traces with their rows merged over all sources and exact copies dropped.
+//
+// Truth is the set of DISTINCT spans of the view: span.Compare says when two are one.
+//
+// A shard starts two goroutines in Open, the flusher and the merger, and ends them in
+// Close. It knows no clock: time comes in entries and arguments.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/stoadb/stoa/compaction"
+	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/codec"
+	"github.com/stoadb/stoa/internal/vfs"
+)
+
+// ErrClosed is what a closed shard answers.
+var ErrClosed = errors.New("shard is closed")
+
+// Options of one shard. The zero value of a field is its default.
+type Options struct {
+	FS     vfs.FS // required
+	Dir    string // the shard's own folder, made if missing; required
+	Shard  uint32 // its number; a folder of another shard is refused
+	Tenant string
+	Log    *slog.Logger
+
+	MemtableBytesMax int64         // raw payload before a seal
+	MemtableAge      time.Duration // entry time before a seal
+	Retention        time.Duration // by receive time; 0 keeps everything
+	FlushOnClose     bool
+	Compaction       compaction.Policy
+	// ManualCompaction leaves merging to Compact: for tests that choose the moment.
+	ManualCompaction bool
+	// Gate is shared by the shards of one node.
+	Gate *Gate
+	// CheckPart refuses a walked part in Apply, which quarantines it: fault injection.
+	CheckPart func(*span.Batch) error
+	// OnFlushed is told that entries up to seq are durable in segments. It is called
+	// from the flusher, without locks.
+	OnFlushed func(seq uint64)
+}
+
+// Shard is one shard. All methods may be called from any number of goroutines; Apply
+// calls must come in the order of Seq.
+type Shard struct {
+	o   Options
+	dir string
+	log *slog.Logger
+
+	// applying is held by whoever changes the memtable: Apply and freeze.
+	applying sync.Mutex
+	seen     *seen
+	// manifesting is held while the manifest is edited; man is what is durable.
+	manifesting sync.Mutex
+	man         *manifest
+	// merging is held while segments are merged or dropped.
+	merging sync.Mutex
+	clock   believedClock // guarded by merging
+
+	// mu guards everything below; it is never held across disk work.
+	mu          sync.Mutex
+	mem         *memtable
+	frozen      []*memtable // oldest first
+	live        *version
+	applied     uint64
+	newest      int64 // largest receive time applied
+	oldest      int64 // receive time of the memtable's first entry
+	memRows     int
+	memBytes    int64
+	flushed     uint64
+	flushErr    error         // of the last try, nil after a success
+	mergeErr    error         // the same for merges
+	changed     chan struct{} // closed and replaced when anything above changes
+	closed      bool
+	quarantined int
+	unsaved     []Part // quarantined parts whose file could not be written yet
+	stats       Stats
+
+	flushWake chan struct{}
+	mergeWake chan struct{}
+	stop      context.CancelFunc
+	done      sync.WaitGroup
+}
+
+func (o *Options) setDefaults() {
+	if o.MemtableBytesMax <= 0 {
+		o.MemtableBytesMax = memtableBytesMax
+	}
+	if o.MemtableAge <= 0 {
+		o.MemtableAge = memtableAge
+	}
+	if o.Gate == nil {
+		o.Gate = NewGate()
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+}
+
+// Open opens the shard of a folder, or makes it. Its state is that of Flushed: the
+// caller replays the log from there with Apply.
+func Open(o Options) (*Shard, error) {
+	o.setDefaults()
+	s := &Shard{
+		o: o, dir: o.Dir, log: o.Log.With("shard", o.Shard), seen: newSeen(), mem: newMemtable(),
+		changed: make(chan struct{}), flushWake: make(chan struct{}, 1), mergeWake: make(chan struct{}, 1),
+	}
+	if err := s.recover(); err != nil {
+		return nil, fmt.Errorf("shard %d: %w", o.Shard, err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	s.done.Go(func() { s.flushLoop(ctx) })
+	if !o.ManualCompaction {
+		s.done.Go(func() { s.mergeLoop(ctx) })
+	}
+	return s, nil
+}
+
+// Close ends the goroutines, after a flush where Options.FlushOnClose asks for it. What
+// was applied and not flushed is for the log to bring back. Queries in flight go on.
+func (s *Shard) Close() error {
+	var err error
+	if s.o.FlushOnClose {
+		err = s.Flush(context.Background())
+	}
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	s.signal()
+	s.mu.Unlock()
+	s.stop()
+	s.done.Wait()
+	s.mu.Lock()
+	live := s.live
+	s.live = nil
+	s.mu.Unlock()
+	s.release(live)
+	return err
+}
+
+// signal wakes everybody who waits for a change; s.mu is held.
+func (s *Shard) signal() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// Applied is the Seq of the last entry applied; after Open it is Flushed.
+func (s *Shard) Applied() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.applied
+}
+
+// Flushed is the Seq up to which everything stands in segments: the log may drop it.
+func (s *Shard) Flushed() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.flushed
+}
+
+// Seen reports whether a part of this hash was applied lately: the proposer need not
+// send a copy to the log. Apply checks again.
+func (s *Shard) Seen(hash codec.Hash) bool { return s.seen.hasNow(hash) }
+
+// OldestReceived is the receive time of the memtable's first entry; ok is false where it
+// is empty. An owner proposes a tick when that is MemtableAge ago.
+func (s *Shard) OldestReceived() (received int64, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.oldest, s.memRows > 0
+}
+
+// Err is why the last flush failed, nil when it did not. Nothing is lost meanwhile, but
+// an owner should stop proposing: memory and log only grow. Flush and ticks try again.
+func (s *Shard) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.flushErr
+}
+
+// Ready is nil when the shard serves well, else why not.
+func (s *Shard) Ready() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return ErrClosed
+	case s.flushErr != nil:
+		return fmt.Errorf("shard %d: flush: %w", s.o.Shard, s.flushErr)
+	case s.mergeErr != nil:
+		return fmt.Errorf("shard %d: merge: %w", s.o.Shard, s.mergeErr)
+	case s.quarantined > 0:
+		return fmt.Errorf("shard %d: %d parts in quarantine", s.o.Shard, s.quarantined)
+	}
+	return nil
+}

@@ -1,0 +1,63 @@
+package engine
+
+import (
+	"github.com/stoadb/stoa/index"
+)
+
+// Stats is the shard's state in figures, for /metrics and tests.
+type Stats struct {
+	MemtableRows, MemtableBytes int   // of the memtable and what waits for its flush; raw payload
+	Frozen                      int   // memtables waiting for their flush
+	Segments                    int   //
+	SegmentRows, SegmentBytes   int64 // rows may stand in several segments
+	Traces                      int64 // the same
+	Flushes, FlushFailures      int
+	Merges, MergeFailures       int
+	Dropped                     int // segments, by retention
+	Quarantined                 int
+	Applied, Flushed            uint64
+}
+
+// Stats gives the figures of this moment.
+func (s *Shard) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.stats
+	st.Applied, st.Flushed, st.Quarantined, st.Frozen = s.applied, s.flushed, s.quarantined, len(s.frozen)
+	st.MemtableRows, st.MemtableBytes = s.memRows, int(s.memBytes)
+	for _, m := range s.frozen {
+		st.MemtableRows += m.rows
+		st.MemtableBytes += int(m.bytes)
+	}
+	if s.live == nil {
+		return st
+	}
+	for _, l := range s.live.segments {
+		info := l.Info()
+		st.Segments++
+		st.SegmentRows += int64(info.Rows)
+		st.SegmentBytes += info.Bytes
+		st.Traces += int64(info.Traces)
+	}
+	return st
+}
+
+// catalog sums the catalogs of what is live. Counts in it may count copies; names are
+// what it is for.
+func (s *Shard) catalog() (*index.Catalog, error) {
+	v, err := s.view()
+	if err != nil {
+		return nil, err
+	}
+	defer v.close()
+	all := index.NewCatalog()
+	for _, t := range v.tables {
+		t.mu.RLock()
+		all.Merge(t.memtable.catalog)
+		t.mu.RUnlock()
+	}
+	for _, l := range v.segments {
+		all.Merge(l.Catalog())
+	}
+	return all, nil
+}

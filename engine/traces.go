@@ -1,0 +1,124 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/stoadb/stoa/engine/segment"
+	"github.com/stoadb/stoa/engine/span"
+)
+
+// traceFacts is one whole trace reduced to what summaries and the service graph need,
+// row by row in the order of span.Compare.
+type traceFacts struct {
+	spanIDs   []span.SpanID
+	parentIDs []span.SpanID
+	kinds     []int32
+	starts    []uint64
+	services  []string
+	end       uint64
+	errors    []bool
+	parents   []int32
+	interned  map[string]string
+}
+
+// factsProjection is what traceFacts reads of a row group.
+var factsProjection = segment.Projection{Times: true, Identity: true}
+
+func newTraceFacts() *traceFacts { return &traceFacts{interned: make(map[string]string)} }
+
+// reset forgets the trace, not the service names.
+func (f *traceFacts) reset() {
+	f.spanIDs, f.parentIDs, f.kinds = f.spanIDs[:0], f.parentIDs[:0], f.kinds[:0]
+	f.starts, f.services, f.errors, f.end = f.starts[:0], f.services[:0], f.errors[:0], 0
+}
+
+// add takes the next row.
+func (f *traceFacts) add(row span.Row) {
+	f.spanIDs = append(f.spanIDs, row.SpanID())
+	f.parentIDs = append(f.parentIDs, row.ParentID())
+	f.kinds = append(f.kinds, row.Kind())
+	f.starts = append(f.starts, row.Start())
+	service, ok := f.interned[string(row.Service())]
+	if !ok {
+		service = string(row.Service())
+		f.interned[service] = service
+	}
+	f.services = append(f.services, service)
+	f.errors = append(f.errors, row.StatusCode() == span.StatusError)
+	f.end = max(f.end, row.End())
+}
+
+// resolve finds the parents of all rows.
+func (f *traceFacts) resolve() []int32 {
+	f.parents = span.ResolveParents(f.parents, f.spanIDs, f.parentIDs, f.kinds)
+	return f.parents
+}
+
+// Summaries tells of the given traces, each over all of its distinct spans, in the order
+// given. A trace that is gone meanwhile (retention) is left out.
+func (s *Shard) Summaries(ctx context.Context, found []span.Found) ([]span.Summary, error) {
+	v, err := s.view()
+	if err != nil {
+		return nil, err
+	}
+	defer v.close()
+	projection := factsProjection
+	projection.Names = true
+	cheap := &groupCache{projection: projection}
+	whole := &groupCache{projection: segment.Projection{All: true}}
+	facts := newTraceFacts()
+	summaries := make([]span.Summary, 0, len(found))
+	for _, trace := range found {
+		facts.reset()
+		var names []string
+		err := mergeRows(ctx, v.sources(trace.TraceID, cheap, whole), func(row span.Row) error {
+			facts.add(row)
+			name := ""
+			if row.ParentID().IsZero() {
+				name = string(row.Name())
+			}
+			names = append(names, name)
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		if len(facts.spanIDs) > 0 {
+			summaries = append(summaries, facts.summary(trace.TraceID, names))
+		}
+	}
+	return summaries, nil
+}
+
+// summary counts over the rows added; names has a name for each row without parent id.
+func (f *traceFacts) summary(id span.TraceID, names []string) span.Summary {
+	sum := span.Summary{TraceID: id, Start: f.starts[0], End: f.end, Spans: len(f.spanIDs)}
+	services := make(map[string]*span.ServiceCount)
+	for i, parent := range f.resolve() {
+		switch parent {
+		case span.Orphan:
+			sum.Orphans++
+		case span.NoParent:
+			if !sum.HasRoot {
+				sum.HasRoot, sum.RootService, sum.RootName = true, f.services[i], names[i]
+			}
+		}
+		count := services[f.services[i]]
+		if count == nil {
+			count = &span.ServiceCount{Service: f.services[i]}
+			services[f.services[i]] = count
+		}
+		count.Spans++
+		if f.errors[i] {
+			count.Errors++
+			sum.Errors++
+		}
+	}
+	for _, count := range services {
+		sum.Services = append(sum.Services, *count)
+	}
+	slices.SortFunc(sum.Services, func(a, b span.ServiceCount) int { return strings.Compare(a.Service, b.Service) })
+	return sum
+}
