@@ -1,0 +1,222 @@
+package otlp
+
+import (
+	"bytes"
+	"unicode/utf8"
+
+	"github.com/stoadb/stoa/engine/span"
+)
+
+// value is an AnyValue as protobuf understands it.
+type value struct {
+	kind   span.ValueType
+	bits   uint64 // of a bool, int or double
+	data   []byte // of all others
+	odd    bool   // kind and data alone do not give the message back
+	merged bool   // data is our own memory
+}
+
+// decodeAny reads an AnyValue: the last member given counts, but two lists of one kind
+// in a row merge.
+func decodeAny(b []byte) (value, *wireError) {
+	v := value{kind: span.EmptyValue}
+	f := fields{b: b}
+	for f.next() {
+		switch f.tag {
+		case tagAnyString:
+			v = value{kind: span.StringValue, data: f.data, odd: v.odd}
+		case tagAnyBytes:
+			v = value{kind: span.BytesValue, data: f.data, odd: v.odd}
+		case tagAnyBool:
+			v = value{kind: span.BoolValue, odd: v.odd}
+			if f.num != 0 {
+				v.bits = 1
+			}
+		case tagAnyInt:
+			v = value{kind: span.IntValue, bits: f.num, odd: v.odd}
+		case tagAnyDouble:
+			v = value{kind: span.DoubleValue, bits: f.num, odd: v.odd}
+		case tagAnyArray:
+			v.list(span.ArrayValue, f.data)
+		case tagAnyMap:
+			v.list(span.MapValue, f.data)
+		case tagAnyStrindex:
+			v = value{kind: span.EmptyValue, odd: true}
+		default:
+			v.odd = true
+		}
+	}
+	return v, f.err
+}
+
+func (v *value) list(kind span.ValueType, data []byte) {
+	if v.kind != kind {
+		*v = value{kind: kind, data: data, odd: v.odd}
+		return
+	}
+	if !v.merged {
+		v.data = bytes.Clone(v.data)
+	}
+	v.data = append(v.data, data...)
+	v.merged, v.odd = true, true
+}
+
+// attribute appends the KeyValue message kv to dst. Nearly all are one key and one value
+// with one member; the rest takes the long way.
+func (w *walker) attribute(dst []span.Attr, kv []byte) ([]span.Attr, *wireError) {
+	if len(kv) < 4 || kv[0] != tagKey {
+		return w.oddAttribute(dst, kv)
+	}
+	n, at := varint(kv, 1)
+	if at < 0 || n > KeyBytesMax || int(n) > len(kv)-at-2 {
+		return w.oddAttribute(dst, kv)
+	}
+	key := kv[at : at+int(n)]
+	at += int(n)
+	if kv[at] != tagKeyValue {
+		return w.oddAttribute(dst, kv)
+	}
+	n, at = varint(kv, at+1)
+	if at < 0 || n != uint64(len(kv)-at) || n < 2 {
+		return w.oddAttribute(dst, kv)
+	}
+	a := span.Attr{}
+	member, rest := kv[at], kv[at+1:]
+	switch member {
+	case tagAnyString:
+		n, at := varint(rest, 0)
+		if at < 0 || n != uint64(len(rest)-at) || n > ValueBytesMax {
+			return w.oddAttribute(dst, kv)
+		}
+		k := w.key(key)
+		a.Type, a.Key, a.Value = span.StringValue, w.keys[k].text, uint64(w.stringOf(k, rest[at:]))
+		return append(dst, a), nil
+	case tagAnyInt, tagAnyBool:
+		bits, at := varint(rest, 0)
+		if at != len(rest) {
+			return w.oddAttribute(dst, kv)
+		}
+		a.Type, a.Value = span.IntValue, bits
+		if member == tagAnyBool {
+			a.Type, a.Value = span.BoolValue, min(bits, 1)
+		}
+	default:
+		return w.oddAttribute(dst, kv)
+	}
+	a.Key = w.keys[w.key(key)].text
+	return append(dst, a), nil
+}
+
+// oddAttribute is attribute for every message, with the limits and the exact keeping of
+// what no type of ours holds.
+func (w *walker) oddAttribute(dst []span.Attr, kv []byte) ([]span.Attr, *wireError) {
+	var key, any []byte
+	var check checker
+	values, exact := 0, true // exact: key and value alone give the message back
+	f := fields{b: kv}
+	for f.next() {
+		switch f.tag {
+		case tagKey:
+			key = f.data
+		case tagKeyValue:
+			if err := check.message(f.data, anyValue, 0); err != nil {
+				return dst, err.within(&f)
+			}
+			switch values++; values {
+			case 1:
+				any = f.data
+			case 2:
+				any = append(bytes.Clone(any), f.data...)
+			default:
+				any = append(any, f.data...)
+			}
+		default:
+			exact = false
+		}
+	}
+	if f.err != nil {
+		return dst, f.err
+	}
+	v := value{kind: span.NoValue}
+	if values > 0 {
+		var err *wireError
+		if v, err = decodeAny(any); err != nil {
+			return dst, err
+		}
+	}
+	w.counts.InvalidUTF8 += check.invalidUTF8
+	exact = exact && values <= 1
+	return w.limited(dst, kv, key, any, v, exact, check.deepest), nil
+}
+
+// limited appends the attribute after applying the limits of depth and length.
+func (w *walker) limited(dst []span.Attr, kv, key, any []byte, v value, exact bool, depth int) []span.Attr {
+	if len(key) > KeyBytesMax {
+		key = cutText(key, KeyBytesMax)
+		w.counts.TruncatedKeys++
+		exact = true // as exact as it can be: parts unknown to us go with the key's end
+	}
+	if depth > DepthMax {
+		v = value{kind: span.StringValue, data: []byte(TooDeep)}
+		w.counts.NestedTooDeep++
+		exact = true
+	}
+	k := w.key(key)
+	a := span.Attr{Key: w.keys[k].text, Type: v.kind, Value: v.bits}
+	truncated := false
+	switch {
+	case !exact && len(kv) <= ValueBytesMax:
+		a.Type, a.Value = span.RawAttribute, uint64(w.texts.Intern(kv))
+		return append(dst, a)
+	case v.odd && len(any) <= ValueBytesMax:
+		a.Type, a.Value = span.RawValue, uint64(w.texts.Intern(any))
+		return append(dst, a)
+	case !exact || v.odd || len(v.data) > ValueBytesMax:
+		truncated = true
+		v = v.cut(ValueBytesMax)
+		a.Type = v.kind
+	}
+	if a.Type.HasText() {
+		a.Value = uint64(w.texts.Intern(v.data))
+	}
+	dst = append(dst, a)
+	if truncated {
+		w.counts.TruncatedValues++
+		marker := append(bytes.Clone(key), TruncatedSuffix...)
+		dst = append(dst, span.Attr{Key: w.keys[w.key(marker)].text, Type: span.BoolValue, Value: 1})
+	}
+	return dst
+}
+
+// cut gives v in at most limit bytes. A list that is longer becomes the begin of its
+// text: half a message would be none.
+func (v value) cut(limit int) value {
+	v.odd = false
+	if len(v.data) <= limit {
+		return v
+	}
+	switch v.kind {
+	case span.ArrayValue, span.MapValue:
+		v.data = appendValueText(nil, v, limit)
+		v.kind = span.StringValue
+		fallthrough
+	case span.StringValue:
+		v.data = cutText(v.data, limit)
+	default:
+		v.data = v.data[:min(len(v.data), limit)]
+	}
+	return v
+}
+
+// cutText gives at most limit bytes of text, not ending inside a character.
+func cutText(text []byte, limit int) []byte {
+	if len(text) <= limit {
+		return text
+	}
+	for end := limit; end > 0 && end > limit-utf8.UTFMax; end-- {
+		if utf8.RuneStart(text[end]) {
+			return text[:end]
+		}
+	}
+	return text[:limit]
+}

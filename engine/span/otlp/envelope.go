@@ -1,0 +1,173 @@
+package otlp
+
+import (
+	"bytes"
+
+	"github.com/stoadb/stoa/engine/span"
+)
+
+// envelope is what stands around spans: a resource or a scope, with its schema URL.
+type envelope struct {
+	message   []byte // the Resource or InstrumentationScope; pieces concatenated
+	schemaURL []byte
+	present   bool // the message was there, if empty
+	pieces    int
+	serial    int // counts the request's envelopes, tells two of them apart
+}
+
+// add merges another piece of the message: protobuf merges by concatenation.
+func (e *envelope) add(piece []byte) {
+	e.present = true
+	switch e.pieces++; e.pieces {
+	case 1:
+		e.message = piece
+	case 2:
+		e.message = append(bytes.Clone(e.message), piece...)
+	default:
+		e.message = append(e.message, piece...)
+	}
+}
+
+// size bounds what the envelope takes in a payload, framing included.
+func (e *envelope) size() int { return len(e.message) + len(e.schemaURL) + 3*frameBytesMax }
+
+// equal compares content.
+func (e *envelope) equal(other *envelope) bool {
+	return e.present == other.present && bytes.Equal(e.message, other.message) &&
+		bytes.Equal(e.schemaURL, other.schemaURL)
+}
+
+// resourceKey tells the distinct envelopes of a batch apart.
+type resourceKey struct {
+	message, schemaURL span.TextID
+	present            bool
+}
+
+// lastEnvelope is the envelope added last to the batch, in the request's memory, and
+// its position: senders repeat one resource many times.
+type lastEnvelope struct {
+	envelope
+	position uint32
+	set      bool
+}
+
+func (l *lastEnvelope) matches(e *envelope) bool { return l.set && l.equal(e) }
+
+// resource gives the position of a resource in the batch, adding it when it is new. Its
+// message is well-formed.
+func (w *walker) resource(e *envelope) (uint32, *wireError) {
+	if w.lastRes.matches(e) {
+		return w.lastRes.position, nil
+	}
+	message, err := w.flatten(e.message, tagResourceAttr, beforeResource)
+	if err != nil {
+		return 0, err
+	}
+	b := &w.batch
+	key := resourceKey{w.texts.Intern(message), w.text(e.schemaURL), e.present}
+	position, seen := w.resources[key]
+	if !seen {
+		position = uint32(len(b.Resources))
+		b.ResourceAttrs = append(b.ResourceAttrs, w.envelopeAttrs...)
+		b.Resources = append(b.Resources, span.Resource{
+			Message: key.message, SchemaURL: key.schemaURL, Present: e.present,
+			Service: w.serviceName(w.envelopeAttrs), AttrEnd: uint32(len(b.ResourceAttrs)),
+		})
+		w.resources[key] = position
+	}
+	w.lastRes = lastEnvelope{*e, position, true}
+	return position, nil
+}
+
+// scope is resource for the instrumentation scope.
+func (w *walker) scope(e *envelope) (uint32, *wireError) {
+	if w.lastScope.matches(e) {
+		return w.lastScope.position, nil
+	}
+	message, err := w.flatten(e.message, tagScopeAttr, beforeScope)
+	if err != nil {
+		return 0, err
+	}
+	b := &w.batch
+	key := resourceKey{w.texts.Intern(message), w.text(e.schemaURL), e.present}
+	position, seen := w.scopes[key]
+	if !seen {
+		position = uint32(len(b.Scopes))
+		b.ScopeAttrs = append(b.ScopeAttrs, w.envelopeAttrs...)
+		name, version := scopeTexts(e.message)
+		b.Scopes = append(b.Scopes, span.Scope{
+			Message: key.message, SchemaURL: key.schemaURL, Present: e.present,
+			Name: w.text(name), Version: w.text(version), AttrEnd: uint32(len(b.ScopeAttrs)),
+		})
+		w.scopes[key] = position
+	}
+	w.lastScope = lastEnvelope{*e, position, true}
+	return position, nil
+}
+
+// flatten reads the attributes of an envelope's message to w.envelopeAttrs and gives the
+// message to keep: as received, but with the attributes that exceed a limit replaced.
+func (w *walker) flatten(message []byte, attrTag uint32, level int32) ([]byte, *wireError) {
+	w.envelopeAttrs, w.envelope = w.envelopeAttrs[:0], w.envelope[:0]
+	w.before = level
+	rewritten := false
+	f := fields{b: message}
+	for begin := 0; f.next(); begin = f.at {
+		if f.tag != attrTag {
+			if rewritten {
+				w.envelope = f.appendRaw(w.envelope)
+			}
+			continue
+		}
+		before, known := w.counts, len(w.envelopeAttrs)
+		var err *wireError
+		if w.envelopeAttrs, err = w.attribute(w.envelopeAttrs, f.data); err != nil {
+			return nil, err.within(&f)
+		}
+		before.InvalidUTF8 = w.counts.InvalidUTF8
+		switch {
+		case before != w.counts:
+			if !rewritten {
+				w.envelope = append(w.envelope, message[:begin]...)
+				rewritten = true
+			}
+			for _, a := range w.envelopeAttrs[known:] {
+				w.envelope = appendAttr(w.envelope, attrTag, &w.batch, a)
+			}
+		case rewritten:
+			w.envelope = f.appendRaw(w.envelope)
+		}
+	}
+	if rewritten {
+		return w.envelope, f.err
+	}
+	return message, f.err
+}
+
+// serviceName is the last service.name among a resource's attributes, as text.
+func (w *walker) serviceName(attrs []span.Attr) span.TextID {
+	for i := len(attrs) - 1; i >= 0; i-- {
+		if string(w.batch.Bytes(attrs[i].Key)) != "service.name" {
+			continue
+		}
+		if attrs[i].Type == span.StringValue {
+			return span.TextID(attrs[i].Value)
+		}
+		return w.texts.Intern(AppendText(nil, &w.batch, attrs[i]))
+	}
+	return 0
+}
+
+// scopeTexts gives name and version of an InstrumentationScope.
+func scopeTexts(message []byte) (name, version []byte) {
+	f := fields{b: message}
+	for f.next() {
+		switch f.tag {
+		case tagScopeName:
+			name = f.data
+		case tagScopeVersion:
+			version = f.data
+		}
+	}
+	return name, version
+}

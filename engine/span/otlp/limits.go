@@ -1,0 +1,33 @@
+package otlp
+
+// Limits of what is taken in and given out. What exceeds a limit of a request is
+// refused with an error; what exceeds a limit of a value is cut and counted.
+const (
+	// RequestBytesMax is the longest request, uncompressed: what a collector's batch
+	// processor makes stays far below, a decompression bomb does not.
+	RequestBytesMax = 64 << 20
+	// PartBytesMax is the longest payload of a part, unless one span with its resource
+	// and scope is longer: raft wants entries it can send within one heartbeat, and a
+	// follower holds several in flight.
+	PartBytesMax = 256 << 10
+	// ChunkBytesMax is the longest answer message: Jaeger before 2.19 receives 4 MiB at
+	// most, less the framing around us.
+	ChunkBytesMax = 3_500 << 10
+	// DepthMax is how many lists (arrays and maps) a value may hold one inside the
+	// other. Readers recurse over values, Jaeger's among them.
+	DepthMax = 64
+	// DepthRefused is the depth of lists or groups beyond which the request is refused:
+	// no sender means that, and the walk itself recurses.
+	DepthRefused = 1000
+	// ValueBytesMax is the longest attribute value kept whole.
+	ValueBytesMax = 1 << 20
+	// KeyBytesMax is the longest attribute key kept whole: a key becomes a column.
+	KeyBytesMax = 1 << 10
+)
+
+// TooDeep is the text that stands for a value nested deeper than DepthMax.
+const TooDeep = "(nested too deep)"
+
+// TruncatedSuffix after an attribute's key names the attribute, true, that follows one
+// whose value was cut to ValueBytesMax.
+const TruncatedSuffix = ".truncated"
