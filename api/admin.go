@@ -15,6 +15,7 @@ import (
 //	GET  /health   the process answers
 //	GET  /ready    200 where the store serves well, else 503 and why
 //	GET  /metrics  Options.Metrics
+//	*    /imports/ Options.Imports
 //	POST /flush    write memtables to segments      {"done":"flush","seconds":1.5}
 //	POST /compact  merge segments                   {"done":"compact","seconds":1.5}
 //
@@ -26,6 +27,9 @@ func (s *Server) adminHandler() http.Handler {
 	mux.HandleFunc("GET /ready", s.ready)
 	if s.options.Metrics != nil {
 		mux.Handle("GET /metrics", s.options.Metrics)
+	}
+	if s.options.Imports != nil {
+		mux.Handle("/imports/", s.options.Imports)
 	}
 	mux.HandleFunc("POST /flush", s.operate("flush", s.operator.Flush))
 	mux.HandleFunc("POST /compact", s.operate("compact", s.operator.Compact))

@@ -35,6 +35,7 @@ const (
 type Options struct {
 	Log     *slog.Logger
 	Metrics http.Handler // answers /metrics; nil: 404
+	Imports http.Handler // answers /imports/; nil: 404
 
 	BytesInFlightMax int64         // requests received and not yet answered
 	QueriesMax       int64         // reading calls at once
@@ -193,15 +194,6 @@ func (s *Server) halt() {
 	s.ingest.Stop()
 	// Close only fails to close listeners that are closed already.
 	_ = s.admin.Close()
-}
-
-// Services lists the full names of the gRPC services on the storage port.
-func (s *Server) Services() []string {
-	names := make([]string, 0, 8)
-	for name := range s.storage.GetServiceInfo() {
-		names = append(names, name)
-	}
-	return names
 }
 
 // traceService describes OTLP's collector service by hand: the generated one would
