@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span/otlp"
 	"github.com/stoadb/stoa/internal/invariant"
 	"github.com/stoadb/stoa/internal/vfs"
@@ -40,7 +41,7 @@ func (s *Shard) Apply(seq uint64, e *Entry) (Applied, error) {
 		s.advance(seq, math.MinInt64)
 		return did, nil
 	}
-	if !mem.empty() && (windowOf(e.Received) != mem.window || e.Received-mem.firstReceived >= int64(s.o.MemtableAge)) {
+	if !mem.empty() && (segment.WindowOf(e.Received) != mem.window || e.Received-mem.firstReceived >= int64(s.o.MemtableAge)) {
 		if err := s.freeze(); err != nil {
 			return did, err
 		}

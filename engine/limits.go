@@ -14,8 +14,6 @@ const (
 	// costs apart from its spans. Without it, a flood of one-span requests would fill
 	// memory long before the payload bound is met.
 	partOverheadBytes = 4 << 10
-	// windowSpan is the length of a receive-time window: what retention drops whole.
-	windowSpan = 30 * time.Minute
 	// frozenMax is how many frozen memtables may wait before Apply waits too.
 	frozenMax = 1
 	// seenHashesMax and seenAge bound the exactly-once window; older copies are still

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/index"
 	"github.com/stoadb/stoa/internal/codec"
@@ -183,7 +184,7 @@ func (m *memtable) note(hash codec.Hash, received int64, payloadBytes int) {
 // begin sets what the first entry of a memtable decides, and widens the rest.
 func (m *memtable) begin(seq uint64, received int64) {
 	if m.firstSeq == 0 {
-		m.firstSeq, m.firstReceived, m.window = seq, received, windowOf(received)
+		m.firstSeq, m.firstReceived, m.window = seq, received, segment.WindowOf(received)
 		m.minReceived, m.maxReceived = received, received
 	}
 	m.minReceived, m.maxReceived = min(m.minReceived, received), max(m.maxReceived, received)
@@ -191,12 +192,3 @@ func (m *memtable) begin(seq uint64, received int64) {
 
 // empty reports that nothing was applied but ticks.
 func (m *memtable) empty() bool { return m.firstSeq == 0 }
-
-// windowOf is the receive-time window of an instant, also before 1970.
-func windowOf(received int64) int64 {
-	w := received / int64(windowSpan)
-	if received < 0 && w*int64(windowSpan) != received {
-		w--
-	}
-	return w
-}

@@ -45,7 +45,7 @@ func (s *Shard) mergePicked(ctx context.Context) bool {
 	}
 	var inputs []*liveSegment
 	for _, l := range v.segments {
-		if slices.ContainsFunc(plan.Inputs, func(i segment.Info) bool { return i.Name == l.Info().Name }) {
+		if slices.Contains(plan.Inputs, l.Info().Name) {
 			inputs = append(inputs, l)
 		}
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -109,21 +110,14 @@ func (s *Shard) openSegments(names []string) (opened []*liveSegment, err error) 
 
 // recoverSeen rebuilds the exactly-once window from the footers; the replay adds the rest.
 func (s *Shard) recoverSeen(segments []*liveSegment) {
-	bySeq := slices.Clone(segments)
-	slices.SortStableFunc(bySeq, func(a, b *liveSegment) int {
-		switch {
-		case a.entry.lastSeq < b.entry.lastSeq:
-			return -1
-		case a.entry.lastSeq > b.entry.lastSeq:
-			return 1
-		}
-		return 0
-	})
-	for _, l := range bySeq {
-		for _, h := range l.Hashes() {
-			s.seen.add(h.Hash, h.At)
-		}
+	var all []segment.Received
+	for _, l := range segments {
+		all = append(all, l.Hashes()...)
 		s.newest = max(s.newest, l.Info().MaxReceived)
+	}
+	slices.SortStableFunc(all, func(a, b segment.Received) int { return cmp.Compare(a.At, b.At) })
+	for _, h := range all[max(0, len(all)-seenHashesMax):] {
+		s.seen.add(h.Hash, h.At)
 	}
 }
 

@@ -3,6 +3,9 @@ package engine
 import (
 	"fmt"
 	"slices"
+
+	"github.com/stoadb/stoa/compaction"
+	"github.com/stoadb/stoa/engine/segment"
 )
 
 // believedClock is the time that retention goes by: no entry and no clock moves it
@@ -53,17 +56,12 @@ func (s *Shard) DropExpired(now int64) (dropped int, err error) {
 	if !s.clock.look(now, newest) {
 		return 0, fmt.Errorf("shard %d: retention does not believe the clock: %d ns after the last plausible time", s.o.Shard, now-s.clock.now)
 	}
-	var expired []*liveSegment
-	for _, l := range v.segments {
-		windows := l.Info().Windows
-		if len(windows) == 0 {
-			continue
-		}
-		end := (slices.Max(windows) + 1) * int64(windowSpan)
-		if end <= now-int64(s.o.Retention) {
-			expired = append(expired, l)
-		}
+	infos := make([]segment.Info, len(v.segments))
+	for i, l := range v.segments {
+		infos[i] = l.Info()
 	}
+	names := compaction.Expired(compaction.Policy{Retention: s.o.Retention}, infos, now)
+	expired := slices.DeleteFunc(slices.Clone(v.segments), func(l *liveSegment) bool { return !slices.Contains(names, l.Info().Name) })
 	if len(expired) == 0 {
 		return 0, nil
 	}

@@ -44,7 +44,7 @@ type Options struct {
 	MemtableAge      time.Duration // entry time before a seal
 	Retention        time.Duration // by receive time; 0 keeps everything
 	FlushOnClose     bool
-	Compaction       compaction.Policy
+	Compaction       compaction.Policy // its Retention is not used
 	// ManualCompaction leaves merging to Compact: for tests that choose the moment.
 	ManualCompaction bool
 	// Gate is shared by the shards of one node.
@@ -104,6 +104,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.MemtableAge <= 0 {
 		o.MemtableAge = memtableAge
+	}
+	if o.Compaction == (compaction.Policy{}) {
+		o.Compaction = compaction.DefaultPolicy()
 	}
 	if o.Gate == nil {
 		o.Gate = NewGate()
