@@ -58,7 +58,7 @@ const (
 	colDroppedLinks
 	colResidue
 	colAttrShape
-	colAttrMap // four columns: keys, types, numbers, texts
+	colAttrMap    // four columns: keys, types, numbers, texts
 	colEventCount = iota + 3
 	colEventTime
 	colEventName

@@ -45,18 +45,18 @@ type Meta struct {
 
 // Info tells of a whole segment without opening it: what the manifest and compaction know.
 type Info struct {
-	Name                           string
-	Bytes                          int64  // of the file
-	CRC                            uint32 // of all bytes before the tail, which holds it
-	Rows, Traces, Groups           int
-	MinStart, MaxStart             uint64 // (1, 0) where there are no rows
-	MaxDuration                    uint64 // as span.Duration counts
-	Shard                          uint32
-	Tenant                         string
-	Windows                        []int64
-	FirstSeq, LastSeq              uint64
-	MinReceived, MaxReceived       int64
-	Generation                     uint32
+	Name                     string
+	Bytes                    int64  // of the file
+	CRC                      uint32 // of all bytes before the tail, which holds it
+	Rows, Traces, Groups     int
+	MinStart, MaxStart       uint64 // (1, 0) where there are no rows
+	MaxDuration              uint64 // as span.Duration counts
+	Shard                    uint32
+	Tenant                   string
+	Windows                  []int64
+	FirstSeq, LastSeq        uint64
+	MinReceived, MaxReceived int64
+	Generation               uint32
 }
 
 // GroupInfo tells of a row group.
