@@ -15,7 +15,7 @@ import (
 //	GET  /health   the process answers
 //	GET  /ready    200 where the store serves well, else 503 and why
 //	GET  /metrics  Options.Metrics
-//	*    /imports/ Options.Imports
+//	any  /imports/ Options.Imports
 //	POST /flush    write memtables to segments      {"done":"flush","seconds":1.5}
 //	POST /compact  merge segments                   {"done":"compact","seconds":1.5}
 //
@@ -29,7 +29,7 @@ func (s *Server) adminHandler() http.Handler {
 		mux.Handle("GET /metrics", s.options.Metrics)
 	}
 	if s.options.Imports != nil {
-		mux.Handle("/imports/", s.options.Imports)
+		mux.Handle("/imports/", s.bounded(s.options.Imports))
 	}
 	mux.HandleFunc("POST /flush", s.operate("flush", s.operator.Flush))
 	mux.HandleFunc("POST /compact", s.operate("compact", s.operator.Compact))
@@ -51,6 +51,18 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			answerText(w, http.StatusForbidden, "requests from web pages are not served")
 			return
 		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// bounded limits a request's body in size and in time.
+func (s *Server) bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := http.NewResponseController(w).SetReadDeadline(s.options.Now().Add(adminReadTimeMax)); err != nil {
+			answerText(w, http.StatusInternalServerError, err.Error())
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, adminBodyBytesMax)
 		next.ServeHTTP(w, r)
 	})
 }

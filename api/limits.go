@@ -37,9 +37,6 @@ const (
 
 	// tagsMax bounds the tags of one search: each is looked for on every span in range.
 	tagsMax = 128
-
-	// rejectedMessageBytesMax bounds the text that tells a writer what was dropped.
-	rejectedMessageBytesMax = 1 << 10
 )
 
 // What one connection may cost.
@@ -59,10 +56,11 @@ const (
 	pingTimeMax        = 20 * time.Second
 	clientPingInterval = 10 * time.Second
 
-	// adminReadTimeMax and adminIdleTimeMax bound the admin port's requests, none of which
-	// has a body.
-	adminReadTimeMax = 5 * time.Second
-	adminIdleTimeMax = time.Minute
+	// adminReadTimeMax bounds how long an admin request takes to come in, adminIdleTimeMax
+	// how long a connection waits for the next, adminBodyBytesMax the few that have a body.
+	adminReadTimeMax  = 5 * time.Second
+	adminIdleTimeMax  = time.Minute
+	adminBodyBytesMax = 64 << 10
 )
 
 // How long a call may take.

@@ -35,7 +35,7 @@ const (
 type Options struct {
 	Log     *slog.Logger
 	Metrics http.Handler // answers /metrics; nil: 404
-	Imports http.Handler // answers /imports/; nil: 404
+	Imports http.Handler // answers /imports/, with small requests; nil: 404
 
 	BytesInFlightMax int64         // requests received and not yet answered
 	QueriesMax       int64         // reading calls at once
@@ -86,7 +86,7 @@ func NewServer(store Store, operator Operator, o Options) *Server {
 		s.health.SetServingStatus(service, healthv1.HealthCheckResponse_SERVING)
 	}
 	// No ReadTimeout: when it passes, net/http ends the context of a request that is still
-	// being served, and a compaction takes its time. No handler reads a body.
+	// being served, and a compaction takes its time. See bounded for bodies.
 	s.admin = &http.Server{
 		Handler:           s.adminHandler(),
 		ReadHeaderTimeout: adminReadTimeMax,
