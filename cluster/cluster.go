@@ -1,0 +1,194 @@
+// Package cluster makes many shards one store. On one node that is: a folder with its
+// lock and its epoch record (how many shards there are and which hash places a trace),
+// one log for all shards, and for each shard an engine.Shard behind a Group, which
+// brings what is written into one order and makes it durable before it is visible.
+//
+// The flow of a write: Write walks and cuts the request (engine/span/otlp), hands each
+// shard's parts to its group; Direct, the group of a node alone, makes log entries of
+// what has queued, appends them with one sync for all shards, applies them, and answers.
+// The flow of a read: every shard is asked, or for a trace by id the one that Place
+// names, and the answers are merged newest first.
+//
+// Goroutines: one for each shard's group; one keeper, which ticks idle shards and drops
+// log files no longer needed; one caretaker for long work (flush to bound the log,
+// compaction, retention); one for each shard that a read asks, bounded over all reads.
+// Close ends them all.
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/stoadb/stoa/engine"
+	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/vfs"
+	"github.com/stoadb/stoa/wal"
+)
+
+// Names in the folder.
+const (
+	lockFile = "lock"
+	logDir   = "log"
+)
+
+// shardDir is the folder of one shard's segments and manifest.
+func shardDir(shard int) string { return fmt.Sprintf("shard-%03d", shard) }
+
+// Options are what a node may be told. The zero value of a field other than FS is its
+// default.
+type Options struct {
+	FS     vfs.FS // the data folder
+	Shards int    // of a new folder; 0 takes what the folder says, ShardsDefault for a new one
+	Logger *slog.Logger
+	Now    func() time.Time
+
+	Log wal.Options // file size and sync interval; SyncInterval 0 syncs before every answer
+
+	MemtableBytesMax int64         // raw payload in one shard's open memtable; default 96 MiB / shards
+	MemtableAge      time.Duration // an open memtable is sealed at this age
+	Retention        time.Duration // 0 keeps everything
+	LogBytesMax      int64         // the log is flushed down to this; default 1 GiB
+	ReserveBytes     int64         // of the disk that writes leave free; negative is none
+
+	// CheckPart, where set, may refuse a part during Apply: it injects the fault that a
+	// walker error on valid bytes would be.
+	CheckPart func(*span.Batch) error
+	// Progress hears of the replay of the log, from several goroutines.
+	Progress func(Replayed)
+	// Heartbeat drives the background work; nil is a ticker of a second.
+	Heartbeat <-chan time.Time
+}
+
+// Replayed is how far one shard's replay has come.
+type Replayed struct {
+	Shard          int
+	Entries, Bytes int64
+}
+
+// Store is a node's data, open. All methods may be called from any number of
+// goroutines.
+type Store struct {
+	o     Options
+	log   *slog.Logger
+	epoch Epoch
+
+	lock   io.Closer
+	wal    *wal.Log
+	shards []*engine.Shard
+	groups []*Direct
+
+	recovery Recovery
+	readers  chan struct{} // a slot for each shard that is being read
+	imports  *Imports
+
+	fatal     chan error // holds the one error that ends the process
+	closing   atomic.Bool
+	quit      chan struct{} // closed to end keeper and caretaker
+	work      sync.WaitGroup
+	flushed   []atomic.Uint64 // by shard: what its segments cover, as OnFlushed said
+	lowDisk   atomic.Int64    // bytes free when a write was last refused for it, 0 when none was
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// Recovery says what opening the folder found.
+type Recovery struct {
+	Log     wal.Recovery
+	Entries int64 // replayed
+	Bytes   int64 // of their payload
+	Took    time.Duration
+}
+
+// Recovery of this start.
+func (s *Store) Recovery() Recovery { return s.recovery }
+
+// Shards is the number of shards of the folder.
+func (s *Store) Shards() int { return s.epoch.Shards }
+
+// Imports is the ledger of imported files.
+func (s *Store) Imports() *Imports { return s.imports }
+
+// Fatal receives the error after which the process must end: the log has failed, and
+// only a new start can tell which of the last bytes are on the disk.
+func (s *Store) Fatal() <-chan error { return s.fatal }
+
+// Flush writes every memtable to a segment.
+func (s *Store) Flush(ctx context.Context) error {
+	return s.eachShard(func(i int) error { return s.shards[i].Flush(ctx) })
+}
+
+// Compact merges the segments of each shard and window.
+func (s *Store) Compact(ctx context.Context) error {
+	return s.eachShard(func(i int) error { return s.shards[i].Compact(ctx) })
+}
+
+// Close refuses new writes, decides those that are under way, flushes every memtable
+// and ends the log with a record that says so. Reads must have ended. When ctx ends
+// first the flush is left out: the log holds what is missing.
+func (s *Store) Close(ctx context.Context) error {
+	s.closeOnce.Do(func() {
+		s.closing.Store(true)
+		close(s.quit)
+		for _, g := range s.groups {
+			g.Close()
+		}
+		s.work.Wait()
+		var errs []error
+		if s.wal.Err() == nil {
+			errs = append(errs, s.Flush(ctx))
+		}
+		errs = append(errs, s.closeShards(), s.wal.Close(), s.lock.Close())
+		s.closeErr = errors.Join(errs...)
+	})
+	return s.closeErr
+}
+
+func (s *Store) closeShards() error {
+	var errs []error
+	for _, shard := range s.shards {
+		if shard != nil {
+			errs = append(errs, shard.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// eachShard runs work for all shards at once and joins the errors.
+func (s *Store) eachShard(work func(shard int) error) error {
+	errs := make([]error, s.epoch.Shards)
+	var all sync.WaitGroup
+	for i := range errs {
+		all.Go(func() { errs[i] = work(i) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// withDefaults fills what the caller left out.
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.MemtableAge == 0 {
+		o.MemtableAge = memtableAgeDefault
+	}
+	if o.LogBytesMax == 0 {
+		o.LogBytesMax = logBytesMaxDefault
+	}
+	if o.ReserveBytes == 0 {
+		o.ReserveBytes = reserveBytesDefault
+	}
+	return o
+}
+
+func newReaderSlots() chan struct{} { return make(chan struct{}, 2*runtime.GOMAXPROCS(0)) }

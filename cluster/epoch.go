@@ -1,0 +1,105 @@
+package cluster
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/stoadb/stoa/internal/codec"
+	"github.com/stoadb/stoa/internal/vfs"
+)
+
+// Epoch says how the traces of a folder are spread: a trace placed by another count or
+// another hash would be looked for in the wrong shard. The record is written once, when
+// the folder is made. The file (docs/format/epoch.md):
+//
+//	magic "STOAEPCH" | version u32 | shards u32 | length u8, name of the hash | CRC-32C u32
+//
+// Integers are little endian; the checksum is over everything before it.
+type Epoch struct {
+	Shards int
+	Hash   string
+}
+
+const (
+	epochFile    = "epoch"
+	epochMagic   = "STOAEPCH"
+	epochVersion = 1
+)
+
+// AppendBinary appends the record of version 1.
+func (e Epoch) AppendBinary(dst []byte) []byte {
+	begin := len(dst)
+	dst = append(dst, epochMagic...)
+	dst = binary.LittleEndian.AppendUint32(dst, epochVersion)
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(e.Shards))
+	dst = append(append(dst, byte(len(e.Hash))), e.Hash...)
+	return binary.LittleEndian.AppendUint32(dst, codec.CRC(dst[begin:]))
+}
+
+// DecodeEpoch reads what AppendBinary wrote. A newer version is codec.ErrVersion, all
+// else that is wrong codec.ErrCorrupt; file names the bytes in the error.
+func DecodeEpoch(file string, b []byte) (Epoch, error) {
+	r := codec.NewReader(b)
+	if magic := r.Bytes(len(epochMagic)); r.Err() != nil || string(magic) != epochMagic {
+		return Epoch{}, codec.At(codec.Corrupt("not an epoch record"), file, 0)
+	}
+	version := r.Uint32()
+	if r.Err() == nil && version > epochVersion {
+		return Epoch{}, codec.At(fmt.Errorf("%w: version %d, this Stoa reads up to %d",
+			codec.ErrVersion, version, epochVersion), file, int64(len(epochMagic)))
+	}
+	e := Epoch{Shards: int(r.Uint32())}
+	e.Hash = string(r.Bytes(int(r.Uint8())))
+	end := r.Offset()
+	sum := r.Uint32()
+	switch {
+	case r.Err() != nil:
+		return Epoch{}, codec.At(r.Err(), file, int64(r.Offset()))
+	case sum != codec.CRC(b[:end]):
+		return Epoch{}, codec.At(codec.Corrupt("checksum"), file, int64(end))
+	case r.Len() != 0:
+		return Epoch{}, codec.At(codec.Corrupt("%d bytes too many", r.Len()), file, int64(r.Offset()))
+	case version == 0 || e.Shards < 1 || e.Shards > ShardsMax:
+		return Epoch{}, codec.At(codec.Corrupt("version %d with %d shards", version, e.Shards), file, int64(len(epochMagic)))
+	}
+	return e, nil
+}
+
+// openEpoch reads the folder's record, or writes it into a folder that holds nothing
+// yet. shards 0 takes what the folder says.
+func openEpoch(disk vfs.FS, shards int) (Epoch, error) {
+	b, err := vfs.ReadFile(disk, epochFile, fileBytesMax)
+	if errors.Is(err, fs.ErrNotExist) {
+		return newEpoch(disk, shards)
+	}
+	if err != nil {
+		return Epoch{}, err
+	}
+	e, err := DecodeEpoch(epochFile, b)
+	switch {
+	case err != nil:
+		return Epoch{}, err
+	case e.Hash != placeHash:
+		return Epoch{}, fmt.Errorf("%s: traces are placed by %q, this Stoa knows %q only", epochFile, e.Hash, placeHash)
+	case shards != 0 && shards != e.Shards:
+		return Epoch{}, fmt.Errorf("the folder has %d shards, %d were asked for: "+
+			"the number is fixed when a folder is made; leave it out, or use another folder", e.Shards, shards)
+	}
+	return e, nil
+}
+
+func newEpoch(disk vfs.FS, shards int) (Epoch, error) {
+	if _, err := disk.List(logDir); err == nil {
+		return Epoch{}, fmt.Errorf("%s is missing, but the folder holds a log: without it nobody knows how many shards there are", epochFile)
+	}
+	if shards == 0 {
+		shards = ShardsDefault
+	}
+	if shards < 0 || shards > ShardsMax {
+		return Epoch{}, fmt.Errorf("%d shards: want 1 to %d", shards, ShardsMax)
+	}
+	e := Epoch{Shards: shards, Hash: placeHash}
+	return e, vfs.ReplaceFile(disk, epochFile, e.AppendBinary(nil))
+}

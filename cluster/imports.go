@@ -1,0 +1,113 @@
+package cluster
+
+import (
+	"encoding/binary"
+	"errors"
+	"io/fs"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/stoadb/stoa/internal/codec"
+	"github.com/stoadb/stoa/internal/vfs"
+)
+
+// Imports is the ledger of imported files: of each, by the hash of its bytes, how many
+// of its records from the start are stored. It makes a second import of a file a no-op
+// also after the window of applied parts has moved on, and lets an interrupted one go
+// on where it stopped. The file (docs/format/imports.md) is written whole at each
+// change:
+//
+//	magic "STOAIMPT" | version u32 | count varint | count x { hash 16, records varint } | CRC-32C u32
+//
+// Entries stand in the order of their hash.
+type Imports struct {
+	fs vfs.FS
+
+	mu   sync.Mutex
+	done map[codec.Hash]uint64
+}
+
+const (
+	importsFile    = "imports"
+	importsMagic   = "STOAIMPT"
+	importsVersion = 1
+	importsEntry   = 17 // bytes of the shortest entry
+)
+
+// openImports reads the ledger; a folder without one has an empty ledger.
+func openImports(disk vfs.FS) (*Imports, error) {
+	l := &Imports{fs: disk, done: make(map[codec.Hash]uint64)}
+	b, err := vfs.ReadFile(disk, importsFile, fileBytesMax)
+	if errors.Is(err, fs.ErrNotExist) {
+		return l, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	l.done, err = DecodeImports(importsFile, b)
+	return l, err
+}
+
+// Records is how many records of the file are stored.
+func (l *Imports) Records(file codec.Hash) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.done[file]
+}
+
+// SetRecords notes durably that the first records of the file are stored.
+func (l *Imports) SetRecords(file codec.Hash, records uint64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.done[file] == records {
+		return nil
+	}
+	changed := maps.Clone(l.done)
+	changed[file] = records
+	if err := vfs.ReplaceFile(l.fs, importsFile, AppendImports(nil, changed)); err != nil {
+		return err
+	}
+	l.done = changed
+	return nil
+}
+
+// AppendImports appends the ledger's file of version 1.
+func AppendImports(dst []byte, done map[codec.Hash]uint64) []byte {
+	begin := len(dst)
+	dst = append(dst, importsMagic...)
+	dst = binary.LittleEndian.AppendUint32(dst, importsVersion)
+	dst = binary.AppendUvarint(dst, uint64(len(done)))
+	hashes := slices.SortedFunc(maps.Keys(done), func(a, b codec.Hash) int { return slices.Compare(a[:], b[:]) })
+	for _, hash := range hashes {
+		dst = binary.AppendUvarint(append(dst, hash[:]...), done[hash])
+	}
+	return binary.LittleEndian.AppendUint32(dst, codec.CRC(dst[begin:]))
+}
+
+// DecodeImports reads what AppendImports wrote; file names the bytes in an error.
+func DecodeImports(file string, b []byte) (map[codec.Hash]uint64, error) {
+	r := codec.NewReader(b)
+	if magic := r.Bytes(len(importsMagic)); r.Err() != nil || string(magic) != importsMagic {
+		return nil, codec.At(codec.Corrupt("not an import ledger"), file, 0)
+	}
+	if version := r.Uint32(); r.Err() == nil && version > importsVersion {
+		return nil, codec.At(codec.ErrVersion, file, int64(len(importsMagic)))
+	}
+	count := r.Count(importsEntry)
+	done := make(map[codec.Hash]uint64, count)
+	for range count {
+		var hash codec.Hash
+		copy(hash[:], r.Bytes(len(hash)))
+		done[hash] = r.Uvarint()
+	}
+	end := r.Offset()
+	sum := r.Uint32()
+	switch {
+	case r.Err() != nil:
+		return nil, codec.At(r.Err(), file, int64(end))
+	case sum != codec.CRC(b[:end]) || r.Len() != 0 || len(done) != count:
+		return nil, codec.At(codec.Corrupt("checksum or length"), file, int64(end))
+	}
+	return done, nil
+}

@@ -1,0 +1,47 @@
+package cluster_test
+
+import (
+	"encoding/hex"
+	"errors"
+	"maps"
+	"testing"
+
+	"github.com/stoadb/stoa/cluster"
+	"github.com/stoadb/stoa/internal/codec"
+)
+
+var someImports = map[codec.Hash]uint64{{0x11}: 300, {0x01, 0x02}: 1}
+
+// goldenImports are the bytes of docs/format/imports.md.
+const goldenImports = "53544f41494d5054" + // magic STOAIMPT
+	"01000000" + // version 1
+	"02" + // two files
+	"01020000000000000000000000000000" + "01" + // 1 record
+	"11000000000000000000000000000000" + "ac02" + // 300 records
+	"d77cd2c7" // CRC-32C
+
+func TestImportLedgerKeepsItsBytes(t *testing.T) {
+	b := cluster.AppendImports(nil, someImports)
+	if got := hex.EncodeToString(b); got != goldenImports {
+		t.Errorf("bytes\n%s, want\n%s", got, goldenImports)
+	}
+	if done, err := cluster.DecodeImports("imports", b); err != nil || !maps.Equal(done, someImports) {
+		t.Errorf("DecodeImports = %v, %v", done, err)
+	}
+}
+
+func TestImportLedgerReportsEveryCutAndFlip(t *testing.T) {
+	b := cluster.AppendImports(nil, someImports)
+	for cut := range len(b) {
+		if _, err := cluster.DecodeImports("imports", b[:cut]); !errors.Is(err, codec.ErrCorrupt) {
+			t.Errorf("cut at %d: %v", cut, err)
+		}
+	}
+	for bit := range len(b) * 8 {
+		flipped := append([]byte(nil), b...)
+		flipped[bit/8] ^= 1 << (bit % 8)
+		if _, err := cluster.DecodeImports("imports", flipped); !errors.Is(err, codec.ErrCorrupt) && !errors.Is(err, codec.ErrVersion) {
+			t.Errorf("bit %d flipped: %v", bit, err)
+		}
+	}
+}

@@ -1,0 +1,145 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/stoadb/stoa/engine/span"
+)
+
+// keep is the keeper: short work at each beat, and the watch over the log. It asks the
+// caretaker for the long work.
+func (s *Store) keep(beats <-chan time.Time, care chan<- struct{}) {
+	truncated := make([]uint64, s.epoch.Shards)
+	for {
+		select {
+		case <-s.quit:
+			return
+		case <-s.wal.Poisoned():
+			s.fatal <- s.wal.Err()
+			<-s.quit
+			return
+		case now := <-beats:
+			s.tickIdle(now)
+			s.truncateLog(truncated)
+			select {
+			case care <- struct{}{}:
+			default: // the caretaker is at work still
+			}
+		}
+	}
+}
+
+// tickIdle gives a shard whose memtable has grown old, without a write that would show
+// it, an empty entry.
+func (s *Store) tickIdle(now time.Time) {
+	for i, shard := range s.shards {
+		oldest, ok := shard.OldestReceived()
+		if !ok || now.UnixNano()-oldest < int64(s.o.MemtableAge) {
+			continue
+		}
+		if err := s.groups[i].Tick(); err != nil && !errors.Is(err, span.ErrUnavailable) {
+			s.log.Error("tick of an idle shard", "shard", i, "error", err)
+		}
+	}
+}
+
+// truncateLog lets go of the entries that segments hold. The last entry always stays:
+// a log that remembers nothing could not tell a follower where it stands.
+func (s *Store) truncateLog(truncated []uint64) {
+	for i := range s.shards {
+		stream := s.wal.Stream(uint32(i))
+		through := min(s.flushed[i].Load(), stream.Last()-min(stream.Last(), 1))
+		if through <= truncated[i] {
+			continue
+		}
+		if err := stream.TruncateFront(through); err != nil {
+			s.log.Error("let go of log entries", "shard", i, "through", through, "error", err)
+			continue
+		}
+		truncated[i] = through
+	}
+}
+
+// retentionBeats is how many beats lie between two looks at retention: it drops whole
+// windows of half an hour, a minute is soon enough.
+const retentionBeats = 60
+
+// takeCare is the caretaker: long work, one piece at a time.
+func (s *Store) takeCare(care <-chan struct{}) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		<-s.quit
+		cancel()
+	}()
+	for beats := 0; ; beats++ {
+		select {
+		case <-s.quit:
+			return
+		case <-care:
+		}
+		s.boundLog(ctx)
+		if beats%retentionBeats == 0 {
+			s.dropExpired()
+		}
+		s.retryFlushes(ctx)
+	}
+}
+
+// boundLog flushes the shards that hold the log's oldest file back while the log is
+// over its budget.
+func (s *Store) boundLog(ctx context.Context) {
+	for range s.epoch.Shards {
+		shard, bytes := s.wal.FrontHolder()
+		if bytes <= s.o.LogBytesMax || int(shard) >= s.epoch.Shards || ctx.Err() != nil {
+			return
+		}
+		before := s.flushed[shard].Load()
+		if err := s.shards[shard].Flush(ctx); err != nil {
+			s.warn(ctx, "flush to bound the log", int(shard), err)
+			return
+		}
+		if s.flushed[shard].Load() == before {
+			return // nothing more to gain; the keeper will let go of what is flushed
+		}
+		s.log.Info("flushed a shard that held the log's front back", "shard", shard, "log_bytes", bytes)
+	}
+}
+
+// dropExpired drops the windows that retention no longer holds.
+func (s *Store) dropExpired() {
+	if s.o.Retention == 0 {
+		return
+	}
+	for i, shard := range s.shards {
+		dropped, err := shard.DropExpired(s.o.Now().UnixNano())
+		if err != nil {
+			s.log.Error("retention", "shard", i, "error", err)
+		}
+		if dropped > 0 {
+			s.log.Info("retention dropped segments", "shard", i, "segments", dropped)
+		}
+	}
+}
+
+// retryFlushes flushes again where the last flush failed, as on a full disk: room may
+// have come back.
+func (s *Store) retryFlushes(ctx context.Context) {
+	for i, shard := range s.shards {
+		if shard.Err() == nil || ctx.Err() != nil {
+			continue
+		}
+		if err := shard.Flush(ctx); err != nil {
+			s.warn(ctx, "flush", i, err)
+		}
+	}
+}
+
+// warn reports a failure of work that will be tried again, unless it was called off.
+func (s *Store) warn(ctx context.Context, what string, shard int, err error) {
+	if ctx.Err() == nil {
+		s.log.Error(what, "shard", shard, "error", err)
+	}
+}

@@ -1,0 +1,50 @@
+package cluster
+
+import "time"
+
+// Limits of a node, each with its reason.
+const (
+	// entryBytesMax is the payload a coalesced entry holds at most, unless one part
+	// alone is bigger: large enough that a log record's overhead vanishes, small enough
+	// that one entry can be sent to a follower in one message.
+	entryBytesMax = 256 << 10
+
+	// appendBytesMax is what one append takes from a queue at most. fdatasync of 1 MiB
+	// takes milliseconds: more would make those who wait pay for those who came later.
+	appendBytesMax = 1 << 20
+
+	// queueBytesMax is how many payload bytes may wait in one shard's queue before new
+	// parts are refused. The bytes hold memory twice, as payload and as columns.
+	queueBytesMax = 16 << 20
+
+	// ShardsDefault is the number of shards of a new folder on one machine: enough to
+	// keep the cores of a small server busy, few enough that segments stay large.
+	ShardsDefault = 4
+
+	// ShardsMax bounds the shards of an epoch: beyond it the goroutines and memtables of
+	// idle shards cost more than they bring.
+	ShardsMax = 64
+
+	// logBytesMaxDefault is how large the log may grow before the shard that holds its
+	// front back is flushed. A restart replays at most this much.
+	logBytesMaxDefault = 1 << 30
+
+	// reserveBytesDefault of the disk stay free: room for the next log file and for the
+	// flush of every memtable, without which a full disk could never drain.
+	reserveBytesDefault = 512 << 20
+
+	// heartbeatInterval is how often the keeper looks at idle shards, the log's size and
+	// the disk. It bounds how late an idle memtable is sealed.
+	heartbeatInterval = time.Second
+
+	// memtableBytesTotal is the raw payload that the open memtables of a node may hold
+	// together before they seal; each shard gets an equal part.
+	memtableBytesTotal = 96 << 20
+
+	// memtableAgeDefault seals a memtable whose first entry is this old.
+	memtableAgeDefault = 30 * time.Second
+
+	// fileBytesMax bounds the small files of this package (epoch record, import ledger)
+	// when they are read: larger is damage, not data.
+	fileBytesMax = 16 << 20
+)

@@ -1,0 +1,174 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/stoadb/stoa/cluster/raftstore"
+	"github.com/stoadb/stoa/engine"
+	"github.com/stoadb/stoa/internal/vfs"
+	"github.com/stoadb/stoa/wal"
+)
+
+// The name under which a node alone stands in its groups' configuration. It is in the
+// log for ever: a node that joins others keeps it as the id of its first member.
+const (
+	nodeID      = "stoa-1"
+	nodeAddress = "local"
+)
+
+// Open takes the folder for this process, opens its log and shards and replays what
+// the segments do not hold yet. The folder is made where it is empty.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	o = o.withDefaults()
+	lock, err := o.FS.Lock(lockFile)
+	if errors.Is(err, vfs.ErrLocked) {
+		return nil, fmt.Errorf("the folder is in use by another process: %w", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		o: o, log: o.Logger, lock: lock, readers: newReaderSlots(),
+		fatal: make(chan error, 1), quit: make(chan struct{}),
+	}
+	if err := s.open(ctx); err != nil {
+		return nil, errors.Join(err, s.abandon())
+	}
+	s.start()
+	return s, nil
+}
+
+// abandon gives back what open has taken before it failed.
+func (s *Store) abandon() error {
+	errs := []error{s.closeShards()}
+	if s.wal != nil {
+		errs = append(errs, s.wal.Close())
+	}
+	return errors.Join(append(errs, s.lock.Close())...)
+}
+
+func (s *Store) open(ctx context.Context) error {
+	begin := s.o.Now()
+	var err error
+	if s.epoch, err = openEpoch(s.o.FS, s.o.Shards); err != nil {
+		return err
+	}
+	if s.imports, err = openImports(s.o.FS); err != nil {
+		return err
+	}
+	if s.wal, s.recovery.Log, err = wal.Open(s.o.FS, logDir, s.o.Log); err != nil {
+		return err
+	}
+	if torn := s.recovery.Log.TornBytes; torn > 0 {
+		s.log.Warn("the log had a torn tail, as after a power cut: bytes that were never acknowledged were cut",
+			"bytes", torn, "file", s.recovery.Log.File, "offset", s.recovery.Log.Offset)
+	}
+	s.shards = make([]*engine.Shard, s.epoch.Shards)
+	s.flushed = make([]atomic.Uint64, s.epoch.Shards)
+	gate := engine.NewGate()
+	var entries, bytes atomic.Int64
+	err = s.eachShard(func(i int) error {
+		if err := s.openShard(ctx, i, gate, &entries, &bytes); err != nil {
+			return fmt.Errorf("shard %d: %w", i, err)
+		}
+		return nil
+	})
+	s.recovery.Entries, s.recovery.Bytes = entries.Load(), bytes.Load()
+	s.recovery.Took = s.o.Now().Sub(begin)
+	return err
+}
+
+func (s *Store) openShard(ctx context.Context, i int, gate *engine.Gate, entries, bytes *atomic.Int64) error {
+	memtableBytesMax := s.o.MemtableBytesMax
+	if memtableBytesMax == 0 {
+		memtableBytesMax = int64(memtableBytesTotal / s.epoch.Shards)
+	}
+	shard, err := engine.Open(engine.Options{
+		FS: s.o.FS, Dir: shardDir(i), Shard: uint32(i), Log: s.log.With("shard", i),
+		MemtableBytesMax: memtableBytesMax, MemtableAge: s.o.MemtableAge, Retention: s.o.Retention,
+		Gate: gate, CheckPart: s.o.CheckPart,
+		OnFlushed: func(seq uint64) { s.flushed[i].Store(seq) },
+	})
+	if err != nil {
+		return err
+	}
+	s.shards[i] = shard
+	s.flushed[i].Store(shard.Flushed())
+	stream := s.wal.Stream(uint32(i))
+	if err := checkReach(stream.First(), stream.Last(), shard.Flushed()); err != nil {
+		return err
+	}
+	if stream.Last() == 0 {
+		if err := stream.Append(raftstore.ConfigurationEntry(nodeID, nodeAddress, s.o.Now().UnixNano())); err != nil {
+			return err
+		}
+	}
+	return s.replay(ctx, i, entries, bytes)
+}
+
+// checkReach makes sure that log and segments together hold every entry.
+func checkReach(first, last, flushed uint64) error {
+	switch {
+	case last < flushed:
+		return fmt.Errorf("%s: the log ends at Seq %d, but segments hold all up to %d: log files are missing", logDir, last, flushed)
+	case last != 0 && first > flushed+1:
+		return fmt.Errorf("%s: the log begins at Seq %d, but segments hold only up to %d: entries between are missing", logDir, first, flushed)
+	}
+	return nil
+}
+
+// replayedEntries is after how many entries Progress is called again.
+const replayedEntries = 256
+
+// replay applies what the segments do not hold.
+func (s *Store) replay(ctx context.Context, i int, entries, bytes *atomic.Int64) error {
+	done := Replayed{Shard: i}
+	err := s.wal.Stream(uint32(i)).Scan(s.shards[i].Flushed()+1, func(record wal.Entry) error {
+		if !raftstore.IsCommand(record) {
+			_, err := s.shards[i].Apply(record.Seq, nil)
+			return err
+		}
+		e, err := engine.DecodeEntry(record.Payload)
+		if err != nil {
+			return fmt.Errorf("%s: Seq %d: %w", logDir, record.Seq, err)
+		}
+		if _, err := s.shards[i].Apply(record.Seq, e); err != nil {
+			return err
+		}
+		done.Entries++
+		done.Bytes += int64(len(record.Payload))
+		if s.o.Progress != nil && done.Entries%replayedEntries == 0 {
+			s.o.Progress(done)
+		}
+		return ctx.Err()
+	})
+	entries.Add(done.Entries)
+	bytes.Add(done.Bytes)
+	if s.o.Progress != nil && done.Entries > 0 {
+		s.o.Progress(done)
+	}
+	return err
+}
+
+// start begins what runs beside the callers.
+func (s *Store) start() {
+	s.groups = make([]*Direct, s.epoch.Shards)
+	for i := range s.groups {
+		s.groups[i] = NewDirect(s.wal.Stream(uint32(i)), s.shards[i], s.o.Now)
+	}
+	beats, stop := s.o.Heartbeat, func() {}
+	if beats == nil {
+		ticker := time.NewTicker(heartbeatInterval)
+		beats, stop = ticker.C, ticker.Stop
+	}
+	care := make(chan struct{}, 1)
+	s.work.Go(func() {
+		defer stop()
+		s.keep(beats, care)
+	})
+	s.work.Go(func() { s.takeCare(care) })
+}

@@ -1,0 +1,83 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/stoadb/stoa/engine"
+	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/engine/span/otlp"
+)
+
+// Write stores an OTLP ExportTraceServiceRequest: a nil error means that every span not
+// counted as dropped is durable and visible. The request may be reused afterwards.
+func (s *Store) Write(ctx context.Context, request []byte) (otlp.Counts, error) {
+	if err := s.writable(); err != nil {
+		return otlp.Counts{}, err
+	}
+	cut, counts, err := otlp.Cut(request, s.epoch.Shards, func(id span.TraceID) int {
+		return Place(id, "", s.epoch.Shards)
+	})
+	if err != nil {
+		return otlp.Counts{}, err
+	}
+	parts := make([][]engine.Part, s.epoch.Shards)
+	for _, p := range cut {
+		parts[p.Shard] = append(parts[p.Shard], engine.Part{Hash: p.Hash, Payload: p.Payload, Batch: p.Batch})
+	}
+	if err := s.propose(ctx, parts); err != nil {
+		return otlp.Counts{}, err
+	}
+	return counts, nil
+}
+
+// propose hands each shard its parts, all at once, and waits for all: one shard's
+// failure fails the request, but what the others took stays and a repeat is harmless.
+func (s *Store) propose(ctx context.Context, parts [][]engine.Part) error {
+	errs := make([]error, len(parts))
+	var all sync.WaitGroup
+	for i, list := range parts {
+		if len(list) > 0 {
+			all.Go(func() { errs[i] = s.groups[i].Propose(ctx, list) })
+		}
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// writable refuses a write before it could do harm.
+func (s *Store) writable() error {
+	if s.closing.Load() {
+		return errClosed
+	}
+	if err := s.wal.Err(); err != nil {
+		return fmt.Errorf("%w: the log failed: %w", span.ErrUnavailable, err)
+	}
+	for _, shard := range s.shards {
+		if err := shard.Err(); err != nil {
+			return fmt.Errorf("%w: %w", span.ErrUnavailable, err)
+		}
+	}
+	return s.room()
+}
+
+// room refuses while less than the reserve is free. What is left then is for the log
+// file under way, for flushes and for merges, which is how room comes back.
+func (s *Store) room() error {
+	if s.o.ReserveBytes < 0 {
+		return nil
+	}
+	free, err := s.o.FS.Free()
+	if err != nil {
+		return fmt.Errorf("%w: free space: %w", span.ErrUnavailable, err)
+	}
+	if free >= s.o.ReserveBytes {
+		s.lowDisk.Store(0)
+		return nil
+	}
+	s.lowDisk.Store(max(free, 1))
+	return fmt.Errorf("%w: the disk is almost full: %d bytes free, %d stay in reserve",
+		span.ErrUnavailable, free, s.o.ReserveBytes)
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stoadb/stoa/api"
+	"github.com/stoadb/stoa/api/client"
+	"github.com/stoadb/stoa/engine/span"
+)
+
+// targetFlags say whom a command asks.
+type targetFlags struct {
+	address string
+	admin   string
+	data    string
+}
+
+// add offers the flags of a command that asks.
+func (t *targetFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&t.address, "addr", api.StorageAddress, "server to ask, HOST:PORT of its storage port")
+	cmd.Flags().StringVar(&t.data, "data", "", "open this data folder instead, which no server may hold")
+	cmd.MarkFlagsMutuallyExclusive("addr", "data")
+}
+
+// asked is a server, as the commands see it.
+type asked struct {
+	*client.Client
+	admin string // HOST:PORT of its admin port
+}
+
+// withStore connects, or opens the folder and serves it to this process alone, and runs
+// ask. In both cases the questions go through gRPC.
+func withStore(cmd *cobra.Command, t targetFlags, ask func(asked) error) error {
+	if t.data != "" {
+		return withFolder(cmd.Context(), t.data, ask)
+	}
+	admin := t.admin
+	if admin == "" {
+		admin = besideStorage(t.address)
+	}
+	return withServer(cmd.Context(), t.address, admin, ask)
+}
+
+func withServer(ctx context.Context, address, admin string, ask func(asked) error) error {
+	c, err := client.Dial(ctx, address)
+	if errors.Is(err, span.ErrUnavailable) {
+		return fmt.Errorf("no server answers there: start one with 'stoa serve', name another with --addr, "+
+			"or open a folder with --data: %w", err)
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(ask(asked{c, admin}), c.Close())
+}
+
+// besideStorage guesses the admin port: one below the storage port, as by default.
+func besideStorage(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return ""
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		return ""
+	}
+	return net.JoinHostPort(host, strconv.Itoa(n-1))
+}
+
+// withFolder opens a folder and serves it on loopback ports that the system picks.
+func withFolder(ctx context.Context, folder string, ask func(asked) error) error {
+	if _, err := limitMemory(""); err != nil {
+		return err
+	}
+	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	node, err := openNode(ctx, nodeOptions{data: folder, logger: logger})
+	if err != nil {
+		return err
+	}
+	listeners, err := listen(serveFlags{host: "127.0.0.1"})
+	if err != nil {
+		return errors.Join(err, node.store.Close(context.WithoutCancel(ctx)))
+	}
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() { ended <- node.run(serving, listeners) }()
+	err = withServer(ctx, listeners.Storage.Addr().String(), listeners.Admin.Addr().String(), ask)
+	stop()
+	return errors.Join(err, <-ended)
+}

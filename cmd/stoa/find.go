@@ -1,0 +1,129 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stoadb/stoa/engine/span"
+)
+
+const findLong = `Finds the traces that hold a span on which every word of the text holds, newest first.
+
+A word is KEY=VALUE. service, name (or operation), minDuration, maxDuration, from, to and
+since are Stoa's own; any other key is a tag, looked for in the attributes of the span,
+its resource, scope, events and links, and compared as text. error=true finds spans of
+status Error. Keys and values with spaces stand in quotes.`
+
+func newFind() *cobra.Command {
+	var target targetFlags
+	var output outputFlags
+	var limit int
+	cmd := &cobra.Command{
+		Use:   "find ['TEXT' | WORD ...]",
+		Short: "Find traces, newest first",
+		Long:  findLong,
+		Example: `  stoa find 'service=frontend error=true http.status_code=500 minDuration=10ms'
+  stoa find 'service=driver since=1h' --limit 5 --json
+  stoa find 'name="HTTP GET /dispatch" from=2026-11-22T10:00:00Z to=2026-11-22T11:00:00Z'`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			q, err := parseQuery(strings.Join(args, " "), time.Now())
+			if err != nil {
+				return err
+			}
+			if limit < 1 || limit > span.TracesFoundMax {
+				return usagef("--limit %d: want 1 to %d", limit, span.TracesFoundMax)
+			}
+			q.Limit = limit
+			return withStore(cmd, target, func(s asked) error {
+				found, err := s.Summaries(cmd.Context(), q)
+				if err != nil {
+					return err
+				}
+				return printSummaries(cmd.OutOrStdout(), output.form, found)
+			})
+		},
+	}
+	target.add(cmd)
+	output.add(cmd, "table", "json", "jsonl", "csv")
+	cmd.Flags().IntVarP(&limit, "limit", "n", 20, "at most this many traces")
+	return cmd
+}
+
+// summaryJSON is a span.Summary as the commands print it. Times stand as RFC 3339 for
+// people and as unix nanoseconds, in text because JSON's numbers end at 2^53.
+type summaryJSON struct {
+	TraceID       string             `json:"traceId"`
+	RootService   string             `json:"rootService"`
+	RootName      string             `json:"rootName"`
+	Start         string             `json:"start"`
+	StartUnixNano string             `json:"startUnixNano"`
+	EndUnixNano   string             `json:"endUnixNano"`
+	DurationNano  string             `json:"durationNano"`
+	Spans         int                `json:"spans"`
+	Errors        int                `json:"errors"`
+	Orphans       int                `json:"orphans"`
+	Services      []serviceCountJSON `json:"services"`
+}
+
+type serviceCountJSON struct {
+	Service string `json:"service"`
+	Spans   int    `json:"spans"`
+	Errors  int    `json:"errors"`
+}
+
+func summaryToJSON(s span.Summary) summaryJSON {
+	out := summaryJSON{
+		TraceID: s.TraceID.String(), RootService: s.RootService, RootName: s.RootName,
+		Start:         timeOf(s.Start).Format(time.RFC3339Nano),
+		StartUnixNano: strconv.FormatUint(s.Start, 10), EndUnixNano: strconv.FormatUint(s.End, 10),
+		DurationNano: strconv.FormatUint(span.Duration(s.Start, s.End), 10),
+		Spans:        s.Spans, Errors: s.Errors, Orphans: s.Orphans, Services: []serviceCountJSON{},
+	}
+	for _, service := range s.Services {
+		out.Services = append(out.Services, serviceCountJSON(service))
+	}
+	return out
+}
+
+// printSummaries prints what find found.
+func printSummaries(w io.Writer, form string, found []span.Summary) error {
+	documents := make([]summaryJSON, len(found))
+	for i, s := range found {
+		documents[i] = summaryToJSON(s)
+	}
+	switch form {
+	case "json":
+		return printJSON(w, documents)
+	case "jsonl":
+		return printJSONLines(w, documents)
+	case "csv":
+		return printCSV(w, []string{"trace_id", "start_unix_nano", "duration_nano", "spans", "errors", "services", "root_service", "root_name"},
+			summaryRows(documents, func(d summaryJSON) []string { return []string{d.StartUnixNano, d.DurationNano} }))
+	}
+	if len(found) == 0 {
+		_, err := fmt.Fprintln(w, "no trace found")
+		return err
+	}
+	at := 0
+	return printTable(w, []string{"TRACE ID", "START (UTC)", "DURATION", "SPANS", "ERRORS", "SERVICES", "ROOT SERVICE", "ROOT NAME"},
+		summaryRows(documents, func(summaryJSON) []string {
+			s := found[at]
+			at++
+			return []string{timeText(s.Start), durationText(span.Duration(s.Start, s.End))}
+		}))
+}
+
+// summaryRows gives a row for each summary; times spells start and duration.
+func summaryRows(documents []summaryJSON, times func(summaryJSON) []string) [][]string {
+	rows := make([][]string, 0, len(documents))
+	for _, d := range documents {
+		row := append([]string{d.TraceID}, times(d)...)
+		rows = append(rows, append(row, strconv.Itoa(d.Spans), strconv.Itoa(d.Errors), strconv.Itoa(len(d.Services)), d.RootService, d.RootName))
+	}
+	return rows
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stoadb/stoa/engine/span"
+)
+
+func newGraph() *cobra.Command {
+	var target targetFlags
+	var output outputFlags
+	cmd := &cobra.Command{
+		Use:   "graph ['TEXT']",
+		Short: "Print which service calls which, and how often",
+		Long: `Prints the service graph: a call for each span whose parent belongs to another service.
+The text may bound the time of the callee's start: from, to, since, as in find.`,
+		Example: `  stoa graph since=24h
+  stoa graph -o dot | dot -Tsvg > graph.svg`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			q, err := parseQuery(strings.Join(args, " "), time.Now())
+			if err != nil {
+				return err
+			}
+			if only := (span.Query{StartMin: q.StartMin, StartMax: q.StartMax, Limit: q.Limit}); !sameQuery(q, only) {
+				return usagef("graph knows from, to and since only")
+			}
+			return withStore(cmd, target, func(s asked) error {
+				edges, err := s.Dependencies(cmd.Context(), q.StartMin, q.StartMax)
+				if err != nil {
+					return err
+				}
+				return printGraph(cmd.OutOrStdout(), output.form, edgesToJSON(edges))
+			})
+		},
+	}
+	target.add(cmd)
+	output.add(cmd, "table", "json", "jsonl", "csv", "dot")
+	return cmd
+}
+
+func sameQuery(a, b span.Query) bool {
+	return a.Service == b.Service && a.Name == b.Name && len(a.Tags) == 0 &&
+		a.DurationMin == b.DurationMin && a.DurationMax == b.DurationMax
+}
+
+// edgeJSON is a span.Edge as the commands print it.
+type edgeJSON struct {
+	Parent string `json:"parent"`
+	Child  string `json:"child"`
+	Calls  uint64 `json:"calls"`
+}
+
+func edgesToJSON(edges []span.Edge) []edgeJSON {
+	out := make([]edgeJSON, len(edges))
+	for i, e := range edges {
+		out[i] = edgeJSON(e)
+	}
+	return out
+}
+
+// printGraph prints the edges.
+func printGraph(w io.Writer, form string, edges []edgeJSON) error {
+	rows := make([][]string, len(edges))
+	for i, e := range edges {
+		rows[i] = []string{e.Parent, e.Child, strconv.FormatUint(e.Calls, 10)}
+	}
+	switch form {
+	case "json":
+		return printJSON(w, edges)
+	case "jsonl":
+		return printJSONLines(w, edges)
+	case "csv":
+		return printCSV(w, []string{"parent", "child", "calls"}, rows)
+	case "dot":
+		return printDot(w, edges)
+	}
+	if len(edges) == 0 {
+		_, err := fmt.Fprintln(w, "no call between services found")
+		return err
+	}
+	return printTable(w, []string{"PARENT", "CHILD", "CALLS"}, rows)
+}
+
+// printDot prints the graph in the language of Graphviz.
+func printDot(w io.Writer, edges []edgeJSON) error {
+	var dot strings.Builder
+	dot.WriteString("digraph services {\n  rankdir=LR;\n  node [shape=box];\n")
+	for _, e := range edges {
+		fmt.Fprintf(&dot, "  %s -> %s [label=\"%d\"];\n", dotName(e.Parent), dotName(e.Child), e.Calls)
+	}
+	dot.WriteString("}\n")
+	_, err := io.WriteString(w, dot.String())
+	return err
+}
+
+func dotName(service string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(service) + `"`
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+)
+
+// memoryBytesDefault is the soft limit of the process's own memory. Memtables, frozen
+// memtables and a flush together need about half of it; the rest is what garbage may
+// pile up to between two collections.
+const memoryBytesDefault = 512 << 20
+
+// memoryShare of what the machine or its cgroup has is ours at most.
+const memoryShare = 0.9
+
+// limitMemory tells the Go runtime how much to use and returns that. GOMEMLIMIT in the
+// environment wins over all, --memory over the default.
+func limitMemory(flag string) (int64, error) {
+	if os.Getenv("GOMEMLIMIT") != "" {
+		return debug.SetMemoryLimit(-1), nil
+	}
+	bytes := int64(memoryBytesDefault)
+	if flag != "" {
+		var err error
+		if bytes, err = parseBytes(flag); err != nil {
+			return 0, usagef("--memory %w", err)
+		}
+	} else {
+		provider := memlimit.ApplyRatio(memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem), memoryShare)
+		// Where neither can tell, the default stands.
+		if has, err := provider(); err == nil && has < uint64(bytes) {
+			bytes = int64(has)
+		}
+	}
+	debug.SetMemoryLimit(bytes)
+	return bytes, nil
+}
+
+// parseBytes reads a number of bytes with an optional unit: KiB, MiB, GiB.
+func parseBytes(text string) (int64, error) {
+	number, shift := text, 0
+	for unit, bits := range map[string]int{"KiB": 10, "MiB": 20, "GiB": 30} {
+		if before, ok := strings.CutSuffix(text, unit); ok {
+			number, shift = before, bits
+		}
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(number), 10, 64)
+	if err != nil || n <= 0 || n > 1<<(62-shift) {
+		return 0, fmt.Errorf("%q: want a number of bytes such as 512MiB or 2GiB", text)
+	}
+	return n << shift, nil
+}

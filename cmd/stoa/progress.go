@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"github.com/stoadb/stoa/cluster"
+)
+
+// plainInterval is how often long work says where it is when nobody watches a bar.
+const plainInterval = 10 * time.Second
+
+// progress shows how much of some bytes is done: a bar on a terminal, else a line every
+// ten seconds. Its methods may be called from several goroutines.
+type progress struct {
+	out  io.Writer
+	name string
+	unit string
+	size int64
+
+	bars *mpb.Progress
+	bar  *mpb.Bar
+
+	mu           sync.Mutex
+	begin, spoke time.Time
+	done, units  int64
+}
+
+// newProgress begins at done of size bytes.
+func newProgress(out io.Writer, terminal bool, name, unit string, size int64) *progress {
+	now := time.Now()
+	p := &progress{out: out, name: name, unit: unit, size: size, begin: now, spoke: now}
+	if terminal {
+		p.bars = mpb.New(mpb.WithOutput(out), mpb.WithWidth(40))
+		p.bar = p.bars.AddBar(size,
+			mpb.PrependDecorators(decor.Name(name+" "), decor.CountersKibiByte("% .1f of % .1f")),
+			mpb.AppendDecorators(decor.Percentage(), decor.AverageETA(decor.ET_STYLE_GO, decor.WCSyncSpace),
+				decor.Any(func(decor.Statistics) string { return "  " + p.rate() })))
+	}
+	return p
+}
+
+// set says that done bytes are behind us, and units of what they hold.
+func (p *progress) set(done, units int64) {
+	p.mu.Lock()
+	p.done, p.units = done, units
+	speak := p.bar == nil && time.Since(p.spoke) >= plainInterval
+	if speak {
+		p.spoke = time.Now()
+	}
+	p.mu.Unlock()
+	if p.bar != nil {
+		p.bar.SetCurrent(done)
+	}
+	if speak {
+		fmt.Fprintf(p.out, "%s: %d of %d bytes, %s\n", p.name, done, p.size, p.rate())
+	}
+}
+
+func (p *progress) rate() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	seconds := max(time.Since(p.begin).Seconds(), 1e-3)
+	return fmt.Sprintf("%d %s, %.0f/s", p.units, p.unit, float64(p.units)/seconds)
+}
+
+// end takes the bar away, finished or not.
+func (p *progress) end() {
+	if p.bar == nil {
+		return
+	}
+	p.bar.Abort(false)
+	p.bars.Wait()
+}
+
+// replayLog says every ten seconds how far a long replay has come.
+func replayLog(log *slog.Logger) func(cluster.Replayed) {
+	var mu sync.Mutex
+	begin := time.Now()
+	spoke := begin
+	byShard := make(map[int]cluster.Replayed)
+	return func(r cluster.Replayed) {
+		mu.Lock()
+		defer mu.Unlock()
+		byShard[r.Shard] = r
+		if time.Since(spoke) < plainInterval {
+			return
+		}
+		spoke = time.Now()
+		var entries, bytes int64
+		for _, shard := range byShard {
+			entries += shard.Entries
+			bytes += shard.Bytes
+		}
+		log.Info("replaying the log", "entries", entries, "bytes", bytes, "seconds", int(spoke.Sub(begin).Seconds()))
+	}
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stoadb/stoa/cluster"
+	"github.com/stoadb/stoa/internal/vfs"
+)
+
+func newVerify() *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify DIR",
+		Short: "Read every byte of a data folder and report damage",
+		Long: `Reads the log, the manifests and the segments of a folder that no server holds, checks
+every checksum and count, changes nothing, and reports each damage with file and offset.`,
+		Args: exactly(1, "one data folder"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if info, err := os.Stat(args[0]); err != nil {
+				return err
+			} else if !info.IsDir() {
+				return fmt.Errorf("%s is not a folder", args[0])
+			}
+			disk, err := vfs.NewOS(args[0])
+			if err != nil {
+				return err
+			}
+			damages := 0
+			checked, err := cluster.Verify(disk, func(damage error) {
+				damages++
+				fmt.Fprintf(cmd.OutOrStdout(), "damage: %s/%v\n", args[0], damage)
+			})
+			if errors.Is(err, vfs.ErrLocked) {
+				return fmt.Errorf("data folder %s is in use: stop the server that runs there, then verify: %w", args[0], err)
+			}
+			if err != nil {
+				return err
+			}
+			if damages > 0 {
+				return fmt.Errorf("%s: %d damaged places", args[0], damages)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %d shards, %d log bytes, %d segments with %d spans: no damage\n",
+				args[0], checked.Shards, checked.LogBytes, checked.Segments, checked.Rows)
+			return nil
+		},
+	}
+}

@@ -1,0 +1,102 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/stoadb/stoa/engine/segment"
+	"github.com/stoadb/stoa/engine/span/otlp"
+	"github.com/stoadb/stoa/internal/codec"
+	"github.com/stoadb/stoa/internal/vfs"
+)
+
+// Verified counts what Verify read.
+type Verified struct {
+	Segments, Rows, Quarantined int
+	Bytes                       int64
+}
+
+// Verify reads every byte of a shard's folder that nobody has open: the manifest, each
+// segment it names, each part in quarantine. Damage goes to report, with file and
+// offset; nothing is changed. A folder that was never used has no manifest: no damage.
+func Verify(disk vfs.FS, dir string, shard uint32, report func(error)) (Verified, error) {
+	var done Verified
+	names, err := disk.List(dir)
+	if missing(err) {
+		return done, nil
+	}
+	if err != nil {
+		return done, err
+	}
+	man, err := readManifest(disk, dir)
+	switch {
+	case missing(err):
+		if slices.ContainsFunc(names, func(name string) bool { return strings.HasSuffix(name, segmentSuffix) }) {
+			report(codec.At(codec.Corrupt("missing, but there are segments"), dir+"/"+manifestName, 0))
+		}
+		return done, nil
+	case err != nil:
+		report(err)
+		return done, nil
+	case man.shard != shard:
+		report(codec.At(codec.Corrupt("manifest of shard %d", man.shard), dir+"/"+manifestName, manifestHeaderBytes))
+	}
+	for _, entry := range man.segments {
+		if err := verifySegment(disk, dir, entry); err != nil {
+			report(err)
+		}
+		done.Segments++
+		done.Rows += entry.rows
+		done.Bytes += entry.bytes
+	}
+	done.Quarantined, err = verifyQuarantine(disk, dir, report)
+	return done, err
+}
+
+func verifySegment(disk vfs.FS, dir string, entry segmentEntry) error {
+	name := dir + "/" + entry.name
+	if err := segment.Verify(disk, name); err != nil {
+		if missing(err) {
+			return codec.At(codec.Corrupt("segment is missing, but the manifest names it"), name, 0)
+		}
+		return err
+	}
+	s, err := segment.Open(disk, name)
+	if err != nil {
+		return err
+	}
+	defer s.Release()
+	info := s.Info()
+	if info.Bytes != entry.bytes || info.CRC != entry.crc || info.Rows != entry.rows || info.FirstSeq != entry.firstSeq || info.LastSeq != entry.lastSeq {
+		return codec.At(codec.Corrupt("%d bytes, checksum %08x, %d rows; the manifest says %d, %08x, %d",
+			info.Bytes, info.CRC, info.Rows, entry.bytes, entry.crc, entry.rows), name, 0)
+	}
+	return nil
+}
+
+// verifyQuarantine checks that each part is what its name, a hash, says.
+func verifyQuarantine(disk vfs.FS, dir string, report func(error)) (parts int, err error) {
+	dir += "/" + quarantineDir
+	names, err := disk.List(dir)
+	if missing(err) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	for _, name := range names {
+		if strings.HasSuffix(name, tempSuffix) {
+			continue
+		}
+		content, err := vfs.ReadFile(disk, dir+"/"+name, otlp.RequestBytesMax)
+		if err != nil {
+			return parts, fmt.Errorf("%s/%s: %w", dir, name, err)
+		}
+		parts++
+		if hash := codec.HashBytes(content); name != hash.String()+".otlp" {
+			report(codec.At(codec.Corrupt("the content's hash is %v", hash), dir+"/"+name, 0))
+		}
+	}
+	return parts, nil
+}
