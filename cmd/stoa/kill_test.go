@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net/http"
 	"os"
 	"strconv"
 	"sync"
@@ -21,6 +20,7 @@ import (
 
 	collector "github.com/stoadb/stoa/api/pb/collectorv1"
 	storage "github.com/stoadb/stoa/api/pb/storagev2"
+	"github.com/stoadb/stoa/bench"
 )
 
 // killsDefault is how often the quick suite kills; `make kill` asks for a thousand.
@@ -53,28 +53,30 @@ func TestSIGKILLLosesNothingAcknowledged(t *testing.T) {
 	cycles := kills(t)
 	for cycle := range cycles {
 		server := startServer(t, folder)
-		l.check(t, server.dial(t), 200, random)
+		l.check(t, dial(t, server.Storage), 200, random)
 		stop := make(chan struct{})
 		var workers sync.WaitGroup
 		for worker := range 4 {
 			workers.Add(1)
 			go func() {
 				defer workers.Done()
-				l.run(server.dial(t), rand.New(rand.NewPCG(seed, uint64(cycle*100+worker+1))), stop)
+				l.run(dial(t, server.Storage), rand.New(rand.NewPCG(seed, uint64(cycle*100+worker+1))), stop)
 			}()
 		}
 		workers.Add(1)
 		go func() {
 			defer workers.Done()
-			nudge(server.adminURL(), stop)
+			nudge(server, stop)
 		}()
 		time.Sleep(time.Duration(50+random.IntN(700)) * time.Millisecond)
-		server.kill(t)
+		if err := server.Kill(); err != nil {
+			t.Fatal(err)
+		}
 		close(stop)
 		workers.Wait()
 	}
 	server := startServer(t, folder)
-	conn := server.dial(t)
+	conn := dial(t, server.Storage)
 	if err := l.resend(conn); err != nil {
 		t.Fatalf("sending again what was in doubt: %v", err)
 	}
@@ -83,26 +85,25 @@ func TestSIGKILLLosesNothingAcknowledged(t *testing.T) {
 		t.Fatalf("the load proved nothing: %d batches acknowledged, %d in doubt at a kill", l.acknowledged, l.doubted)
 	}
 	t.Logf("%d kills, %d traces, %d batches acknowledged, %d in doubt at a kill and sent again", cycles, len(l.sent), l.acknowledged, l.doubted)
-	server.stop(t)
+	if err := server.Stop(); err != nil {
+		t.Fatal(err)
+	}
 }
 
-// nudge asks for flushes and compactions until stopped, so that a kill finds them under way.
-func nudge(admin string, stop <-chan struct{}) {
+// nudge asks for flushes and compactions until stopped, so that a kill finds them under
+// way; most of its last calls die with the server.
+func nudge(server *bench.Server, stop <-chan struct{}) {
 	for i := 0; ; i++ {
 		select {
 		case <-stop:
 			return
 		case <-time.After(60 * time.Millisecond):
 		}
-		call := "/flush"
+		path := "/flush"
 		if i%3 == 2 {
-			call = "/compact"
+			path = "/compact"
 		}
-		response, err := http.Post(admin+call, "", nil)
-		if err != nil {
-			continue // the server was killed
-		}
-		_ = response.Body.Close()
+		_ = server.Ask(context.Background(), path)
 	}
 }
 

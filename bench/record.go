@@ -1,0 +1,65 @@
+package bench
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+
+	"github.com/stoadb/stoa/engine/span/otlp"
+	"github.com/stoadb/stoa/internal/codec"
+)
+
+// Requests reads recorded files one after the other: each is one zstd stream of
+// records "uvarint length, ExportTraceServiceRequest", in the order received. A
+// yielded request belongs to the caller. The first error ends the sequence.
+func Requests(files ...string) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		for _, name := range files {
+			more, err := readRecords(name, yield)
+			if err != nil {
+				yield(nil, fmt.Errorf("%s: %w", name, err))
+				return
+			}
+			if !more {
+				return
+			}
+		}
+	}
+}
+
+func readRecords(name string, yield func([]byte, error) bool) (more bool, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	content, err := codec.NewZstdReader(f)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, content.Close()) }()
+	records := bufio.NewReaderSize(content, 1<<20)
+	for {
+		size, err := binary.ReadUvarint(records)
+		if errors.Is(err, io.EOF) {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		if size > otlp.RequestBytesMax {
+			return false, codec.Corrupt("a record of %d bytes", size)
+		}
+		request := make([]byte, size)
+		if _, err := io.ReadFull(records, request); err != nil {
+			return false, err
+		}
+		if !yield(request, nil) {
+			return false, nil
+		}
+	}
+}
