@@ -114,6 +114,13 @@ func (w *walker) flatten(message []byte, attrTag uint32, level int32) ([]byte, *
 	f := fields{b: message}
 	for begin := 0; f.next(); begin = f.at {
 		if f.tag != attrTag {
+			if f.tag == tagResourceEntityRef && level == beforeResource {
+				var check checker
+				if err := check.message(f.data, entityRef, 0); err != nil {
+					return nil, err.within(&f)
+				}
+				w.counts.InvalidUTF8 += check.invalidUTF8
+			}
 			if rewritten {
 				w.envelope = f.appendRaw(w.envelope)
 			}

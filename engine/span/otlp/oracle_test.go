@@ -10,12 +10,12 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/klauspost/compress/zstd"
 	tracev1 "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/engine/span/otlp"
+	"github.com/stoadb/stoa/internal/codec"
 )
 
 // truth is the multiset, per trace, of (resource, schema URL, scope, schema URL, span),
@@ -94,7 +94,7 @@ func requestsOf(t testing.TB, name string, limit int) [][]byte {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	z, err := zstd.NewReader(file)
+	z, err := codec.NewZstdReader(file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -75,7 +75,8 @@ const (
 	tagKey      = 1<<3 | wireBytes
 	tagKeyValue = 2<<3 | wireBytes
 
-	tagResourceAttr = 1<<3 | wireBytes
+	tagResourceAttr      = 1<<3 | wireBytes
+	tagResourceEntityRef = 3<<3 | wireBytes
 
 	tagScopeName    = 1<<3 | wireBytes
 	tagScopeVersion = 2<<3 | wireBytes

@@ -1,0 +1,105 @@
+package otlp_test
+
+import (
+	"fmt"
+	"testing"
+
+	tracev1 "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/stoadb/stoa/engine/span/otlp"
+)
+
+var benchFiles = map[string]string{"hotrod": dataFiles[0], "trainticket": dataFiles[1], "logs": dataFiles[2]}
+
+// benchRequests gives the first spans of a file and how many they are.
+func benchRequests(b *testing.B, name string) (requests [][]byte, spans, size int) {
+	for _, request := range requestsOf(b, benchFiles[name], 200) {
+		_, counts := mustCut(b, request, 1)
+		spans += counts.Spans
+		size += len(request)
+		requests = append(requests, request)
+		if spans > 50_000 {
+			break
+		}
+	}
+	return requests, spans, size
+}
+
+func reportPerSpan(b *testing.B, spans int) {
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(spans), "ns/span")
+}
+
+func BenchmarkCut(b *testing.B) {
+	for name := range benchFiles {
+		for _, shards := range []int{1, 4} {
+			b.Run(fmt.Sprintf("%s/shards=%d", name, shards), func(b *testing.B) {
+				requests, spans, size := benchRequests(b, name)
+				place := placeBy(shards)
+				b.SetBytes(int64(size))
+				b.ReportAllocs()
+				b.ResetTimer()
+				var memory, parts, payload int
+				for b.Loop() {
+					memory, parts, payload = 0, 0, 0
+					for _, request := range requests {
+						cut, _, err := otlp.Cut(request, shards, place)
+						if err != nil {
+							b.Fatal(err)
+						}
+						for _, p := range cut {
+							memory += p.Batch.MemoryBytes()
+							payload += len(p.Payload)
+							parts++
+						}
+					}
+				}
+				reportPerSpan(b, spans)
+				b.ReportMetric(float64(memory)/float64(spans), "batch-B/span")
+				b.ReportMetric(float64(payload)/float64(spans), "payload-B/span")
+				b.ReportMetric(float64(spans)/float64(parts), "spans/part")
+			})
+		}
+	}
+}
+
+func BenchmarkProtoUnmarshal(b *testing.B) {
+	for name := range benchFiles {
+		b.Run(name, func(b *testing.B) {
+			requests, spans, size := benchRequests(b, name)
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			for b.Loop() {
+				for _, request := range requests {
+					if err := proto.Unmarshal(request, &tracev1.TracesData{}); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			reportPerSpan(b, spans)
+		})
+	}
+}
+
+func BenchmarkAppendTraces(b *testing.B) {
+	for name := range benchFiles {
+		b.Run(name, func(b *testing.B) {
+			requests, spans, size := benchRequests(b, name)
+			var parts []otlp.Part
+			for _, request := range requests {
+				cut, _ := mustCut(b, request, 1)
+				parts = append(parts, cut...)
+			}
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			b.ResetTimer()
+			var dst []byte
+			for b.Loop() {
+				for _, p := range parts {
+					dst = otlp.AppendTraces(dst[:0], rowsOf(p.Batch))
+				}
+			}
+			reportPerSpan(b, spans)
+		})
+	}
+}

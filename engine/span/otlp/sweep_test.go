@@ -1,0 +1,64 @@
+package otlp_test
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	"github.com/stoadb/stoa/engine/span/otlp"
+)
+
+// small is a request with one of everything.
+var small = bytesField(1,
+	bytesField(1, bytesField(1, keyValue("service.name", stringValue("shop"))), varintField(2, 1)),
+	bytesField(2, bytesField(1, textField(1, "lib"), textField(2, "1")),
+		bytesField(2, spanOf(textField(3, "s=1"), textField(4, "12345678"), textField(5, "GET /"), varintField(6, 2),
+			fixed64Field(7, 1<<60), fixed64Field(8, 1<<60+5), attr("s", stringValue("x")), attr("i", intValue(-5)),
+			attr("d", doubleBits(1)), attr("a", arrayValue(boolValue(true), mapValue(keyValue("k", bytesValue("b")))), nil),
+			bytesField(11, fixed64Field(1, 3), textField(2, "e"), bytesField(3, keyValue("k"))),
+			bytesField(13, textField(1, traceID2), textField(2, spanID1), fixed32Field(6, 1)),
+			bytesField(15, textField(2, "m"), varintField(3, 2)), fixed32Field(16, 257), varintField(200, 1))),
+		textField(3, "url")),
+	textField(3, "url"))
+
+func TestEveryPrefixOfARequestGetsProtobufsVerdict(t *testing.T) {
+	for cut := range len(small) + 1 {
+		promises(t, small[:cut])
+	}
+	for name, raw := range oddCases {
+		for cut := range len(raw) {
+			t.Run(fmt.Sprintf("%s/%d", name, cut), func(t *testing.T) { promises(t, raw[:cut]) })
+		}
+	}
+}
+
+func TestEveryFlippedBitGetsProtobufsVerdict(t *testing.T) {
+	for i := range len(small) * 8 {
+		flipped := bytes.Clone(small)
+		flipped[i/8] ^= 1 << (i % 8)
+		promises(t, flipped)
+	}
+}
+
+// TestEveryByteValueEverywhere is the flip of whole bytes: all 256 values at every place.
+func TestEveryByteValueEverywhereGetsProtobufsVerdict(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIP: 256 values at each byte are for the long run")
+	}
+	for i := range small {
+		for v := range 256 {
+			changed := bytes.Clone(small)
+			changed[i] = byte(v)
+			promises(t, changed)
+		}
+	}
+}
+
+func TestErrorsNameTheOffset(t *testing.T) {
+	raw := request(spanOf(attr("k", stringValue("x"))), spanOf(attr("k", arrayValue(nil, []byte{0x0a, 9, 'x'}))))
+	_, _, err := otlp.Cut(raw, 1, placeBy(1))
+	at := bytes.LastIndexByte(raw, 0x0a)
+	if want := fmt.Sprintf("invalid request: OTLP trace data: offset %d: length beyond the end", at); err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+}
