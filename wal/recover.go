@@ -48,7 +48,7 @@ func (l *Log) recover() (Recovery, error) {
 		stale = append(stale, ids[i+1:]...)
 		break
 	}
-	if err := l.complete(stale, ids); err != nil {
+	if err := l.complete(ids); err != nil {
 		return rec, err
 	}
 	rec.Clean = len(ids) == 0 || (r.ended && rec.TornBytes == 0)
@@ -205,7 +205,7 @@ func (l *Log) tornTail(w *walk, later []uint64, rec *Recovery) error {
 
 // complete checks that no file is missing: every entry that a stream should hold was
 // found.
-func (l *Log) complete(stale, ids []uint64) error {
+func (l *Log) complete(ids []uint64) error {
 	for _, s := range l.usedStreams() {
 		if s.complete() {
 			continue
