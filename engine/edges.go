@@ -53,7 +53,7 @@ func (s *Shard) Edges(ctx context.Context, startMin, startMax uint64, add func(p
 	}
 	whole := &groupCache{projection: segment.Projection{All: true}}
 	cheap := &groupCache{projection: factsProjection}
-	for id := range split {
+	for _, id := range v.inRowOrder(split) {
 		err := mergeRows(ctx, v.sources(id, cheap, whole), func(row span.Row) error {
 			c.facts.add(row)
 			return nil

@@ -95,7 +95,7 @@ func (l *liveSegment) mayHold(g int, keys []string) bool {
 // lies below the floor altogether. The row's batch holds the columns asked for.
 func (v *view) scan(ctx context.Context, m *matcher, floor func() uint64, visit func(u *unit, row span.Row) error) error {
 	var b bound
-	onlyTimes := len(m.tags) == 0 && m.query.Name == ""
+	onlyTimes := len(m.tags) == 0 && m.query.Name == "" && !m.wantIdentity
 	units := v.units(m)
 	for i := range units {
 		u := &units[i]

@@ -53,7 +53,7 @@ func (s *Shard) Spans(ctx context.Context, q span.Query, visit func(row span.Row
 	}
 	whole := &groupCache{projection: segment.Projection{All: true}}
 	var b bound
-	for id := range found {
+	for _, id := range v.inRowOrder(found) {
 		err := mergeRows(ctx, v.sources(id, whole, whole), func(row span.Row) error {
 			if b.batch != row.Batch {
 				m.bind(&b, row.Batch)

@@ -31,9 +31,9 @@ const (
 	manifestBytesMax = 128 << 20
 	// nameBytesMax bounds a name that the manifest may hold.
 	nameBytesMax = 1 << 10
-	// cachedGroupsMax is how many row groups one question keeps decoded. A trace's rows
-	// are adjacent, so neighbours in an answer often share a group.
-	cachedGroupsMax = 4
+	// cachedBytesMax is what one question keeps of decoded row groups. A trace's rows are
+	// adjacent, and traces of an answer are often neighbours, in each source.
+	cachedBytesMax = 24 << 20
 	// clockStepMax is how far the clock may jump between two looks before retention stops
 	// believing it; clockGapMax is the same across a restart, where a long pause is likely.
 	clockStepMax = 48 * time.Hour

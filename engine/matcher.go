@@ -35,7 +35,8 @@ type matcher struct {
 // tagTest is one tag.
 type tagTest struct {
 	key, value  string
-	resourceKey string // key without the prefix "resource."
+	resourceKey string // key without the prefix "resource.", where it is prefixed
+	prefixed    bool
 	special     special
 	number      int32 // the kind or status code that special compares with
 
@@ -80,7 +81,7 @@ func newMatcher(q span.Query) (*matcher, error) {
 		default:
 			m.byRow |= bit
 		}
-		if t.resourceKey != "" {
+		if t.prefixed {
 			m.byResource |= bit
 		}
 		m.tags = append(m.tags, t)
@@ -90,10 +91,7 @@ func newMatcher(q span.Query) (*matcher, error) {
 
 func newTagTest(tag span.Tag) tagTest {
 	t := tagTest{key: tag.Key, value: tag.Value}
-	t.resourceKey, _ = strings.CutPrefix(tag.Key, "resource.")
-	if t.resourceKey == tag.Key {
-		t.resourceKey = ""
-	}
+	t.resourceKey, t.prefixed = strings.CutPrefix(tag.Key, "resource.")
 	if n, err := strconv.ParseInt(tag.Value, 10, 64); err == nil && strconv.FormatInt(n, 10) == tag.Value {
 		t.intValue, t.isInt = n, true
 	}

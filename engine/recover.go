@@ -45,7 +45,8 @@ func (s *Shard) recover() error {
 			continue
 		}
 		s.log.Info("stray file removed", "file", s.dir+"/"+name)
-		if err := s.o.FS.Remove(s.dir + "/" + name); err != nil {
+		// The first manifest may have taken its own stray's name away meanwhile.
+		if err := s.o.FS.Remove(s.dir + "/" + name); err != nil && !missing(err) {
 			return err
 		}
 	}

@@ -1,7 +1,10 @@
 package engine
 
 import (
+	"cmp"
 	"context"
+	"math"
+	"slices"
 
 	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
@@ -12,12 +15,14 @@ import (
 type groupCache struct {
 	projection segment.Projection
 	groups     []cachedGroup // last used first
+	bytes      int
 }
 
 type cachedGroup struct {
 	segment *liveSegment
 	group   int
 	batch   *span.Batch
+	bytes   int
 }
 
 func (c *groupCache) read(l *liveSegment, group int) (*span.Batch, error) {
@@ -32,11 +37,15 @@ func (c *groupCache) read(l *liveSegment, group int) (*span.Batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(c.groups) < cachedGroupsMax {
-		c.groups = append(c.groups, cachedGroup{})
+	size := batch.MemoryBytes()
+	for len(c.groups) > 0 && c.bytes+size > cachedBytesMax {
+		last := len(c.groups) - 1
+		c.bytes -= c.groups[last].bytes
+		c.groups[last] = cachedGroup{}
+		c.groups = c.groups[:last]
 	}
-	copy(c.groups[1:], c.groups)
-	c.groups[0] = cachedGroup{l, group, batch}
+	c.bytes += size
+	c.groups = slices.Insert(c.groups, 0, cachedGroup{l, group, batch, size})
 	return batch, nil
 }
 
@@ -134,4 +143,32 @@ func mergeRows(ctx context.Context, sources []rowSource, visit func(row span.Row
 			return err
 		}
 	}
+}
+
+// inRowOrder gives the ids in the order in which their first row groups begin, so that
+// traces read one after another share decoded row groups.
+func (v *view) inRowOrder(ids map[span.TraceID]bool) []span.TraceID {
+	type placed struct {
+		id    span.TraceID
+		start uint64
+	}
+	list := make([]placed, 0, len(ids))
+	for id := range ids {
+		p := placed{id, math.MaxUint64}
+		for _, l := range v.segments {
+			if i, ok := l.FindTrace(id); ok {
+				first, _ := l.TraceRows(i)
+				p.start = min(p.start, l.Group(l.GroupOfRow(first)).MinStart)
+			}
+		}
+		list = append(list, p)
+	}
+	slices.SortFunc(list, func(a, b placed) int {
+		return cmp.Or(cmp.Compare(a.start, b.start), a.id.Compare(b.id))
+	})
+	sorted := make([]span.TraceID, len(list))
+	for i, p := range list {
+		sorted[i] = p.id
+	}
+	return sorted
 }

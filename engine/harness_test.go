@@ -1,0 +1,308 @@
+package engine_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stoadb/stoa/engine"
+	"github.com/stoadb/stoa/engine/enginetest"
+	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/engine/span/otlp"
+	"github.com/stoadb/stoa/internal/codec"
+	"github.com/stoadb/stoa/internal/vfs"
+)
+
+// seeds gives how many seeds a test runs: few by default, STOA_SEEDS for the long run.
+func seeds(t *testing.T, few int) int {
+	t.Helper()
+	if n, err := strconv.Atoi(os.Getenv("STOA_SEEDS")); err == nil && n > 0 {
+		return n
+	}
+	if testing.Short() {
+		return max(1, few/10)
+	}
+	return few
+}
+
+// world is a shard with its log, and the model of what both must hold.
+type world struct {
+	t       *testing.T
+	rand    *rand.Rand
+	gen     *enginetest.Generator
+	model   *enginetest.Model
+	disk    *vfs.Crash
+	options engine.Options
+	shard   *engine.Shard
+
+	seq      uint64
+	received int64
+
+	mu        sync.Mutex
+	log       map[uint64][]byte // entries still in the log
+	truncated uint64
+}
+
+const worldDir = "shard-0"
+
+func newWorld(t *testing.T, seed uint64, traces int) *world {
+	w := &world{
+		t: t, rand: rand.New(rand.NewPCG(seed, 1)), gen: enginetest.NewGenerator(seed, traces),
+		model: enginetest.NewModel(), disk: vfs.NewCrash(seed), log: make(map[uint64][]byte),
+		received: 1_767_225_600_000_000_000,
+	}
+	w.options = engine.Options{
+		Dir: worldDir, Log: slog.New(slog.DiscardHandler), MemtableBytesMax: 40_000, ManualCompaction: true,
+		OnFlushed: w.flushed,
+	}
+	return w
+}
+
+// flushed drops from the log what the shard says it needs no more.
+func (w *world) flushed(seq uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.truncated = max(w.truncated, seq)
+	maps.DeleteFunc(w.log, func(at uint64, _ []byte) bool { return at <= seq })
+}
+
+// open opens the shard on the world's disk and replays the log.
+func (w *world) open() error {
+	w.options.FS = w.disk
+	s, err := engine.Open(w.options)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	log, truncated := maps.Clone(w.log), w.truncated
+	w.mu.Unlock()
+	if s.Flushed() < truncated {
+		w.t.Fatalf("flushed through %d, but the log was dropped through %d", s.Flushed(), truncated)
+	}
+	for _, seq := range slices.Sorted(maps.Keys(log)) {
+		if seq <= s.Flushed() {
+			continue
+		}
+		entry, err := engine.DecodeEntry(log[seq])
+		if err != nil {
+			w.t.Fatalf("entry %d: %v", seq, err)
+		}
+		if _, err := s.Apply(seq, entry); err != nil {
+			_ = s.Close()
+			return err
+		}
+	}
+	w.shard = s
+	return nil
+}
+
+func (w *world) mustOpen() {
+	w.t.Helper()
+	if err := w.open(); err != nil {
+		w.t.Fatalf("open: %v", err)
+	}
+	w.t.Cleanup(func() { _ = w.shard.Close() })
+}
+
+// append puts an entry into the log, from where on it must never be lost, and applies it.
+func (w *world) append(parts ...[]byte) error {
+	e := &engine.Entry{Received: w.received}
+	for _, payload := range parts {
+		batch, err := w.model.Add(payload)
+		if err != nil {
+			w.t.Fatalf("walk: %v", err)
+		}
+		if w.rand.IntN(2) == 0 {
+			batch = nil
+		}
+		e.Parts = append(e.Parts, engine.Part{Hash: codec.HashBytes(payload), Payload: payload, Batch: batch})
+	}
+	w.seq++
+	w.mu.Lock()
+	w.log[w.seq] = e.AppendBinary(nil)
+	w.mu.Unlock()
+	_, err := w.shard.Apply(w.seq, e)
+	return err
+}
+
+// later moves the proposer's clock, now and then to another window or backwards.
+func (w *world) later() {
+	switch w.rand.IntN(12) {
+	case 0:
+		w.received += int64(40 * time.Minute)
+	case 1:
+		w.received -= int64(time.Minute)
+	default:
+		w.received += int64(w.rand.IntN(8)) * int64(time.Second)
+	}
+}
+
+// restart closes the shard and opens it again: cleanly, after a kill, or after a power cut.
+func (w *world) restart(how int) error {
+	if how == 0 {
+		_ = w.shard.Close()
+		return w.open()
+	}
+	w.disk.StopAt(1) // first: what is told to the log later was done before
+	next := w.disk.KillCopy
+	if how > 1 {
+		next = w.disk.Crash
+	}
+	disk := next()
+	_ = w.shard.Close()
+	w.disk = disk
+	return w.open()
+}
+
+// check compares every answer of the shard with the model's.
+func (w *world) check(queries int) {
+	w.t.Helper()
+	checkAnswers(w.t, w.shard, w.model)
+	for range queries {
+		q := w.gen.Query(w.model)
+		got, err := w.shard.Find(context.Background(), q)
+		if err != nil {
+			w.t.Fatalf("find %+v: %v", q, err)
+		}
+		want := w.model.Find(q)
+		if diff := cmp.Diff(want, got); diff != "" && len(want)+len(got) > 0 {
+			w.t.Fatalf("find %+v (-want +got):\n%s", q, diff)
+		}
+		w.checkSpans(q)
+		low, high := q.StartMin, q.StartMax
+		checkEdges(w.t, w.shard, w.model, low, high)
+	}
+}
+
+// checkSpans compares the distinct matching spans, each by its ids.
+func (w *world) checkSpans(q span.Query) {
+	w.t.Helper()
+	type key struct {
+		trace span.TraceID
+		id    span.SpanID
+		start uint64
+	}
+	count := func(rows []span.Row) map[key]int {
+		counts := make(map[key]int)
+		for _, row := range rows {
+			counts[key{row.TraceID(), row.SpanID(), row.Start()}]++
+		}
+		return counts
+	}
+	var got []span.Row
+	err := w.shard.Spans(context.Background(), q, func(row span.Row) error {
+		got = append(got, row)
+		return nil
+	})
+	if err != nil {
+		w.t.Fatalf("spans %+v: %v", q, err)
+	}
+	if diff := cmp.Diff(count(w.model.Matching(q)), count(got)); diff != "" {
+		w.t.Fatalf("spans %+v (-want +got):\n%s", q, diff)
+	}
+}
+
+func checkAnswers(t *testing.T, s *engine.Shard, m *enginetest.Model) {
+	t.Helper()
+	ctx := context.Background()
+	var found []span.Found
+	var summaries []span.Summary
+	for _, id := range m.TraceIDs() {
+		checkTrace(t, s, m, id)
+		found = append(found, span.Found{TraceID: id})
+		summaries = append(summaries, m.Summary(id))
+	}
+	got, err := s.Summaries(ctx, found)
+	if err != nil {
+		t.Fatalf("summaries: %v", err)
+	}
+	if diff := cmp.Diff(summaries, got); diff != "" && len(found) > 0 {
+		t.Fatalf("summaries (-want +got):\n%s", diff)
+	}
+	services, err := s.Services()
+	if err != nil || !slices.Equal(services, m.Services()) {
+		t.Fatalf("services: %q, want %q (%v)", services, m.Services(), err)
+	}
+	for _, service := range append(services, "", "nobody") {
+		operations, err := s.Operations(service)
+		if err != nil {
+			t.Fatalf("operations: %v", err)
+		}
+		set := make(map[span.Operation]bool)
+		for _, o := range operations {
+			set[o] = true
+		}
+		if diff := cmp.Diff(m.Operations(service), set); diff != "" {
+			t.Fatalf("operations of %q (-want +got):\n%s", service, diff)
+		}
+	}
+	checkEdges(t, s, m, 0, math.MaxUint64)
+}
+
+// checkTrace compares a trace as streamed: the same spans in the same order, each once.
+func checkTrace(t *testing.T, s *engine.Shard, m *enginetest.Model, id span.TraceID) {
+	t.Helper()
+	want, err := m.Get(id)
+	if err != nil {
+		t.Fatalf("encode trace %s: %v", id, err)
+	}
+	var got [][]byte
+	err = s.Get(context.Background(), id, func(chunk []byte) error {
+		got = append(got, bytes.Clone(chunk))
+		return nil
+	})
+	if err != nil {
+		t.Fatalf("get %s: %v", id, err)
+	}
+	if !slices.EqualFunc(want, got, bytes.Equal) {
+		t.Fatalf("trace %s: %d spans in %d messages, want %d in %d, or their content differs",
+			id, spansIn(t, got), len(got), spansIn(t, want), len(want))
+	}
+}
+
+func spansIn(t *testing.T, chunks [][]byte) int {
+	t.Helper()
+	n := 0
+	for _, chunk := range chunks {
+		b, _, err := otlp.Walk(chunk)
+		if err != nil {
+			t.Fatalf("walk of an answer: %v", err)
+		}
+		n += b.Len()
+	}
+	return n
+}
+
+func checkEdges(t *testing.T, s *engine.Shard, m *enginetest.Model, low, high uint64) {
+	t.Helper()
+	got := make(map[[2]string]uint64)
+	err := s.Edges(context.Background(), low, high, func(parent, child string, calls uint64) {
+		got[[2]string{parent, child}] += calls
+	})
+	if err != nil {
+		t.Fatalf("edges: %v", err)
+	}
+	if diff := cmp.Diff(m.Edges(low, high), got); diff != "" {
+		t.Fatalf("edges %d to %d (-want +got):\n%s", low, high, diff)
+	}
+}
+
+// errorIs fails the test where err is not target.
+func errorIs(t *testing.T, err, target error) {
+	t.Helper()
+	if !errors.Is(err, target) {
+		t.Fatalf("error %v, want %v", err, target)
+	}
+}
