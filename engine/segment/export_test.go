@@ -1,0 +1,72 @@
+package segment
+
+import (
+	"github.com/stoadb/stoa/engine/column"
+	"github.com/stoadb/stoa/internal/vfs"
+)
+
+// Forge gives the file again with the payload of its n-th page changed (pages of row groups,
+// then sections, then the footer) and all checksums and lengths right: what no accident
+// leaves behind, and a decoder must bear all the same. false: there is no such page.
+func Forge(fs vfs.FS, name string, n int, change func(payload []byte) []byte) ([]byte, bool) {
+	s, err := Open(fs, name)
+	if err != nil {
+		return nil, false
+	}
+	defer s.Release()
+	out, page, forged := appendHeader(nil), 0, false
+	add := func(payload []byte) uint32 {
+		if page == n {
+			payload, forged = change(payload), true
+		}
+		page++
+		before := len(out)
+		out = column.AppendPage(out, payload, false)
+		return uint32(len(out) - before)
+	}
+	at := int64(headerBytes)
+	for i := range s.groups {
+		g := &s.groups[i]
+		for p := range g.pages {
+			payload, err := s.readPage(at, g.pages[p].length)
+			if err != nil {
+				return nil, false
+			}
+			at += int64(g.pages[p].length)
+			g.pages[p].length = add(payload)
+		}
+	}
+	var lengths [sections]uint32
+	for i, length := range s.sectionLengths() {
+		payload, err := s.readPage(at, length)
+		if err != nil {
+			return nil, false
+		}
+		at += int64(length)
+		if i == sectionGroups {
+			payload = appendGroups(nil, s.groups)
+		}
+		lengths[i] = add(payload)
+	}
+	footer := int64(len(out))
+	length := add(appendFooter(nil, &s.info, lengths))
+	return tail{footer, length, 0}.append(out), forged
+}
+
+// sectionLengths reads the footer again.
+func (s *Segment) sectionLengths() (lengths [sections]uint32) {
+	last := make([]byte, tailBytes)
+	if s.readAt(last, s.info.Bytes-tailBytes) != nil {
+		return lengths
+	}
+	end, err := decodeTail(last, s.info.Bytes)
+	if err != nil {
+		return lengths
+	}
+	footer, err := s.readPage(end.footer, end.footerLength)
+	if err != nil {
+		return lengths
+	}
+	lengths, _ = decodeFooter(footer, new(Info))
+	return lengths
+}

@@ -1,0 +1,135 @@
+package segment_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stoadb/stoa/engine/segment"
+	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/codec"
+)
+
+// bear reads all of a forged file in every way. It may answer or refuse, but not panic.
+func bear(t *testing.T, what string, data []byte) {
+	t.Helper()
+	m := with("forged.seg", data)
+	refused := func(err error) bool {
+		if err != nil && (!errors.Is(err, codec.ErrCorrupt) || !strings.Contains(err.Error(), "forged.seg: offset ")) {
+			t.Fatalf("%s: %v", what, err)
+		}
+		return err != nil
+	}
+	s, err := segment.Open(m, "forged.seg")
+	if refused(err) {
+		return
+	}
+	defer s.Release()
+	for i := range s.Groups() {
+		for _, p := range []segment.Projection{{All: true}, {Times: true, Attrs: true, Events: true, Keys: map[string]bool{"key.1": true}}} {
+			b, err := s.ReadGroup(i, p)
+			if refused(err) || !p.All {
+				continue
+			}
+			for pos := range b.Len() {
+				span.AppendContent(nil, span.Row{Batch: b, Pos: pos})
+			}
+		}
+	}
+	for i := range s.TraceCount() {
+		c := s.Trace(i, segment.Projection{Identity: true})
+		for c.Next() {
+			_ = c.Row().ParentID()
+		}
+		refused(c.Err())
+	}
+	s.HasKey(0, span.ResourceLevel, "key.1")
+	s.Catalog().Operations("")
+}
+
+func forgeable(t testing.TB, seed uint64) *memory {
+	t.Helper()
+	m := newMemory()
+	write(t, m, "s", inOrder(newOdd(seed).batch(25)), 7)
+	return m
+}
+
+// Bytes that are wrong under right checksums are borne too: each byte of each page, changed.
+func TestForgedPagesAreAnsweredOrRefused(t *testing.T) {
+	m := forgeable(t, 5)
+	same, ok := segment.Forge(m, "s", 0, func(payload []byte) []byte { return payload })
+	if !ok {
+		t.Fatal("nothing is forged")
+	}
+	want, err := contents(open(t, m, "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := contents(open(t, with("s", same), "s")); err != nil || !slices.EqualFunc(got, want, bytes.Equal) {
+		t.Fatalf("a forgery that changes nothing answers otherwise: %v", err)
+	}
+	changes := map[string]func([]byte, int) []byte{
+		"low bit":  func(b []byte, at int) []byte { b[at] ^= 1; return b },
+		"high bit": func(b []byte, at int) []byte { b[at] ^= 0x80; return b },
+		"all ones": func(b []byte, at int) []byte { b[at] = 0xff; return b },
+		"huge":     func(b []byte, at int) []byte { return slices.Insert(b, at, 0xff, 0xff, 0xff, 0xff, 0xff, 0x0f) },
+		"cut":      func(b []byte, at int) []byte { return b[:at] },
+		"left out": func(b []byte, at int) []byte { return slices.Delete(b, at, at+1) },
+	}
+	for name, change := range changes {
+		for page, more := 0, true; more; page++ {
+			for at, size := 0, 1; more && at < size; at++ {
+				var data []byte
+				data, more = segment.Forge(m, "s", page, func(payload []byte) []byte {
+					payload = slices.Clone(payload)
+					if size = len(payload); at >= size {
+						return payload
+					}
+					return change(payload, at)
+				})
+				if more {
+					bear(t, fmt.Sprintf("%s: page %d, byte %d", name, page, at), data)
+				}
+			}
+		}
+	}
+}
+
+func FuzzForgedPage(f *testing.F) {
+	m := forgeable(f, 5)
+	f.Add(uint16(3), uint16(0), uint8(0), []byte{0xff, 0xff, 0xff, 0xff, 0x0f})
+	f.Add(uint16(30), uint16(2), uint8(3), []byte{1})
+	f.Fuzz(func(t *testing.T, page, at uint16, remove uint8, insert []byte) {
+		data, ok := segment.Forge(m, "s", int(page), func(payload []byte) []byte {
+			from := min(int(at), len(payload))
+			to := min(from+int(remove), len(payload))
+			return slices.Concat(payload[:from], insert, payload[to:])
+		})
+		if ok {
+			bear(t, "forged", data)
+		}
+	})
+}
+
+func FuzzOpen(f *testing.F) {
+	data, _ := small(f)
+	f.Add(data)
+	f.Add(data[:100])
+	f.Add([]byte("stoaseg\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, err := segment.Open(with("any.seg", data), "any.seg")
+		if err != nil {
+			if !errors.Is(err, codec.ErrCorrupt) && !errors.Is(err, codec.ErrVersion) {
+				t.Fatal(err)
+			}
+			return
+		}
+		defer s.Release()
+		if _, err := contents(s); err != nil && !errors.Is(err, codec.ErrCorrupt) {
+			t.Fatal(err)
+		}
+	})
+}
