@@ -72,10 +72,7 @@ func (s *Store) open(ctx context.Context) error {
 	gate := engine.NewGate()
 	var entries, bytes atomic.Int64
 	err = s.eachShard(func(i int) error {
-		if err := s.openShard(ctx, i, gate, &entries, &bytes); err != nil {
-			return fmt.Errorf("shard %d: %w", i, err)
-		}
-		return nil
+		return s.openShard(ctx, i, gate, &entries, &bytes)
 	})
 	s.recovery.Entries, s.recovery.Bytes = entries.Load(), bytes.Load()
 	s.recovery.Took = s.o.Now().Sub(begin)
@@ -100,7 +97,7 @@ func (s *Store) openShard(ctx context.Context, i int, gate *engine.Gate, entries
 	s.flushed[i].Store(shard.Flushed())
 	stream := s.wal.Stream(uint32(i))
 	if err := checkReach(stream.First(), stream.Last(), shard.Flushed()); err != nil {
-		return err
+		return fmt.Errorf("shard %d: %w", i, err)
 	}
 	if stream.Last() == 0 {
 		if err := stream.Append(raftstore.ConfigurationEntry(nodeID, nodeAddress, s.o.Now().UnixNano())); err != nil {
@@ -134,7 +131,7 @@ func (s *Store) replay(ctx context.Context, i int, entries, bytes *atomic.Int64)
 		}
 		e, err := engine.DecodeEntry(record.Payload)
 		if err != nil {
-			return fmt.Errorf("%s: Seq %d: %w", logDir, record.Seq, err)
+			return fmt.Errorf("%s: shard %d: Seq %d: %w", logDir, i, record.Seq, err)
 		}
 		if _, err := s.shards[i].Apply(record.Seq, e); err != nil {
 			return err

@@ -1,0 +1,238 @@
+package cluster_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stoadb/stoa/cluster"
+	"github.com/stoadb/stoa/engine/enginetest"
+	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/vfs"
+)
+
+// modelOf holds the spans of requests.
+func modelOf(t testing.TB, requests [][]byte) *enginetest.Model {
+	t.Helper()
+	m := enginetest.NewModel()
+	for _, request := range requests {
+		if _, err := m.Add(request); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return m
+}
+
+// holdsBetween checks that the store holds all of acked and nothing beyond sent.
+func holdsBetween(t testing.TB, s *cluster.Store, acked, sent *enginetest.Model) {
+	t.Helper()
+	for _, id := range sent.TraceIDs() {
+		got, all := traceOf(t, s, id), modelTraceOf(t, sent, id)
+		for _, content := range modelTraceOf(t, acked, id) {
+			if !slices.Contains(got, content) {
+				t.Fatalf("trace %v lost an acknowledged span", id)
+			}
+		}
+		for i, content := range got {
+			if !slices.Contains(all, content) {
+				t.Fatalf("trace %v holds a span that nobody sent", id)
+			}
+			if slices.Contains(got[i+1:], content) {
+				t.Fatalf("trace %v holds a span twice", id)
+			}
+		}
+	}
+}
+
+// senders sends requests, each one to three times and at once, until the store is gone.
+// What was acknowledged stands in acked.
+type senders struct {
+	mu    sync.Mutex
+	acked [][]byte
+	all   sync.WaitGroup
+}
+
+func (l *senders) send(s *cluster.Store, request []byte, copies int) {
+	for range copies {
+		l.all.Go(func() {
+			if _, err := s.Write(context.Background(), request); err == nil {
+				l.mu.Lock()
+				l.acked = append(l.acked, request)
+				l.mu.Unlock()
+			}
+		})
+	}
+}
+
+func (l *senders) snapshot() [][]byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.acked)
+}
+
+// TestNoAcknowledgedSpanIsLostByKillOrPowerCut lets senders, copies of their requests
+// in flight, flushes and ticks run, stops the world at some moment, looks at what a
+// SIGKILL or a power cut leaves, and goes on from there. In the end everything is sent
+// again and every answer is the model's.
+func TestNoAcknowledgedSpanIsLostByKillOrPowerCut(t *testing.T) {
+	seeds := uint64(12)
+	if testing.Short() {
+		seeds = 3
+	}
+	for seed := range seeds {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			random := rand.New(rand.NewPCG(seed, 2))
+			g := enginetest.NewGenerator(seed, 40)
+			disk := vfs.NewCrash(seed)
+			var sent, acked [][]byte
+			for range 5 {
+				beats := make(chan time.Time)
+				o := small(disk)
+				o.Heartbeat, o.LogBytesMax = beats, 200<<10
+				s := open(t, o)
+				holdsBetween(t, s, modelOf(t, acked), modelOf(t, sent))
+				var l senders
+				for range 30 + random.IntN(40) {
+					request := enginetest.Payload(g.Spans(1 + random.IntN(30)))
+					sent = append(sent, request)
+					l.send(s, request, 1+random.IntN(3))
+					switch random.IntN(12) {
+					case 0:
+						beats <- time.Now().Add(time.Minute)
+					case 1:
+						l.all.Go(func() { _ = s.Flush(context.Background()) })
+					case 2:
+						l.all.Go(func() { _ = s.Compact(context.Background()) })
+					case 3:
+						l.all.Wait()
+					}
+				}
+				acked = append(acked, l.snapshot()...)
+				next := disk.KillCopy()
+				if random.IntN(2) == 0 {
+					next = disk.Crash()
+				}
+				l.all.Wait()
+				_ = s.Close(context.Background()) // ends the goroutines of the dead
+				disk = next
+			}
+			s := open(t, small(disk))
+			for _, request := range sent {
+				write(t, s, request)
+			}
+			sameAnswers(t, s, modelOf(t, sent), g, 20)
+			shut(t, s)
+			if _, err := cluster.Verify(disk, func(damage error) { t.Errorf("verify: %v", damage) }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestPowerCutAtEveryCall stops the machine at every call that a short life makes of
+// the file system, and starts again on what is left.
+func TestPowerCutAtEveryCall(t *testing.T) {
+	g := enginetest.NewGenerator(9, 12)
+	var requests [][]byte
+	for range 6 {
+		requests = append(requests, enginetest.Payload(g.Spans(15)))
+	}
+	// life returns what was acknowledged.
+	life := func(disk *vfs.Crash) (acked [][]byte) {
+		o := small(disk)
+		s, err := cluster.Open(context.Background(), o)
+		if err != nil {
+			return nil
+		}
+		for i, request := range requests {
+			if _, err := s.Write(context.Background(), request); err == nil {
+				acked = append(acked, request)
+			}
+			if i == 3 {
+				_ = s.Flush(context.Background())
+			}
+			if i == 4 {
+				_ = s.Imports().SetRecords([16]byte{1}, uint64(i))
+			}
+		}
+		_ = s.Flush(context.Background())
+		_ = s.Compact(context.Background())
+		_ = s.Close(context.Background())
+		return acked
+	}
+	whole := vfs.NewCrash(1)
+	if acked := life(whole); len(acked) != len(requests) {
+		t.Fatalf("%d of %d requests acknowledged without any fault", len(acked), len(requests))
+	}
+	calls, sent := whole.Calls(), modelOf(t, requests)
+	step := 1
+	if testing.Short() {
+		step = 11
+	}
+	for k := 1; k <= calls; k += step {
+		disk := vfs.NewCrash(uint64(k))
+		disk.StopAt(k)
+		acked := life(disk)
+		for _, left := range []*vfs.Crash{disk.Crash(), disk.KillCopy()} {
+			s, err := cluster.Open(context.Background(), small(left))
+			if err != nil {
+				t.Fatalf("stopped at call %d of %d: the next start fails: %v", k, calls, err)
+			}
+			holdsBetween(t, s, modelOf(t, acked), sent)
+			if err := s.Close(context.Background()); err != nil {
+				t.Fatalf("stopped at call %d: %v", k, err)
+			}
+		}
+	}
+}
+
+// TestErrorAtEveryCallLosesNothing makes one call fail and nothing else.
+func TestErrorAtEveryCallLosesNothing(t *testing.T) {
+	g := enginetest.NewGenerator(10, 12)
+	requests := [][]byte{enginetest.Payload(g.Spans(25)), enginetest.Payload(g.Spans(25)), enginetest.Payload(g.Spans(25))}
+	sent := modelOf(t, requests)
+	failure := errors.New("input/output error")
+	calls := 0
+	step := 1
+	if testing.Short() {
+		step = 7
+	}
+	for k := 0; k <= calls; k += step {
+		disk := vfs.NewCrash(uint64(k))
+		if k > 0 {
+			disk.FailAt(k, failure)
+		}
+		var acked [][]byte
+		s, err := cluster.Open(context.Background(), small(disk))
+		if err == nil {
+			for _, request := range requests {
+				if _, err := s.Write(context.Background(), request); err == nil {
+					acked = append(acked, request)
+				} else if !errors.Is(err, span.ErrUnavailable) {
+					t.Fatalf("call %d failed: the write was answered %v", k, err)
+				}
+				_ = s.Flush(context.Background())
+			}
+			for disk.Calls() <= k { // a failure still to come would only hit the reads below
+				_, _ = disk.List(".")
+			}
+			holdsBetween(t, s, modelOf(t, acked), sent)
+			_ = s.Close(context.Background())
+		}
+		if k == 0 {
+			calls = disk.Calls()
+		}
+		s, err = cluster.Open(context.Background(), small(disk.Crash()))
+		if err != nil {
+			t.Fatalf("call %d of %d failed: the next start fails: %v", k, calls, err)
+		}
+		holdsBetween(t, s, modelOf(t, acked), sent)
+		shut(t, s)
+	}
+}
