@@ -29,6 +29,8 @@ type census struct {
 	values   map[string]map[string]bool
 	edges    map[[2]string]uint64
 	sizes    []int
+
+	startingBefore, endingAfter [2]int // at least, at most; see overlap
 }
 
 func newCensus() *census {
@@ -197,12 +199,7 @@ func (c *census) family(members []member) {
 			parent := members[p]
 			children[p]++
 			c.edges[[2]string{parent.service, m.service}]++
-			if m.span.StartTimeUnixNano < parent.span.StartTimeUnixNano {
-				c.got.ChildrenStartingBeforeParent++
-			}
-			if m.span.EndTimeUnixNano > parent.span.EndTimeUnixNano {
-				c.got.ChildrenEndingAfterParent++
-			}
+			c.overlap(members, byID[string(parent.span.SpanId)], p, m.span)
 		}
 	}
 	for i := range members {
@@ -212,6 +209,31 @@ func (c *census) family(members []member) {
 		}
 		c.got.DeepestTrace = max(c.got.DeepestTrace, depth)
 		c.got.WidestParent = max(c.got.WidestParent, children[i])
+	}
+}
+
+// overlap counts a child that starts before its parent or ends after it. Where several
+// spans of one id and kind are equally entitled to be the parent (one message, five
+// receivers), an expected file takes the one that arrived first, and a set of spans has
+// no such order: then the count is a range, from "of every candidate" to "of any".
+func (c *census) overlap(members []member, same []int, parent int, child *trace.Span) {
+	early, late := [2]bool{true, false}, [2]bool{true, false} // of every, of any
+	for _, i := range same {
+		candidate := members[i].span
+		if candidate.Kind != members[parent].span.Kind {
+			continue
+		}
+		before, after := child.StartTimeUnixNano < candidate.StartTimeUnixNano, child.EndTimeUnixNano > candidate.EndTimeUnixNano
+		early = [2]bool{early[0] && before, early[1] || before}
+		late = [2]bool{late[0] && after, late[1] || after}
+	}
+	for i := range 2 {
+		if early[i] {
+			c.startingBefore[i]++
+		}
+		if late[i] {
+			c.endingAfter[i]++
+		}
 	}
 }
 
@@ -260,14 +282,23 @@ func sortedKeys[V any](m map[string]V) []string {
 }
 
 // compareCensus compares the fields that a census counts.
-func compareCensus(t *testing.T, got, want *expected) {
+func compareCensus(t *testing.T, c *census, want *expected) {
 	t.Helper()
+	got := c.result()
+	within := func(what string, bounds [2]int, want int) {
+		if want < bounds[0] || want > bounds[1] {
+			t.Errorf("%s: got %d to %d, want %d", what, bounds[0], bounds[1], want)
+		}
+	}
+	within("children starting before their parent", c.startingBefore, want.ChildrenStartingBeforeParent)
+	within("children ending after their parent", c.endingAfter, want.ChildrenEndingAfterParent)
 	gotValue, wantValue := reflect.ValueOf(*got), reflect.ValueOf(*want)
 	for i := range gotValue.NumField() {
 		name := gotValue.Type().Field(i).Name
 		switch name {
 		case "Files", "Requests", "MaxSpansInARequest": // how it came in
 		case "TopOperations", "TagQueries", "ServiceTagQueries", "DurationQueries", "StartRangeQueries": // questions
+		case "ChildrenStartingBeforeParent", "ChildrenEndingAfterParent": // above
 		case "SampleTraces":
 			for id, trace := range want.SampleTraces {
 				if !reflect.DeepEqual(got.SampleTraces[id], trace) {
