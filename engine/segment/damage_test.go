@@ -12,26 +12,51 @@ import (
 	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/internal/codec"
+	"github.com/stoadb/stoa/internal/vfs"
 )
 
 // small is a segment of a few KiB with something of everything.
 func small(t testing.TB) (data []byte, answer []byte) {
 	t.Helper()
-	m := newMemory()
-	write(t, m, "small.seg", inOrder(newOdd(5).batch(40)), 7)
-	data = *m.files["small.seg"]
+	fs := vfs.NewCrash(1)
+	write(t, fs, "small.seg", inOrder(newOdd(5).batch(40)), 7)
+	data = bytesOf(t, fs, "small.seg")
 	if len(data) > 16<<10 {
 		t.Fatalf("the segment has %d bytes, too many to flip each bit", len(data))
 	}
-	answer, err := everything(m, "small.seg")
+	answer, err := everything(fs, "small.seg")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return data, answer
 }
 
+// bytesOf gives a file whole.
+func bytesOf(t testing.TB, fs vfs.FS, name string) []byte {
+	t.Helper()
+	data, err := vfs.ReadFile(fs, name, 1<<30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// with gives a file system that holds one file with these bytes.
+func with(t testing.TB, name string, data []byte) *vfs.Crash {
+	t.Helper()
+	fs := vfs.NewCrash(1)
+	file, err := fs.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.WriteAt(data, 0); err != nil {
+		t.Fatal(err)
+	}
+	return fs
+}
+
 // everything writes out all that a segment answers.
-func everything(m *memory, name string) ([]byte, error) {
+func everything(m vfs.FS, name string) ([]byte, error) {
 	s, err := segment.Open(m, name)
 	if err != nil {
 		return nil, err
@@ -59,7 +84,7 @@ func everything(m *memory, name string) ([]byte, error) {
 // and offset; Verify must find any change.
 func wantHarmless(t *testing.T, what string, data, answer []byte) {
 	t.Helper()
-	m := with("small.seg", data)
+	m := with(t, "small.seg", data)
 	got, err := everything(m, "small.seg")
 	switch {
 	case err == nil:
@@ -81,7 +106,7 @@ func wantHarmless(t *testing.T, what string, data, answer []byte) {
 func TestASegmentCutAtEveryByteIsRefused(t *testing.T) {
 	data, _ := small(t)
 	for cut := range len(data) {
-		m := with("small.seg", data[:cut])
+		m := with(t, "small.seg", data[:cut])
 		_, err := segment.Open(m, "small.seg")
 		if !errors.Is(err, codec.ErrCorrupt) || !strings.Contains(err.Error(), "small.seg: offset ") {
 			t.Fatalf("cut to %d bytes: %v", cut, err)
@@ -122,7 +147,7 @@ func TestANewerSegmentIsRefusedAsNewer(t *testing.T) {
 	newer[8]++
 	crc := codec.CRC(newer[:12])
 	newer[12], newer[13], newer[14], newer[15] = byte(crc), byte(crc>>8), byte(crc>>16), byte(crc>>24)
-	_, err := segment.Open(with("small.seg", newer), "small.seg")
+	_, err := segment.Open(with(t, "small.seg", newer), "small.seg")
 	if !errors.Is(err, codec.ErrVersion) || errors.Is(err, codec.ErrCorrupt) {
 		t.Fatalf("a newer file: %v", err)
 	}
@@ -134,13 +159,13 @@ func TestSameRowsGiveTheSameBytes(t *testing.T) {
 	var first []byte
 	for run, processors := range []int{1, 2, 2, 1} {
 		runtime.GOMAXPROCS(processors)
-		m := newMemory()
+		m := vfs.NewCrash(1)
 		o := newOdd(77)
 		o.traces = 300
 		write(t, m, "s", inOrder(o.batch(5000), o.batch(4000)), []int{1 << 20, 1, 13, 500}[run])
-		if first == nil {
-			first = *m.files["s"]
-		} else if !bytes.Equal(first, *m.files["s"]) {
+		if data := bytesOf(t, m, "s"); first == nil {
+			first = data
+		} else if !bytes.Equal(first, data) {
 			t.Fatalf("run %d on %d processors gives other bytes", run, processors)
 		}
 	}
@@ -152,33 +177,41 @@ func TestAWriterThatFailsLeavesNothing(t *testing.T) {
 	o.large = 4000
 	traces := inOrder(o.batch(900))
 	broken := errors.New("broken disk")
-	calls := 0
 	for failAt := 1; ; failAt++ {
-		m := newMemory()
-		calls = 0
-		m.call = func() error {
-			if calls++; calls == failAt {
-				return broken
-			}
-			return nil
-		}
+		m := vfs.NewCrash(uint64(failAt))
+		m.FailAt(failAt, broken)
 		err := writeAll(m, traces)
-		if err == nil && calls < failAt {
-			break // all calls succeeded
+		if err == nil && m.Calls() < failAt {
+			if failAt < 6 {
+				t.Fatalf("only %d calls: the test tests little", m.Calls())
+			}
+			return // all calls succeeded
 		}
 		if !errors.Is(err, broken) {
 			t.Fatalf("call %d failed and the writer says %v", failAt, err)
 		}
-		if len(m.files) > 0 {
-			t.Fatalf("call %d failed and a file stays", failAt)
+		if names, err := m.List("."); err != nil || len(names) > 0 {
+			t.Fatalf("call %d failed and %q stay: %v", failAt, names, err)
 		}
-	}
-	if calls < 6 {
-		t.Fatalf("only %d calls: the test tests little", calls)
 	}
 }
 
-func writeAll(m *memory, traces []trace) error {
+// What Finish and a sync of the folder promise survives a power cut.
+func TestAFinishedSegmentSurvivesAPowerCut(t *testing.T) {
+	m := vfs.NewCrash(9)
+	traces := inOrder(newOdd(3).batch(900))
+	write(t, m, "s", traces, 10)
+	if err := m.SyncDir("."); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		s := open(t, m.Crash(), "s")
+		wantContents(t, s, traces)
+		s.Release()
+	}
+}
+
+func writeAll(m vfs.FS, traces []trace) error {
 	w, err := segment.NewWriter(m, "s", meta())
 	if err != nil {
 		return err
@@ -198,20 +231,16 @@ func TestAFailedReadIsReportedAndTheNextOneWorks(t *testing.T) {
 	data, answer := small(t)
 	broken := errors.New("broken disk")
 	for failAt := 1; ; failAt++ {
-		m, calls := with("small.seg", data), 0
-		m.call = func() error {
-			if calls++; calls == failAt {
-				return broken
-			}
-			return nil
-		}
+		m := with(t, "small.seg", data)
+		before := m.Calls()
+		m.FailAt(failAt, broken)
 		got, err := everything(m, "small.seg")
 		if err == nil {
 			if !bytes.Equal(got, answer) {
 				t.Fatalf("call %d failed: another answer", failAt)
 			}
-			if calls < failAt {
-				break
+			if m.Calls()-before < failAt {
+				return
 			}
 			continue // closing after reading: nothing depends on it
 		}

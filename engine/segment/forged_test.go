@@ -11,12 +11,13 @@ import (
 	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/internal/codec"
+	"github.com/stoadb/stoa/internal/vfs"
 )
 
 // bear reads all of a forged file in every way. It may answer or refuse, but not panic.
 func bear(t *testing.T, what string, data []byte) {
 	t.Helper()
-	m := with("forged.seg", data)
+	m := with(t, "forged.seg", data)
 	refused := func(err error) bool {
 		if err != nil && (!errors.Is(err, codec.ErrCorrupt) || !strings.Contains(err.Error(), "forged.seg: offset ")) {
 			t.Fatalf("%s: %v", what, err)
@@ -50,9 +51,9 @@ func bear(t *testing.T, what string, data []byte) {
 	s.Catalog().Operations("")
 }
 
-func forgeable(t testing.TB, seed uint64) *memory {
+func forgeable(t testing.TB, seed uint64) *vfs.Crash {
 	t.Helper()
-	m := newMemory()
+	m := vfs.NewCrash(1)
 	write(t, m, "s", inOrder(newOdd(seed).batch(25)), 7)
 	return m
 }
@@ -68,7 +69,7 @@ func TestForgedPagesAreAnsweredOrRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := contents(open(t, with("s", same), "s")); err != nil || !slices.EqualFunc(got, want, bytes.Equal) {
+	if got, err := contents(open(t, with(t, "s", same), "s")); err != nil || !slices.EqualFunc(got, want, bytes.Equal) {
 		t.Fatalf("a forgery that changes nothing answers otherwise: %v", err)
 	}
 	changes := map[string]func([]byte, int) []byte{
@@ -120,7 +121,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add(data[:100])
 	f.Add([]byte("stoaseg\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s, err := segment.Open(with("any.seg", data), "any.seg")
+		s, err := segment.Open(with(t, "any.seg", data), "any.seg")
 		if err != nil {
 			if !errors.Is(err, codec.ErrCorrupt) && !errors.Is(err, codec.ErrVersion) {
 				t.Fatal(err)
