@@ -85,11 +85,18 @@ func (o form) appendSpan(dst []byte, r span.Row) []byte {
 	dst = appendFixed64(dst, tagSpanStart, b.Starts[pos])
 	dst = appendFixed64(dst, tagSpanEnd, b.Ends[pos])
 	attrs, moreAttrs := o.list(r.Attrs())
+	warnings := o.warnings(r)
 	for _, a := range attrs {
+		if warnings != nil && a.Type == span.ArrayValue && string(b.Bytes(a.Key)) == WarningsKey {
+			_, came := o.plain(b, a, b.Bytes(span.TextID(a.Value)))
+			dst = appendWarnings(dst, came, warnings)
+			warnings = nil
+			continue
+		}
 		dst = o.appendAttr(dst, tagSpanAttr, b, a)
 	}
-	if o.output {
-		dst = o.appendWarnings(dst, r)
+	if warnings != nil {
+		dst = appendWarnings(dst, nil, warnings)
 	}
 	dst = appendVarint(dst, tagSpanDroppedAttrs, uint64(b.DroppedAttrs[pos]+moreAttrs))
 	begin, end := r.EventRange()

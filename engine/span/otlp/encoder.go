@@ -110,7 +110,7 @@ func (e *Encoder) encode(r span.Row) {
 	room := ChunkBytesMax - 1 - frameBytesMax - e.resource.size() - e.scope.size()
 	o := form{output: true, textMax: math.MaxInt, listMax: math.MaxInt32}
 	e.spans = o.appendSpan(e.spans, r)
-	for o.textMax = ValueBytesMax / 4; len(e.spans)-at > room && o.textMax >= textMaxSmall; o.textMax /= 4 {
+	for o.textMax = ValueBytesMax / 4; len(e.spans)-at > room && o.textMax >= textMaxSmall; o.textMax /= 16 {
 		e.spans = o.appendSpan(e.spans[:at], r)
 	}
 	o.textMax = textMaxSmall
@@ -161,13 +161,15 @@ func (o form) appendEnvelope(dst, message []byte, b *span.Batch, attrs []span.At
 	return dst
 }
 
-// appendWarnings appends what a reader should be told of the span, to the warnings it
-// came with where it has some.
-func (o form) appendWarnings(dst []byte, r span.Row) []byte {
+// warnings gives what a reader should be told of the span, as an ArrayValue message, nil
+// for nothing.
+func (o form) warnings(r span.Row) []byte {
+	if !o.output {
+		return nil
+	}
 	var list []byte
 	warn := func(text string) {
-		item := appendBytes(nil, tagAnyString, []byte(text))
-		list = appendBytes(list, tagListValues, item)
+		list = appendBytes(list, tagListValues, appendBytes(nil, tagAnyString, []byte(text)))
 	}
 	if r.End() < r.Start() || r.End()-r.Start() > math.MaxInt64 {
 		warn(warnEndBeforeStart)
@@ -175,11 +177,15 @@ func (o form) appendWarnings(dst []byte, r span.Row) []byte {
 	if o.textMax != math.MaxInt || o.listMax != math.MaxInt32 {
 		warn(warnCut)
 	}
-	if list == nil {
-		return dst
-	}
+	return list
+}
+
+// appendWarnings appends the warnings attribute: those the span came with and ours.
+func appendWarnings(dst, came, ours []byte) []byte {
 	dst, at := openMessage(dst, tagSpanAttr)
 	dst = appendBytes(dst, tagKey, []byte(WarningsKey))
-	dst = appendBytes(dst, tagKeyValue, appendBytes(nil, tagAnyArray, list))
-	return closeMessage(dst, at)
+	dst, inner := openMessage(dst, tagKeyValue)
+	dst, list := openMessage(dst, tagAnyArray)
+	dst = append(append(dst, came...), ours...)
+	return closeMessage(closeMessage(closeMessage(dst, list), inner), at)
 }

@@ -112,7 +112,7 @@ func (w *walker) flatten(message []byte, attrTag uint32, level int32) ([]byte, *
 	w.before = level
 	rewritten := false
 	f := fields{b: message}
-	for begin := 0; f.next(); begin = f.at {
+	for f.next() {
 		if f.tag != attrTag {
 			if f.tag == tagResourceEntityRef && level == beforeResource {
 				var check checker
@@ -135,7 +135,7 @@ func (w *walker) flatten(message []byte, attrTag uint32, level int32) ([]byte, *
 		switch {
 		case before != w.counts:
 			if !rewritten {
-				w.envelope = append(w.envelope, message[:begin]...)
+				w.envelope = append(w.envelope, message[:f.begin]...)
 				rewritten = true
 			}
 			for _, a := range w.envelopeAttrs[known:] {

@@ -43,7 +43,7 @@ func (e *wireError) within(f *fields) *wireError {
 type fields struct {
 	b     []byte
 	at    int        // where the next field begins
-	start int        // where the value of this field begins, behind the tag
+	begin int        // where this field begins, with its tag
 	tag   uint32     // field number << 3 | wire type, as in the canonical encoding
 	num   uint64     // value of a varint or fixed field
 	data  []byte     // value of a bytes field, a slice of b
@@ -65,7 +65,7 @@ func (f *fields) next() bool {
 	if number := tag >> 3; number == 0 || number > fieldNumberMax {
 		return f.fail("field number out of range")
 	}
-	f.start, f.tag = at, uint32(tag)
+	f.begin, f.tag = f.at, uint32(tag)
 	switch tag & 7 {
 	case wireVarint:
 		if f.num, at = varint(b, at); at < 0 {
@@ -110,11 +110,8 @@ func (f *fields) fail(what string) bool {
 	return false
 }
 
-// appendRaw appends the field as it stands, with its tag in the shortest form: what
-// protobuf keeps of a field unknown to it.
-func (f *fields) appendRaw(dst []byte) []byte {
-	return append(appendTag(dst, f.tag), f.b[f.start:f.at]...)
-}
+// appendRaw appends the field as it stands: what protobuf keeps of one unknown to it.
+func (f *fields) appendRaw(dst []byte) []byte { return append(dst, f.b[f.begin:f.at]...) }
 
 // varint reads the varint at b[at:]; next is negative where there is none of at most 64
 // bits.

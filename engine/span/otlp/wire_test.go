@@ -88,3 +88,9 @@ func nested(n int, v []byte) []byte {
 	}
 	return v
 }
+
+// fieldLength is the length of the first field of b.
+func fieldLength(b []byte) int {
+	_, _, n := protowire.ConsumeField(b)
+	return n
+}
