@@ -115,7 +115,7 @@ func TestLongValuesAreCutAndMarked(t *testing.T) {
 		"map":               {[][]byte{mapValue(keyValue(long, intValue(1)))}, most},
 		"beside unknown":    {[][]byte{stringValue(long), varintField(99, 1)}, most - 1},
 		"long unknown":      {[][]byte{stringValue("short"), textField(99, long)}, len("short")},
-		"array of many":     {[][]byte{arrayValue(slices.Repeat([][]byte{stringValue("123456789")}, most/12)...)}, most},
+		"array of many":     {[][]byte{arrayValue(slices.Repeat([][]byte{stringValue("123456789")}, most/11)...)}, most},
 	} {
 		t.Run(name, func(t *testing.T) {
 			parts, counts := promises(t, request(spanOf(attr("k", c.value...), attr("after", intValue(2)))))

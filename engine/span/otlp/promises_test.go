@@ -63,7 +63,10 @@ func promises(t failer, raw []byte) ([]otlp.Part, otlp.Counts) {
 	if diff := cmp.Diff(want, payloads.sort()); diff != "" {
 		t.Fatalf("payloads differ from the request: %s", diff)
 	}
-	if diff := cmp.Diff(want, got.sort()); diff != "" && !wasCut {
+	if wasCut {
+		return parts, counts
+	}
+	if diff := cmp.Diff(want, got.sort()); diff != "" {
 		t.Fatalf("what comes out is not what went in: %s", diff)
 	}
 	return parts, counts
