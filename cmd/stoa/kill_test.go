@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -194,33 +195,9 @@ func (l *load) check(t *testing.T, conn *grpc.ClientConn, most int, random *rand
 	if len(ids) == 0 {
 		return
 	}
-	request := new(storage.GetTracesRequest)
-	for _, id := range ids {
-		request.Query = append(request.Query, &storage.GetTraceParams{TraceId: []byte(id)})
-	}
-	stream, err := storage.NewTraceReaderClient(conn).GetTraces(context.Background(), request)
-	if err != nil {
-		t.Fatal(err)
-	}
 	found := map[string]map[string]int{}
-	for {
-		chunk, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, rs := range chunk.ResourceSpans {
-			for _, ss := range rs.ScopeSpans {
-				for _, s := range ss.Spans {
-					if found[string(s.TraceId)] == nil {
-						found[string(s.TraceId)] = map[string]int{}
-					}
-					found[string(s.TraceId)][string(s.SpanId)]++
-				}
-			}
-		}
+	for part := range slices.Chunk(ids, 1000) {
+		countSpans(t, conn, part, found)
 	}
 	for _, id := range ids {
 		for spanID := range l.sent[id] {
@@ -236,6 +213,36 @@ func (l *load) check(t *testing.T, conn *grpc.ClientConn, most int, random *rand
 	}
 	if t.Failed() {
 		t.FailNow()
+	}
+}
+
+// countSpans fetches traces and counts their spans by id.
+func countSpans(t *testing.T, conn *grpc.ClientConn, ids []string, found map[string]map[string]int) {
+	t.Helper()
+	request := new(storage.GetTracesRequest)
+	for _, id := range ids {
+		request.Query = append(request.Query, &storage.GetTraceParams{TraceId: []byte(id)})
+		found[id] = map[string]int{}
+	}
+	stream, err := storage.NewTraceReaderClient(conn).GetTraces(context.Background(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		chunk, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, rs := range chunk.ResourceSpans {
+			for _, ss := range rs.ScopeSpans {
+				for _, s := range ss.Spans {
+					found[string(s.TraceId)][string(s.SpanId)]++
+				}
+			}
+		}
 	}
 }
 
