@@ -8,6 +8,7 @@ import (
 	"github.com/stoadb/stoa/engine"
 	"github.com/stoadb/stoa/internal/codec"
 	"github.com/stoadb/stoa/internal/vfs"
+	"github.com/stoadb/stoa/wal"
 )
 
 // Verified counts what Verify read.
@@ -47,6 +48,11 @@ func verify(disk vfs.FS, report func(error), done *Verified) error {
 	if err := verifyImports(disk, report); err != nil {
 		return err
 	}
+	log, err := wal.Verify(disk, logDir, func(d wal.Damage) { report(codec.At(d.Err, d.File, d.Offset)) })
+	if err != nil {
+		return err
+	}
+	done.LogBytes, done.LogEntries, done.LogTornBytes = log.Bytes, log.Entries, log.TornBytes
 	for i := range epoch.Shards {
 		shard, err := engine.Verify(disk, shardDir(i), uint32(i), report)
 		if err != nil {

@@ -27,7 +27,6 @@ type targetFlags struct {
 func (t *targetFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&t.address, "addr", api.StorageAddress, "server to ask, HOST:PORT of its storage port")
 	cmd.Flags().StringVar(&t.data, "data", "", "open this data folder instead, which no server may hold")
-	cmd.MarkFlagsMutuallyExclusive("addr", "data")
 }
 
 // asked is a server, as the commands see it.
@@ -39,6 +38,9 @@ type asked struct {
 // withStore connects, or opens the folder and serves it to this process alone, and runs
 // ask. In both cases the questions go through gRPC.
 func withStore(cmd *cobra.Command, t targetFlags, ask func(asked) error) error {
+	if t.data != "" && cmd.Flags().Changed("addr") {
+		return usagef("--addr asks a server, --data opens a folder: give one of them")
+	}
 	if t.data != "" {
 		return withFolder(cmd.Context(), t.data, ask)
 	}

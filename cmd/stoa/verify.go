@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -42,9 +43,19 @@ every checksum and count, changes nothing, and reports each damage with file and
 			if damages > 0 {
 				return fmt.Errorf("%s: %d damaged places", args[0], damages)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: %d shards, %d log bytes, %d segments with %d spans: no damage\n",
-				args[0], checked.Shards, checked.LogBytes, checked.Segments, checked.Rows)
+			printVerified(cmd.OutOrStdout(), args[0], checked)
 			return nil
 		},
+	}
+}
+
+func printVerified(w io.Writer, folder string, v cluster.Verified) {
+	fmt.Fprintf(w, "%s: %d shards, %d segments with %d spans in %d bytes, %d log entries in %d bytes: no damage\n",
+		folder, v.Shards, v.Segments, v.Rows, v.SegmentBytes, v.LogEntries, v.LogBytes)
+	if v.LogTornBytes > 0 {
+		fmt.Fprintf(w, "the log was killed while it wrote: the next start cuts %d bytes that were never acknowledged\n", v.LogTornBytes)
+	}
+	if v.Quarantined > 0 {
+		fmt.Fprintf(w, "%d parts stand in quarantine: they were acknowledged, but could not be applied\n", v.Quarantined)
 	}
 }
