@@ -1,0 +1,113 @@
+package compaction_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stoadb/stoa/compaction"
+	"github.com/stoadb/stoa/engine/segment"
+)
+
+func info(name string, window int64, rows int, seq uint64) segment.Info {
+	return segment.Info{Name: name, Windows: []int64{window}, Rows: rows, Bytes: int64(rows) * 25, FirstSeq: seq, LastSeq: seq}
+}
+
+func at(window int64) int64 { return window*segment.WindowNanos + segment.WindowNanos/2 }
+
+func TestPickMergesWhatIsOfOneSizeInOneWindow(t *testing.T) {
+	p := compaction.DefaultPolicy()
+	live := []segment.Info{
+		info("a", 100, 5000, 1), info("big", 100, 900_000, 2), info("b", 100, 6000, 3), info("c", 100, 7000, 4),
+		info("elsewhere", 99, 6000, 5), info("d", 100, 8000, 6),
+	}
+	plan, ok := compaction.Pick(p, live, at(100))
+	if !ok || !slices.Equal(plan.Inputs, []string{"a", "b", "c", "d"}) {
+		t.Fatalf("%+v, %v", plan, ok)
+	}
+	if plan, ok := compaction.Pick(p, live[:4], at(100)); ok {
+		t.Fatalf("three of a size are merged: %+v", plan)
+	}
+}
+
+func TestPickMergesAWindowThatIsOverWhateverTheSizes(t *testing.T) {
+	p := compaction.DefaultPolicy()
+	live := []segment.Info{info("big", 100, 3_000_000, 1), info("small", 100, 10, 2), info("huge", 100, 4_000_000, 3), info("other", 101, 10, 4)}
+	if plan, ok := compaction.Pick(p, live, at(101)); ok {
+		t.Fatalf("merged before the window is over by another: %+v", plan)
+	}
+	plan, ok := compaction.Pick(p, live, at(102))
+	if !ok || !slices.Equal(plan.Inputs, []string{"big", "small"}) {
+		t.Fatalf("%+v, %v", plan, ok)
+	}
+}
+
+// Merging goes on until there is nothing left to do, and rewrites a row a few times only.
+func TestPickEndsAndRewritesARowFewTimes(t *testing.T) {
+	p := compaction.DefaultPolicy()
+	random := rand.New(rand.NewPCG(1, 1))
+	var live []segment.Info
+	rewritten, written := 0, 0
+	merge := func(now int64) {
+		for {
+			plan, ok := compaction.Pick(p, live, now)
+			if !ok {
+				return
+			}
+			out := info(fmt.Sprint("m", rewritten), 0, 0, 0)
+			live = slices.DeleteFunc(live, func(in segment.Info) bool {
+				if !slices.Contains(plan.Inputs, in.Name) {
+					return false
+				}
+				out.Rows, out.Bytes, out.Windows, out.FirstSeq = out.Rows+in.Rows, out.Bytes+in.Bytes, in.Windows, in.FirstSeq
+				return true
+			})
+			if len(plan.Inputs) < 2 || out.Rows > p.RowsMax {
+				t.Fatalf("%+v makes %d rows", plan, out.Rows)
+			}
+			rewritten += out.Rows
+			out.Name = fmt.Sprint("m", rewritten)
+			live = append(live, out)
+		}
+	}
+	for flush := range 600 { // ten windows of half an hour, a flush each 30 s
+		window := int64(100 + flush/60)
+		in := info(fmt.Sprint("f", flush), window, 20_000+random.IntN(20_000), uint64(flush))
+		written += in.Rows
+		live = append(live, in)
+		merge(at(window))
+	}
+	merge(at(200))
+	if len(live) != 10 {
+		t.Fatalf("%d segments left for 10 windows", len(live))
+	}
+	if factor := float64(rewritten) / float64(written); factor > 4 {
+		t.Fatalf("a row is rewritten %.1f times", factor)
+	}
+}
+
+func TestRetentionIsOffByDefaultAndDropsWholeWindows(t *testing.T) {
+	old, spanning, fresh := info("old", 100, 1, 1), info("spanning", 100, 1, 2), info("fresh", 110, 1, 3)
+	spanning.Windows = []int64{100, 105}
+	live := []segment.Info{old, spanning, fresh}
+	p := compaction.DefaultPolicy()
+	if names := compaction.Expired(p, live, at(1_000_000)); names != nil {
+		t.Fatalf("without retention %q are dropped", names)
+	}
+	p.Retention = time.Hour
+	end := 101 * segment.WindowNanos
+	for now, want := range map[int64][]string{
+		end + int64(time.Hour) - 1:                           nil,
+		end + int64(time.Hour):                               {"old"},
+		end + int64(time.Hour) + 5*segment.WindowNanos:       {"old", "spanning"},
+		end - int64(24*time.Hour):                            nil, // a clock that stands before everything
+		end + int64(time.Hour) + 10*segment.WindowNanos:      {"old", "spanning", "fresh"},
+		end + int64(time.Hour) + 10*segment.WindowNanos - 10: {"old", "spanning"},
+	} {
+		if got := compaction.Expired(p, live, now); !slices.Equal(got, want) {
+			t.Errorf("at %d: %q, %q expected", now, got, want)
+		}
+	}
+}

@@ -1,0 +1,194 @@
+package segment_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"testing"
+
+	"github.com/stoadb/stoa/engine/segment"
+	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/vfs"
+)
+
+// A million distinct keys cost bytes, not columns: beyond 4,096 the rest stand in a map
+// column, and every answer stays right.
+func TestKeysBeyondTheColumnsComeBackExactly(t *testing.T) {
+	o := newOdd(21)
+	o.keys, o.traces = 3000, 50 // times 11 types and 3 levels
+	traces := inOrder(o.batch(5000), o.batch(2000))
+	m := vfs.NewCrash(1)
+	info := write(t, m, "s", traces, 100)
+	s := open(t, m, "s")
+	defer s.Release()
+	wantContents(t, s, traces)
+	wantIndex(t, s, info, traces)
+	keys := map[string]bool{"key.2999": true, "key.7": true, "": true}
+	for i := range s.Groups() {
+		whole, err := s.ReadGroup(i, segment.Projection{All: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := segment.Projection{Attrs: true, Events: true, Links: true, Keys: keys}
+		b, err := s.ReadGroup(i, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, got := told(whole, p), told(b, p)
+		for row := range want {
+			if want[row] != got[row] {
+				t.Fatalf("row %d of group %d:\n got %s\nwant %s", row, i, got[row], want[row])
+			}
+		}
+	}
+	if !s.HasKey(s.Groups()-1, span.SpanLevel, "a key in no column") {
+		t.Fatal("a group with a map column is sure not to have a key")
+	}
+	if err := segment.Verify(m, "s"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// HasKey never denies a key that is there, and does deny most that are not.
+func TestHasKeyNeverDeniesWhatIsThere(t *testing.T) {
+	o := newOdd(22)
+	o.keys, o.traces = 40, 3000
+	m := vfs.NewCrash(1)
+	write(t, m, "s", inOrder(o.batch(9000)), 10)
+	s := open(t, m, "s")
+	defer s.Release()
+	for i := range s.Groups() {
+		b, err := s.ReadGroup(i, segment.Projection{All: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for level, attrs := range map[span.Level][]span.Attr{
+			span.SpanLevel: b.Attrs, span.EventLevel: b.EventAttrs, span.LinkLevel: b.LinkAttrs,
+			span.ResourceLevel: b.ResourceAttrs, span.ScopeLevel: b.ScopeAttrs,
+		} {
+			for _, a := range attrs {
+				if !s.HasKey(i, level, b.String(a.Key)) {
+					t.Fatalf("group %d, level %d: key %q is denied", i, level, b.String(a.Key))
+				}
+			}
+			if s.HasKey(i, level, "absent") {
+				t.Fatalf("group %d, level %d: an absent key is not denied", i, level)
+			}
+		}
+	}
+}
+
+// A trace longer than a row group stands in several; parents in the same group are rows,
+// others literal, and all come back.
+func TestATraceLongerThanARowGroupComesBackExactly(t *testing.T) {
+	o := newOdd(4)
+	o.traces = 1
+	b := o.batch(0)
+	for i := range 20_000 {
+		o.row(b)
+		last := b.Len() - 1
+		b.TraceIDs[last] = span.TraceID{15: 7}
+		binary.BigEndian.PutUint64(b.SpanIDs[last][:], uint64(i+1))
+		binary.BigEndian.PutUint64(b.ParentIDs[last][:], uint64(i*7919%20_011)) // some nowhere, one zero
+		b.Starts[last] = uint64(i / 3)
+	}
+	traces := inOrder(b)
+	m := vfs.NewCrash(1)
+	info := write(t, m, "s", traces, 700)
+	if info.Groups < 5 {
+		t.Fatalf("%d row groups only", info.Groups)
+	}
+	s := open(t, m, "s")
+	defer s.Release()
+	wantContents(t, s, traces)
+	wantIndex(t, s, info, traces)
+}
+
+// Large rows close a row group early: what is held in memory stays bounded.
+func TestLargeRowsCloseARowGroupEarly(t *testing.T) {
+	o := newOdd(6)
+	b := o.batch(0)
+	for i := range 80 {
+		b.Attrs = append(b.Attrs, span.Attr{
+			Key: b.AddText([]byte("body")), Type: span.StringValue, Value: uint64(b.AddText(bytes.Repeat(fmt.Append(nil, i), 300_000))),
+		})
+		o.row(b)
+	}
+	traces := inOrder(b)
+	m := vfs.NewCrash(1)
+	info := write(t, m, "s", traces, 100)
+	if info.Groups < 2 {
+		t.Fatalf("%d rows of 600 KB stand in %d row group", info.Rows, info.Groups)
+	}
+	s := open(t, m, "s")
+	defer s.Release()
+	wantContents(t, s, traces)
+}
+
+// A writer refuses what would make a segment wrong, and leaves nothing.
+func TestRowsOutOfOrderAreRefused(t *testing.T) {
+	o := newOdd(8)
+	o.traces = 5
+	good := inOrder(o.batch(60))
+	if len(good) < 3 || len(good[0].rows) < 2 {
+		t.Fatal("too little to put in disorder")
+	}
+	backward := trace{good[0].id, []span.Row{good[0].rows[len(good[0].rows)-1], good[0].rows[0]}}
+	for name, traces := range map[string][]trace{
+		"traces swapped": {good[1], good[0]},
+		"rows swapped":   {backward},
+		"a trace twice":  {good[0], good[1], {good[0].id, good[1].rows[len(good[1].rows)-1:]}},
+	} {
+		m := vfs.NewCrash(1)
+		if err := writeAll(m, traces); err == nil {
+			t.Errorf("%s: written all the same", name)
+		}
+		if names, _ := m.List("."); len(names) > 0 {
+			t.Errorf("%s: %q stay", name, names)
+		}
+	}
+}
+
+// A segment without rows is a segment too.
+func TestAnEmptySegmentIsReadable(t *testing.T) {
+	m := vfs.NewCrash(1)
+	info := write(t, m, "s", nil, 1)
+	s := open(t, m, "s")
+	defer s.Release()
+	wantIndex(t, s, info, nil)
+	if min, max := s.Info().MinStart, s.Info().MaxStart; min != 1 || max != 0 || s.Groups() != 0 {
+		t.Fatalf("starts from %d to %d, %d groups", min, max, s.Groups())
+	}
+	if err := segment.Verify(m, "s"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The last release closes the file; a reader that retained goes on until then.
+func TestASegmentIsOpenUntilTheLastRelease(t *testing.T) {
+	m := vfs.NewCrash(1)
+	traces := inOrder(newOdd(3).batch(50))
+	write(t, m, "s", traces, 10)
+	s := open(t, m, "s")
+	s.Retain()
+	s.Release()
+	if err := m.Remove("s"); err != nil {
+		t.Fatal(err)
+	}
+	wantContents(t, s, traces)
+	s.Release()
+	for name, wrong := range map[string]func(){
+		"read":    func() { _, _ = s.ReadGroup(0, segment.Projection{}) },
+		"retain":  s.Retain,
+		"release": s.Release,
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s after the last release is not noticed", name)
+				}
+			}()
+			wrong()
+		}()
+	}
+}
