@@ -16,10 +16,24 @@ import (
 // send them, and gives the status of the answer.
 func call(t testing.TB, address, method, encoding string, body []byte) error {
 	t.Helper()
+	return post(t, address, method, encoding, bytes.NewReader(body))
+}
+
+// callSlowly is call with a body that begins and does not go on.
+func callSlowly(t testing.TB, address, method, begin string) error {
+	t.Helper()
+	reader, writer := io.Pipe()
+	defer writer.Close()
+	go io.WriteString(writer, begin)
+	return post(t, address, method, "", reader)
+}
+
+func post(t testing.TB, address, method, encoding string, body io.Reader) error {
+	t.Helper()
 	transport := &http.Transport{Protocols: &http.Protocols{}}
 	transport.Protocols.SetUnencryptedHTTP2(true)
 	defer transport.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+method, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+method, body)
 	if err != nil {
 		t.Fatal(err)
 	}
