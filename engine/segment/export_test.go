@@ -36,8 +36,11 @@ func Forge(fs vfs.FS, name string, n int, change func(payload []byte) []byte) ([
 			g.pages[p].length = add(payload)
 		}
 	}
-	var lengths [sections]uint32
-	for i, length := range s.sectionLengths() {
+	_, lengths, err := s.readFooter(new(Info))
+	if err != nil {
+		return nil, false
+	}
+	for i, length := range lengths {
 		payload, err := s.readPage(at, length)
 		if err != nil {
 			return nil, false
@@ -51,22 +54,4 @@ func Forge(fs vfs.FS, name string, n int, change func(payload []byte) []byte) ([
 	footer := int64(len(out))
 	length := add(appendFooter(nil, &s.info, lengths))
 	return tail{footer, length, 0}.append(out), forged
-}
-
-// sectionLengths reads the footer again.
-func (s *Segment) sectionLengths() (lengths [sections]uint32) {
-	last := make([]byte, tailBytes)
-	if s.readAt(last, s.info.Bytes-tailBytes) != nil {
-		return lengths
-	}
-	end, err := decodeTail(last, s.info.Bytes)
-	if err != nil {
-		return lengths
-	}
-	footer, err := s.readPage(end.footer, end.footerLength)
-	if err != nil {
-		return lengths
-	}
-	lengths, _ = decodeFooter(footer, new(Info))
-	return lengths
 }

@@ -112,24 +112,31 @@ func (s *Segment) load() error {
 	if err := checkHeader(header); err != nil {
 		return codec.At(err, s.info.Name, 0)
 	}
-	last := make([]byte, min(size-headerBytes, tailBytes))
-	if err := s.readAt(last, size-int64(len(last))); err != nil {
-		return err
-	}
-	end, err := decodeTail(last, size)
+	end, lengths, err := s.readFooter(&s.info)
 	if err != nil {
-		return codec.At(err, s.info.Name, size-int64(len(last)))
+		return err
 	}
 	s.info.CRC = end.crc
+	return s.loadSections(end.footer, lengths)
+}
+
+// readFooter reads the tail, and the footer that it points to into info.
+func (s *Segment) readFooter(info *Info) (end tail, lengths [sections]uint32, err error) {
+	last := make([]byte, min(s.info.Bytes-headerBytes, tailBytes))
+	if err := s.readAt(last, s.info.Bytes-int64(len(last))); err != nil {
+		return end, lengths, err
+	}
+	if end, err = decodeTail(last, s.info.Bytes); err != nil {
+		return end, lengths, codec.At(err, s.info.Name, s.info.Bytes-int64(len(last)))
+	}
 	footer, err := s.readPage(end.footer, end.footerLength)
 	if err != nil {
-		return err
+		return end, lengths, err
 	}
-	lengths, err := decodeFooter(footer, &s.info)
-	if err != nil {
-		return codec.At(err, s.info.Name, end.footer)
+	if lengths, err = decodeFooter(footer, info); err != nil {
+		return end, lengths, codec.At(err, s.info.Name, end.footer)
 	}
-	return s.loadSections(end.footer, lengths)
+	return end, lengths, nil
 }
 
 // loadSections reads the sections, which end where the footer begins.

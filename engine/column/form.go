@@ -1,0 +1,53 @@
+package column
+
+import (
+	"fmt"
+
+	"github.com/stoadb/stoa/internal/codec"
+)
+
+// PageForm tells in words how a page stands: raw, or compressed from how many bytes.
+func PageForm(page []byte) string {
+	if len(page) < 5 {
+		return "no page"
+	}
+	if page[4] == formZstd {
+		return fmt.Sprintf("zstd of %d", codec.NewReader(page[5:]).Uvarint())
+	}
+	return fmt.Sprintf("raw %d", len(page)-5)
+}
+
+// IntsForm tells in words how integers stand.
+func IntsForm(payload []byte) string {
+	r := codec.NewReader(payload)
+	switch form := r.Uint8(); {
+	case r.Err() != nil:
+		return "nothing"
+	case form == intsConstant:
+		return fmt.Sprintf("constant %d", r.Uvarint())
+	case form == intsPlanes:
+		width := r.Uint8()
+		return fmt.Sprintf("%d byte planes above %d", width, r.Uvarint())
+	case form == intsVarint:
+		return fmt.Sprintf("varints above %d", r.Uvarint())
+	case form == intsDelta:
+		return fmt.Sprintf("deltas from %d", r.Uvarint())
+	default:
+		return fmt.Sprintf("integer form %d", form)
+	}
+}
+
+// TextsForm tells in words how texts stand.
+func TextsForm(payload []byte) string {
+	r := codec.NewReader(payload)
+	switch form := r.Uint8(); {
+	case r.Err() != nil:
+		return "nothing"
+	case form == textsPlain:
+		return "plain texts"
+	case form == textsDictionary:
+		return fmt.Sprintf("dictionary of %d", r.Uvarint())
+	default:
+		return fmt.Sprintf("text form %d", form)
+	}
+}
