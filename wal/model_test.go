@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stoadb/stoa/internal/codec"
 	"github.com/stoadb/stoa/internal/vfs"
 	"github.com/stoadb/stoa/wal"
 )
@@ -163,7 +164,8 @@ func (m model) String() string {
 }
 
 func entryString(e wal.Entry) string {
-	return fmt.Sprintf("  Seq %d term %d type %d at %d ext %x payload %x", e.Seq, e.Term, e.Type, e.AppendedAt, e.Extensions, e.Payload)
+	return fmt.Sprintf("  Seq %d term %d type %d at %d ext %x payload of %d: %v",
+		e.Seq, e.Term, e.Type, e.AppendedAt, e.Extensions, len(e.Payload), codec.HashBytes(e.Payload))
 }
 
 // dump asks a log everything, once by Scan and once by Read.
@@ -179,12 +181,13 @@ func dump(t testing.TB, l *wal.Log) string {
 		}
 		next := s.First()
 		err := s.Scan(0, func(e wal.Entry) error {
+			line := entryString(e)
 			again, err := s.Read(next)
-			if err != nil || entryString(again) != entryString(e) {
-				t.Fatalf("shard %d: Read(%d) is %v, %v; Scan says %v", shard, next, again, err, e)
+			if err != nil || entryString(again) != line {
+				t.Fatalf("shard %d: Read(%d) is %v, %v; Scan says %s", shard, next, again, err, line)
 			}
 			next++
-			fmt.Fprintln(&b, entryString(e))
+			b.WriteString(line + "\n")
 			return nil
 		})
 		if err != nil {
