@@ -13,8 +13,11 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/stoadb/stoa/api/pb/collectorv1"
+	"github.com/stoadb/stoa/api/wire"
+	"github.com/stoadb/stoa/internal/invariant"
 )
 
 // asStreams gives desc with its unary methods served as streams of one message each
@@ -104,17 +107,27 @@ type call struct {
 // Context ends with the call, and when the store works too long.
 func (c *call) Context() context.Context { return c.ctx }
 
-// RecvMsg receives the request; one that is not protobuf is the caller's mistake,
-// while grpc would call it ours.
+// RecvMsg receives the request as bytes and decodes it itself: where decoding fails
+// inside grpc, grpc has told the caller already that the failure is ours.
 func (c *call) RecvMsg(m any) error {
-	err := c.bounded("send its request", func() error { return c.ServerStream.RecvMsg(m) })
+	message, isRaw := m.(*wire.Message)
+	if !isRaw {
+		message = &wire.Message{}
+	}
+	err := c.bounded("send its request", func() error { return c.ServerStream.RecvMsg(message) })
 	if errors.Is(err, io.EOF) {
 		return status.Errorf(codes.InvalidArgument, "%s: no request", c.method)
 	}
-	if status.Code(err) == codes.Internal {
-		return status.Errorf(codes.InvalidArgument, "%s: not a request: %s", c.method, status.Convert(err).Message())
+	if err != nil || isRaw {
+		return err
 	}
-	return err
+	defer message.Free()
+	request, isProto := m.(proto.Message)
+	invariant.Check(isProto, "%s takes a %T", c.method, m)
+	if err := proto.Unmarshal(message.Bytes(), request); err != nil {
+		return status.Errorf(codes.InvalidArgument, "%s: not a request: %v", c.method, err)
+	}
+	return nil
 }
 
 // SendMsg sends one message of the answer.
