@@ -9,22 +9,25 @@ import (
 // Interner adds text to a batch so that equal text gets one id: an open-addressing
 // table over the batch's own text table. It serves one goroutine and one batch at a
 // time.
+//
+// The table is not cleared between batches: small ones would pay for the largest before
+// them. Its entries are numbered on from batch to batch instead, and those up to base are
+// free.
 type Interner struct {
 	batch *Batch
 	slots []slot // length is a power of two
+	base  uint32 // entry = base + TextID
 	used  int
 }
 
-// slot holds a text's id and the upper half of its hash, which spares most looks into
-// the text of another. Id 0 is a free slot.
-type slot struct {
-	hash uint32
-	id   TextID
-}
+// slot holds the entry of a text and the upper half of its hash, which spares most looks
+// into the text of another.
+type slot struct{ hash, entry uint32 }
 
 const (
 	slotsMin = 256     // 2 KiB: a batch of a few spans
 	slotsMax = 1 << 15 // 256 KiB: a larger table is not kept for the next batch
+	baseMax  = 1 << 30 // then the numbers begin anew; a batch has fewer texts than that
 )
 
 // NewInterner interns into b, which must be empty.
@@ -37,13 +40,16 @@ func NewInterner(b *Batch) *Interner {
 // Reset forgets everything and interns into b, which must be empty. The table's memory
 // is used again.
 func (n *Interner) Reset(b *Batch) {
+	n.base += uint32(n.used)
+	switch {
+	case len(n.slots) < slotsMin || len(n.slots) > slotsMax:
+		n.slots, n.base = make([]slot, slotsMin), 0
+	case n.base > baseMax:
+		clear(n.slots)
+		n.base = 0
+	}
 	b.AddText(nil)
 	n.batch, n.used = b, 0
-	if len(n.slots) < slotsMin || len(n.slots) > slotsMax {
-		n.slots = make([]slot, slotsMin)
-		return
-	}
-	clear(n.slots)
 }
 
 // Intern gives the id of text, adding it when it is new.
@@ -59,14 +65,16 @@ func (n *Interner) Intern(text []byte) TextID {
 	mask := uint64(len(n.slots) - 1)
 	for at := hash & mask; ; at = (at + 1) & mask {
 		s := n.slots[at]
-		if s.id == 0 {
+		if s.entry <= n.base {
 			id := n.batch.AddText(text)
-			n.slots[at] = slot{upper, id}
+			n.slots[at] = slot{upper, n.base + uint32(id)}
 			n.used++
 			return id
 		}
-		if s.hash == upper && bytes.Equal(n.batch.Bytes(s.id), text) {
-			return s.id
+		if s.hash == upper {
+			if id := TextID(s.entry - n.base); bytes.Equal(n.batch.Bytes(id), text) {
+				return id
+			}
 		}
 	}
 }
@@ -76,11 +84,11 @@ func (n *Interner) grow() {
 	n.slots = make([]slot, 2*len(old))
 	mask := uint64(len(n.slots) - 1)
 	for _, s := range old {
-		if s.id == 0 {
+		if s.entry <= n.base {
 			continue
 		}
-		at := codec.Hash64(n.batch.Bytes(s.id), 0) & mask
-		for n.slots[at].id != 0 {
+		at := codec.Hash64(n.batch.Bytes(TextID(s.entry-n.base)), 0) & mask
+		for n.slots[at].entry > n.base {
 			at = (at + 1) & mask
 		}
 		n.slots[at] = s

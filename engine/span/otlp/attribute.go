@@ -2,6 +2,7 @@ package otlp
 
 import (
 	"bytes"
+	"encoding/binary"
 	"unicode/utf8"
 
 	"github.com/stoadb/stoa/engine/span"
@@ -67,16 +68,12 @@ func (w *walker) attribute(dst []span.Attr, kv []byte) ([]span.Attr, *wireError)
 	if len(kv) < 4 || kv[0] != tagKey {
 		return w.oddAttribute(dst, kv)
 	}
-	n, at := varint(kv, 1)
-	if at < 0 || n > KeyBytesMax || int(n) > len(kv)-at-2 {
+	at := 2 + int(kv[1]) // a key of 128 bytes takes the long way
+	if kv[1] >= 0x80 || at > len(kv)-2 || kv[at] != tagKeyValue {
 		return w.oddAttribute(dst, kv)
 	}
-	key := kv[at : at+int(n)]
-	at += int(n)
-	if kv[at] != tagKeyValue {
-		return w.oddAttribute(dst, kv)
-	}
-	n, at = varint(kv, at+1)
+	key := kv[2:at]
+	n, at := varint(kv, at+1)
 	if at < 0 || n != uint64(len(kv)-at) || n < 2 {
 		return w.oddAttribute(dst, kv)
 	}
@@ -100,6 +97,11 @@ func (w *walker) attribute(dst []span.Attr, kv []byte) ([]span.Attr, *wireError)
 		if member == tagAnyBool {
 			a.Type, a.Value = span.BoolValue, min(bits, 1)
 		}
+	case tagAnyDouble:
+		if len(rest) != 8 {
+			return w.oddAttribute(dst, kv)
+		}
+		a.Type, a.Value = span.DoubleValue, binary.LittleEndian.Uint64(rest)
 	default:
 		return w.oddAttribute(dst, kv)
 	}

@@ -2,6 +2,8 @@ package otlp
 
 import (
 	"encoding/binary"
+	"slices"
+	"sync"
 
 	"github.com/stoadb/stoa/engine/span"
 )
@@ -10,29 +12,35 @@ import (
 // in: proto.Unmarshal of it gives the spans that it gives of the requests received, even
 // texts that are no UTF-8. Rows in a row with one resource and scope share envelopes.
 func AppendTraces(dst []byte, rows []span.Row) []byte {
-	var a assembly
-	var spans []byte
-	var last span.Row
+	e := exactEncoders.Get().(*exactEncoder)
 	for i, r := range rows {
-		resource, scope := resourceOf(r), scopeOf(r)
-		newResource := i == 0 || !sameResource(last, r)
+		newResource := i == 0 || !sameResource(rows[i-1], r)
 		if newResource {
-			a.resource(resource)
+			e.assembly.resource(resourceOf(r))
 		}
-		if newResource || !sameScope(last, r) {
-			a.scope(scope)
+		if newResource || !sameScope(rows[i-1], r) {
+			e.assembly.scope(scopeOf(r))
 		}
-		at := len(spans)
-		spans = exactForm.appendSpan(spans, r)
-		a.span(spans[at:len(spans):len(spans)])
-		last = r
+		at := len(e.spans)
+		e.spans = exactForm.appendSpan(e.spans, r)
+		e.assembly.span(e.spans[at:len(e.spans):len(e.spans)])
 	}
-	need := a.measure()
-	if cap(dst)-len(dst) < need {
-		dst = append(make([]byte, 0, len(dst)+need), dst...)
+	dst = slices.Grow(dst, e.assembly.measure())
+	dst = e.assembly.appendTo(dst)
+	e.assembly.reset()
+	if e.spans = e.spans[:0]; cap(e.spans) <= scratchBytesMax {
+		exactEncoders.Put(e)
 	}
-	return a.appendTo(dst)
+	return dst
 }
+
+// exactEncoder is the working memory of AppendTraces.
+type exactEncoder struct {
+	assembly assembly
+	spans    []byte
+}
+
+var exactEncoders = sync.Pool{New: func() any { return new(exactEncoder) }}
 
 func resourceOf(r span.Row) envelope {
 	e := r.Resource()

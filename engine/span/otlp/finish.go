@@ -106,7 +106,9 @@ func exact[T any](s []T) []T {
 	if len(s) == 0 {
 		return nil
 	}
-	return append(make([]T, 0, len(s)), s...)
+	out := make([]T, len(s)) // make and copy: this pair is compiled without clearing first
+	copy(out, s)
+	return out
 }
 
 // slab hands out copies from one allocation, each without room to grow.

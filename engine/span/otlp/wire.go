@@ -67,13 +67,12 @@ func (f *fields) next() bool {
 	}
 	f.begin, f.tag = f.at, uint32(tag)
 	switch tag & 7 {
-	case wireVarint:
-		if f.num, at = varint(b, at); at < 0 {
-			return f.fail("value is not a varint")
-		}
 	case wireBytes:
 		var n uint64
-		if n, at = varint(b, at); at < 0 {
+		if at < len(b) && b[at] < 0x80 { // varint by hand: it is too long to be inlined
+			n = uint64(b[at])
+			at++
+		} else if n, at = longVarint(b, at); at < 0 {
 			return f.fail("length is not a varint")
 		}
 		if n > uint64(len(b)-at) {
@@ -81,6 +80,10 @@ func (f *fields) next() bool {
 		}
 		f.data = b[at : at+int(n)]
 		at += int(n)
+	case wireVarint:
+		if f.num, at = varint(b, at); at < 0 {
+			return f.fail("value is not a varint")
+		}
 	case wireFixed64:
 		if len(b)-at < 8 {
 			return f.fail("fixed64 beyond the end")
@@ -123,6 +126,9 @@ func varint(b []byte, at int) (v uint64, next int) {
 }
 
 func longVarint(b []byte, at int) (v uint64, next int) {
+	if len(b)-at >= 2 && b[at] >= 0x80 && b[at+1] < 0x80 { // lengths up to 16 KiB
+		return uint64(b[at]&0x7f) | uint64(b[at+1])<<7, at + 2
+	}
 	v, n := binary.Uvarint(b[at:])
 	if n <= 0 {
 		return 0, -1
