@@ -221,6 +221,10 @@ func (c *Crash) call(op, name string) error {
 	return nil
 }
 
+// stopped tells whether the machine stopped before this call: then it has no effect at
+// all. The call at which it stops may still have done a part of its work.
+func (c *Crash) stopped() bool { return c.stopAt > 0 && c.calls > c.stopAt }
+
 func (c *Crash) enter(op, name string) (string, error) {
 	c.mu.Lock()
 	name = path.Clean(name)

@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"slices"
@@ -46,7 +47,7 @@ func (f *crashFile) ReadAt(b []byte, offset int64) (int, error) {
 func (f *crashFile) WriteAt(b []byte, offset int64) (int, error) {
 	err := f.enter("write")
 	defer f.fs.mu.Unlock()
-	if f.closed {
+	if f.closed || f.fs.stopped() {
 		return 0, err
 	}
 	if grown := offset + int64(len(b)) - int64(len(f.node.now)); err == nil && grown > 0 {
@@ -114,11 +115,12 @@ func (f *crashFile) Preallocate(size int64) error {
 }
 
 // Sync implements File. When made to fail it has written a random part of the sectors,
-// and the others will not be tried again unless they are written again.
+// and the others will not be tried again unless they are written again. When the machine
+// stops in it, they are as dirty as before.
 func (f *crashFile) Sync() error {
 	err := f.enter("sync")
 	defer f.fs.mu.Unlock()
-	if f.closed {
+	if f.closed || f.fs.stopped() {
 		return err
 	}
 	n := f.node
@@ -136,8 +138,11 @@ func (f *crashFile) Sync() error {
 			continue
 		}
 		copy(n.safe[at:min(at+sectorBytes, int64(len(n.safe)))], n.now[at:])
+		delete(n.dirty, sector)
 	}
-	clear(n.dirty)
+	if !errors.Is(err, ErrCrashed) {
+		clear(n.dirty)
+	}
 	return err
 }
 
