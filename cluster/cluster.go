@@ -143,7 +143,7 @@ func (s *Store) Close(ctx context.Context) error {
 		var errs []error
 		if s.wal.Err() == nil {
 			errs = append(errs, s.Flush(ctx))
-			s.truncateLog(make([]uint64, s.epoch.Shards))
+			s.truncateLog()
 		}
 		errs = append(errs, s.closeShards(), s.wal.Close(), s.lock.Close())
 		s.closeErr = errors.Join(errs...)

@@ -11,7 +11,6 @@ import (
 // keep is the keeper: short work at each beat, and the watch over the log. It asks the
 // caretaker for the long work.
 func (s *Store) keep(beats <-chan time.Time, care chan<- struct{}) {
-	truncated := make([]uint64, s.epoch.Shards)
 	for {
 		select {
 		case <-s.quit:
@@ -22,7 +21,7 @@ func (s *Store) keep(beats <-chan time.Time, care chan<- struct{}) {
 			return
 		case now := <-beats:
 			s.tickIdle(now)
-			s.truncateLog(truncated)
+			s.truncateLog()
 			select {
 			case care <- struct{}{}:
 			default: // the caretaker is at work still
@@ -45,20 +44,24 @@ func (s *Store) tickIdle(now time.Time) {
 	}
 }
 
-// truncateLog lets go of the entries that segments hold. The last entry always stays:
-// a log that remembers nothing could not tell a follower where it stands.
-func (s *Store) truncateLog(truncated []uint64) {
+// truncateLog lets go of the entries that segments hold.
+func (s *Store) truncateLog() {
 	for i := range s.shards {
-		stream := s.wal.Stream(uint32(i))
-		through := min(s.flushed[i].Load(), stream.Last()-min(stream.Last(), 1))
-		if through <= truncated[i] {
-			continue
-		}
-		if err := stream.TruncateFront(through); err != nil {
-			s.log.Error("let go of log entries", "shard", i, "through", through, "error", err)
-			continue
-		}
-		truncated[i] = through
+		s.truncateShard(i)
+	}
+}
+
+// truncateShard keeps the shard's last entry in any case: a log that remembers nothing
+// could not tell a follower where it stands.
+func (s *Store) truncateShard(shard int) {
+	stream := s.wal.Stream(uint32(shard))
+	first, last := stream.First(), stream.Last()
+	through := min(s.flushed[shard].Load(), last-min(last, 1))
+	if first == 0 || through < first {
+		return
+	}
+	if err := stream.TruncateFront(through); err != nil {
+		s.log.Error("let go of log entries", "shard", shard, "through", through, "error", err)
 	}
 }
 
@@ -89,22 +92,26 @@ func (s *Store) takeCare(care <-chan struct{}) {
 }
 
 // boundLog flushes the shards that hold the log's oldest file back while the log is
-// over its budget.
+// over its budget. A shard that nobody writes to holds it with the one entry that always
+// stays: a tick gives it a younger one, and the keeper can let the old one go.
 func (s *Store) boundLog(ctx context.Context) {
 	for range s.epoch.Shards {
 		shard, bytes := s.wal.FrontHolder()
 		if bytes <= s.o.LogBytesMax || int(shard) >= s.epoch.Shards || ctx.Err() != nil {
 			return
 		}
-		before := s.flushed[shard].Load()
+		if last := s.wal.Stream(shard).Last(); s.flushed[shard].Load() >= last {
+			if err := s.groups[shard].Tick(); err != nil {
+				s.warn(ctx, "tick to bound the log", int(shard), err)
+			}
+			return // the keeper's next beat truncates
+		}
 		if err := s.shards[shard].Flush(ctx); err != nil {
 			s.warn(ctx, "flush to bound the log", int(shard), err)
 			return
 		}
-		if s.flushed[shard].Load() == before {
-			return // nothing more to gain; the keeper will let go of what is flushed
-		}
 		s.log.Info("flushed a shard that held the log's front back", "shard", shard, "log_bytes", bytes)
+		s.truncateShard(int(shard))
 	}
 }
 

@@ -21,6 +21,7 @@ type targetFlags struct {
 	address string
 	admin   string
 	data    string
+	create  bool // the folder, where it is missing
 }
 
 // add offers the flags of a command that asks.
@@ -42,7 +43,7 @@ func withStore(cmd *cobra.Command, t targetFlags, ask func(asked) error) error {
 		return usagef("--addr asks a server, --data opens a folder: give one of them")
 	}
 	if t.data != "" {
-		return withFolder(cmd.Context(), t.data, ask)
+		return withFolder(cmd.Context(), t, ask)
 	}
 	admin := t.admin
 	if admin == "" {
@@ -77,12 +78,12 @@ func besideStorage(address string) string {
 }
 
 // withFolder opens a folder and serves it on loopback ports that the system picks.
-func withFolder(ctx context.Context, folder string, ask func(asked) error) error {
+func withFolder(ctx context.Context, t targetFlags, ask func(asked) error) error {
 	if _, err := limitMemory(""); err != nil {
 		return err
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	node, err := openNode(ctx, nodeOptions{data: folder, logger: logger})
+	node, err := openNode(ctx, nodeOptions{data: t.data, create: t.create, logger: logger})
 	if err != nil {
 		return err
 	}

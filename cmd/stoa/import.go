@@ -35,7 +35,7 @@ skipped and an interrupted import goes on where it stopped. Without the ledger t
 are sent again and the copies dropped.`
 
 func newImport() *cobra.Command {
-	var target targetFlags
+	target := targetFlags{create: true}
 	var again bool
 	cmd := &cobra.Command{
 		Use:     "import FILE ...",
