@@ -23,7 +23,9 @@ import (
 // attribute or event.
 func pool(random *rand.Rand, rows, traces int) *span.Batch {
 	b := new(span.Batch)
-	text := func(kind string, n int) span.TextID { return b.AddText(fmt.Appendf(nil, "%s %d", kind, random.IntN(n))) }
+	text := func(kind string, n int) span.TextID {
+		return b.AddText(fmt.Appendf(nil, "%s %d", kind, random.IntN(n)))
+	}
 	for i := range 3 {
 		name := b.AddText(fmt.Appendf(nil, "service %d", i))
 		b.Resources = append(b.Resources, span.Resource{Message: name, Service: name, Present: true})

@@ -20,6 +20,7 @@ type Texts struct {
 	ends   []uint32 // of each distinct text
 	codes  []uint64 // of each value: position in ends
 	slots  []uint32 // open addressing by hash: code + 1, 0 is free; length a power of two
+	empty  uint32   // code + 1 of the empty value, 0 while there is none
 	filled bool     // some value is not empty
 }
 
@@ -44,20 +45,29 @@ func (t *Texts) Value(code uint64) []byte {
 	return t.text[begin:t.ends[code]]
 }
 
-// Reset forgets all values.
+// Reset forgets all values, and keeps the memory unless a large page made it large.
 func (t *Texts) Reset() {
+	if cap(t.text) > keptBytesMax {
+		*t = Texts{}
+		return
+	}
 	if len(t.ends) > 0 {
 		clear(t.slots)
 	}
-	t.text, t.ends, t.codes, t.filled = t.text[:0], t.ends[:0], t.codes[:0], false
+	t.text, t.ends, t.codes = t.text[:0], t.ends[:0], t.codes[:0]
+	t.empty, t.filled = 0, false
 }
 
 // Add adds a value.
 func (t *Texts) Add(value []byte) {
+	if len(value) == 0 {
+		t.addEmpty()
+		return
+	}
 	if len(t.ends)*2 >= len(t.slots) {
 		t.grow()
 	}
-	t.filled = t.filled || len(value) > 0
+	t.filled = true
 	mask := uint64(len(t.slots) - 1)
 	for at := codec.Hash64(value, 0) & mask; ; at = (at + 1) & mask {
 		slot := t.slots[at]
@@ -75,13 +85,23 @@ func (t *Texts) Add(value []byte) {
 	}
 }
 
-// AddLast adds the value of the last Add once more.
-func (t *Texts) AddLast() { t.codes = append(t.codes, t.codes[len(t.codes)-1]) }
+// addEmpty is a way of its own: most rows have no status message and no trace state, and
+// need no look into the table for that.
+func (t *Texts) addEmpty() {
+	if t.empty == 0 {
+		t.ends = append(t.ends, uint32(len(t.text)))
+		t.empty = uint32(len(t.ends))
+	}
+	t.codes = append(t.codes, uint64(t.empty-1))
+}
 
 func (t *Texts) grow() {
 	t.slots = make([]uint32, max(64, 2*len(t.slots)))
 	mask := uint64(len(t.slots) - 1)
 	for code := range t.ends {
+		if uint32(code+1) == t.empty {
+			continue
+		}
 		at := codec.Hash64(t.Value(uint64(code)), 0) & mask
 		for t.slots[at] != 0 {
 			at = (at + 1) & mask
