@@ -51,8 +51,8 @@ func (s *Shard) Edges(ctx context.Context, startMin, startMax uint64, add func(p
 			return err
 		}
 	}
-	whole := &groupCache{projection: segment.Projection{All: true}}
-	cheap := &groupCache{projection: factsProjection}
+	whole := &groupCache{projection: segment.Projection{All: true}, bytesMax: cachedBytesMax}
+	cheap := &groupCache{projection: factsProjection, bytesMax: cachedBytesMax}
 	for _, id := range v.inRowOrder(split) {
 		err := mergeRows(ctx, v.sources(id, cheap, whole), func(row span.Row) error {
 			c.facts.add(row)
@@ -80,7 +80,7 @@ func (s *Shard) Edges(ctx context.Context, startMin, startMax uint64, add func(p
 // adjacent and begin in one row group; the trace is counted where the first row group in
 // range meets it.
 func (c *edgeCounter) countSegment(ctx context.Context, l *liveSegment, split map[span.TraceID]bool) error {
-	cache := &groupCache{projection: factsProjection}
+	cache := &groupCache{projection: factsProjection, bytesMax: cachedBytesMax}
 	counted := 0 // rows before this one belong to traces that are done
 	for g := range l.Groups() {
 		if err := ctx.Err(); err != nil {

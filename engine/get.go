@@ -17,7 +17,7 @@ func (s *Shard) Get(ctx context.Context, id span.TraceID, yield func(chunk []byt
 		return err
 	}
 	defer v.close()
-	whole := &groupCache{projection: segment.Projection{All: true}}
+	whole := &groupCache{projection: segment.Projection{All: true}} // one trace comes by each group once
 	encoder := otlp.NewEncoder(yield)
 	if err := mergeRows(ctx, v.sources(id, whole, whole), encoder.Add); err != nil {
 		return err
@@ -51,7 +51,7 @@ func (s *Shard) Spans(ctx context.Context, q span.Query, visit func(row span.Row
 	if err != nil {
 		return err
 	}
-	whole := &groupCache{projection: segment.Projection{All: true}}
+	whole := &groupCache{projection: segment.Projection{All: true}, bytesMax: cachedBytesMax}
 	var b bound
 	for _, id := range v.inRowOrder(found) {
 		err := mergeRows(ctx, v.sources(id, whole, whole), func(row span.Row) error {

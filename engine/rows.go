@@ -14,6 +14,7 @@ import (
 // projection. It serves one goroutine.
 type groupCache struct {
 	projection segment.Projection
+	bytesMax   int           // what it keeps besides the group read last
 	groups     []cachedGroup // last used first
 	bytes      int
 }
@@ -38,7 +39,7 @@ func (c *groupCache) read(l *liveSegment, group int) (*span.Batch, error) {
 		return nil, err
 	}
 	size := batch.MemoryBytes()
-	for len(c.groups) > 0 && c.bytes+size > cachedBytesMax {
+	for len(c.groups) > 0 && c.bytes+size > c.bytesMax {
 		last := len(c.groups) - 1
 		c.bytes -= c.groups[last].bytes
 		c.groups[last] = cachedGroup{}
