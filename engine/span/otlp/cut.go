@@ -1,7 +1,6 @@
 package otlp
 
 import (
-	"bytes"
 	"fmt"
 
 	"github.com/stoadb/stoa/engine/span"
@@ -107,18 +106,14 @@ func (c *cutter) request(b []byte) *wireError {
 	return f.err
 }
 
-// readEnvelope reads the envelope part of a ResourceSpans or ScopeSpans and checks it,
-// since spans may come for no part at all.
-func (c *cutter) readEnvelope(b []byte, s schema) (envelope, *wireError) {
+// readEnvelope reads the envelope part of a ResourceSpans or ScopeSpans.
+func (c *cutter) readEnvelope(b []byte) (envelope, *wireError) {
 	c.serial++
 	e := envelope{serial: c.serial}
 	f := fields{b: b}
 	for f.next() {
 		switch f.tag {
 		case tagEnvelopeMessage:
-			if err := c.check(f.data, s); err != nil {
-				return e, err.within(&f)
-			}
 			e.add(f.data)
 		case tagEnvelopeSchema:
 			e.schemaURL = f.data
@@ -127,47 +122,51 @@ func (c *cutter) readEnvelope(b []byte, s schema) (envelope, *wireError) {
 	return e, f.err
 }
 
-// check looks whether an envelope's message is well-formed, but not at the same resource
-// again and again.
-func (c *cutter) check(message []byte, s schema) *wireError {
-	if s == resourceMessage {
-		if bytes.Equal(message, c.checked) {
-			return nil
-		}
-		c.checked = message
+// check looks whether the pieces of an envelope's message are well-formed. Most
+// need no look, a part's batch has walked them; not so where no span was kept, where the
+// message came in pieces, and where something is wrong: then the fault in the message
+// goes first, with its own offset.
+func (e *envelope) check(b []byte, s schema, err *wireError) *wireError {
+	if e.walked && e.pieces == 1 && err == nil {
+		return nil
 	}
-	var check checker
-	return check.message(message, s, 0)
+	f := fields{b: b}
+	for f.next() {
+		if f.tag != tagEnvelopeMessage {
+			continue
+		}
+		var check checker
+		if err := check.message(f.data, s, 0); err != nil {
+			return err.within(&f)
+		}
+	}
+	return err
 }
 
 func (c *cutter) resourceSpans(b []byte) *wireError {
 	var err *wireError
-	if c.resource, err = c.readEnvelope(b, resourceMessage); err != nil {
+	if c.resource, err = c.readEnvelope(b); err != nil {
 		return err
 	}
-	f := fields{b: b}
-	for f.next() {
-		if f.tag != tagEnvelopeContent {
-			continue
-		}
-		if err := c.scopeSpans(f.data); err != nil {
-			return err.within(&f)
-		}
-	}
-	return f.err
+	return c.resource.check(b, resourceMessage, c.contents(b, c.scopeSpans))
 }
 
 func (c *cutter) scopeSpans(b []byte) *wireError {
 	var err *wireError
-	if c.scope, err = c.readEnvelope(b, scopeMessage); err != nil {
+	if c.scope, err = c.readEnvelope(b); err != nil {
 		return err
 	}
+	return c.scope.check(b, scopeMessage, c.contents(b, c.span))
+}
+
+// contents visits the ScopeSpans of a ResourceSpans, or the spans of a ScopeSpans.
+func (c *cutter) contents(b []byte, visit func([]byte) *wireError) *wireError {
 	f := fields{b: b}
 	for f.next() {
 		if f.tag != tagEnvelopeContent {
 			continue
 		}
-		if err := c.span(f.data); err != nil {
+		if err := visit(f.data); err != nil {
 			return err.within(&f)
 		}
 	}

@@ -12,7 +12,8 @@ type envelope struct {
 	schemaURL []byte
 	present   bool // the message was there, if empty
 	pieces    int
-	serial    int // counts the request's envelopes, tells two of them apart
+	walked    bool // some part has it
+	serial    int  // counts the request's envelopes, tells two of them apart
 }
 
 // add merges another piece of the message: protobuf merges by concatenation.

@@ -59,6 +59,7 @@ func (c *cutter) partFor(shard, n int) (*part, *wireError) {
 		return p, err
 	}
 	p.walkedIn = c.scope.serial
+	c.resource.walked, c.scope.walked = true, true
 	return p, nil
 }
 

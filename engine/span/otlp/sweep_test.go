@@ -55,10 +55,26 @@ func TestEveryByteValueEverywhereGetsProtobufsVerdict(t *testing.T) {
 }
 
 func TestErrorsNameTheOffset(t *testing.T) {
-	raw := request(spanOf(attr("k", stringValue("x"))), spanOf(attr("k", arrayValue(nil, []byte{0x0a, 9, 'x'}))))
-	_, _, err := otlp.Cut(raw, 1, placeBy(1))
-	at := bytes.LastIndexByte(raw, 0x0a)
-	if want := fmt.Sprintf("invalid request: OTLP trace data: offset %d: length beyond the end", at); err == nil || err.Error() != want {
-		t.Errorf("error %v, want %s", err, want)
+	wrong := []byte{0x0a, 9, 'x'} // the only 9 in each request, but for lengths that are others
+	value := keyValue("k", arrayValue(nil, wrong))
+	for name, raw := range map[string][]byte{
+		"attribute":          request(spanOf(attr("k", stringValue("x"))), spanOf(bytesField(9, value))),
+		"event":              request(spanOf(bytesField(11, bytesField(3, value)))),
+		"link":               request(spanOf(bytesField(13, bytesField(4, value)))),
+		"status":             request(spanOf(bytesField(15, wrong))),
+		"dropped span":       request(bytesField(9, value)),
+		"resource":           bytesField(1, bytesField(1, bytesField(1, value)), bytesField(2, bytesField(2, ids))),
+		"resource, unused":   bytesField(1, bytesField(1, bytesField(1, value))),
+		"resource in pieces": bytesField(1, bytesField(1), bytesField(1, bytesField(1, value)), bytesField(2, bytesField(2, ids))),
+		"entity":             bytesField(1, bytesField(1, bytesField(3, wrong)), bytesField(2, bytesField(2, ids))),
+		"scope":              bytesField(1, bytesField(2, bytesField(2, ids), bytesField(1, bytesField(3, value)))),
+		"scope, unused":      bytesField(1, bytesField(2, bytesField(1, bytesField(3, value)))),
+		"request":            msg(request(ids), wrong),
+	} {
+		_, _, err := otlp.Cut(raw, 1, placeBy(1))
+		want := fmt.Sprintf("invalid request: OTLP trace data: offset %d: length beyond the end", bytes.LastIndex(raw, wrong))
+		if err == nil || err.Error() != want {
+			t.Errorf("%s: error %v, want %s", name, err, want)
+		}
 	}
 }
