@@ -108,7 +108,8 @@ func Compare(a, b Row) int {
 	if a == b {
 		return 0
 	}
-	return bytes.Compare(AppendContent(nil, a), AppendContent(nil, b))
+	var contentA, contentB [1 << 10]byte // most spans fit: no allocation for a duplicate
+	return bytes.Compare(AppendContent(contentA[:0], a), AppendContent(contentB[:0], b))
 }
 
 // AppendContent appends a byte string that is equal for two rows if and only if they
