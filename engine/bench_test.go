@@ -20,8 +20,8 @@ import (
 	"github.com/stoadb/stoa/internal/vfs"
 )
 
-// realParts reads a file of the shared set and cuts it into the parts of one shard.
-func realParts(tb testing.TB, file string) []otlp.Part {
+// eachRequest visits the requests of a file of the shared set.
+func eachRequest(tb testing.TB, file string, visit func(request []byte)) {
 	tb.Helper()
 	f, err := os.Open("../../shared/data/" + file)
 	if err != nil {
@@ -34,11 +34,10 @@ func realParts(tb testing.TB, file string) []otlp.Part {
 	}
 	defer z.Close()
 	in := bufio.NewReader(z)
-	var parts []otlp.Part
 	for {
 		size, err := binary.ReadUvarint(in)
 		if errors.Is(err, io.EOF) {
-			return parts
+			return
 		}
 		request := make([]byte, size)
 		if err == nil {
@@ -47,12 +46,22 @@ func realParts(tb testing.TB, file string) []otlp.Part {
 		if err != nil {
 			tb.Fatal(err)
 		}
+		visit(request)
+	}
+}
+
+// realParts cuts a file of the shared set into the parts of one shard.
+func realParts(tb testing.TB, file string) []otlp.Part {
+	tb.Helper()
+	var parts []otlp.Part
+	eachRequest(tb, file, func(request []byte) {
 		cut, _, err := otlp.Cut(request, 1, func(span.TraceID) int { return 0 })
 		if err != nil {
 			tb.Fatal(err)
 		}
 		parts = append(parts, cut...)
-	}
+	})
+	return parts
 }
 
 // loaded is a shard on a real folder with the parts applied.

@@ -173,6 +173,9 @@ func (s *Shard) newName() string {
 func (s *Shard) edit(change func(next *manifest)) error {
 	s.manifesting.Lock()
 	defer s.manifesting.Unlock()
+	if s.man == nil {
+		return ErrClosed
+	}
 	next := s.man.clone()
 	change(next)
 	if err := next.write(s.o.FS, s.dir); err != nil {

@@ -56,6 +56,9 @@ func (s *Shard) mergePicked(ctx context.Context) bool {
 // Compact merges the segments of each window into one and returns when the manifest says
 // so. What was applied and not flushed is not part of it.
 func (s *Shard) Compact(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.running, cancel)() // Close waits for us, but not for the merge
 	s.merging.Lock()
 	defer s.merging.Unlock()
 	v, err := s.view()

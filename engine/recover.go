@@ -35,6 +35,20 @@ func (s *Shard) recover() error {
 	if err != nil {
 		return err
 	}
+	if err := s.removeStrays(names, segments); err != nil {
+		for _, l := range segments {
+			l.Release()
+		}
+		return err
+	}
+	s.live = newVersion(segments)
+	s.applied, s.flushed = s.man.flushed, s.man.flushed
+	s.recoverSeen(segments)
+	return nil
+}
+
+// removeStrays removes what a crash left, and counts the quarantine on the way.
+func (s *Shard) removeStrays(names []string, segments []*liveSegment) error {
 	named := make(map[string]bool)
 	for _, l := range segments {
 		named[l.entry.name] = true
@@ -50,9 +64,6 @@ func (s *Shard) recover() error {
 			return err
 		}
 	}
-	s.live = newVersion(segments)
-	s.applied, s.flushed = s.man.flushed, s.man.flushed
-	s.recoverSeen(segments)
 	return s.recoverQuarantine()
 }
 

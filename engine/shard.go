@@ -94,6 +94,7 @@ type Shard struct {
 
 	flushWake chan struct{}
 	mergeWake chan struct{}
+	running   context.Context // ends with Close
 	stop      context.CancelFunc
 	done      sync.WaitGroup
 }
@@ -127,11 +128,10 @@ func Open(o Options) (*Shard, error) {
 	if err := s.recover(); err != nil {
 		return nil, fmt.Errorf("shard %d: %w", o.Shard, err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	s.stop = stop
-	s.done.Go(func() { s.flushLoop(ctx) })
+	s.running, s.stop = context.WithCancel(context.Background())
+	s.done.Go(func() { s.flushLoop(s.running) })
 	if !o.ManualCompaction {
-		s.done.Go(func() { s.mergeLoop(ctx) })
+		s.done.Go(func() { s.mergeLoop(s.running) })
 	}
 	return s, nil
 }
@@ -153,6 +153,14 @@ func (s *Shard) Close() error {
 	s.mu.Unlock()
 	s.stop()
 	s.done.Wait()
+	// Who is inside a write goes out first: after Close the folder may be opened anew.
+	s.applying.Lock()
+	s.merging.Lock()
+	s.manifesting.Lock()
+	s.man = nil
+	s.manifesting.Unlock()
+	s.merging.Unlock()
+	s.applying.Unlock()
 	s.mu.Lock()
 	live := s.live
 	s.live = nil
