@@ -8,18 +8,23 @@ import (
 	"github.com/stoadb/stoa/engine/span/otlp"
 )
 
-// Get streams a trace as OTLP messages (see otlp.Encoder) in the order of span.Compare,
-// each span once; an unknown id yields nothing. Memory is bounded by a row group for each
-// source, whatever the trace's size.
-func (s *Shard) Get(ctx context.Context, id span.TraceID, yield func(chunk []byte) error) error {
+// Rows visits a trace's distinct spans, whole, in the order of span.Compare; an unknown id
+// has none. Memory is bounded by a row group for each source, whatever the trace's size; a
+// row's batch may be kept.
+func (s *Shard) Rows(ctx context.Context, id span.TraceID, visit func(row span.Row) error) error {
 	v, err := s.view()
 	if err != nil {
 		return err
 	}
 	defer v.close()
 	whole := &groupCache{projection: segment.Projection{All: true}} // one trace comes by each group once
+	return mergeRows(ctx, v.sources(id, whole, whole), visit)
+}
+
+// Get is Rows as OTLP messages (see otlp.Encoder): what a reader of the trace is sent.
+func (s *Shard) Get(ctx context.Context, id span.TraceID, yield func(chunk []byte) error) error {
 	encoder := otlp.NewEncoder(yield)
-	if err := mergeRows(ctx, v.sources(id, whole, whole), encoder.Add); err != nil {
+	if err := s.Rows(ctx, id, encoder.Add); err != nil {
 		return err
 	}
 	return encoder.Flush()

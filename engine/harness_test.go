@@ -270,6 +270,19 @@ func checkTrace(t *testing.T, s *engine.Shard, m *enginetest.Model, id span.Trac
 		t.Fatalf("trace %s: %d spans in %d messages, want %d in %d, or their content differs",
 			id, spansIn(t, got), len(got), spansIn(t, want), len(want))
 	}
+	// The messages mend invalid UTF-8; what is stored is compared as it is.
+	rows := m.Trace(id)
+	at := 0
+	err = s.Rows(context.Background(), id, func(row span.Row) error {
+		if at >= len(rows) || !bytes.Equal(span.AppendContent(nil, row), span.AppendContent(nil, rows[at])) {
+			t.Fatalf("trace %s: span %d of %d is not what was sent", id, at, len(rows))
+		}
+		at++
+		return nil
+	})
+	if err != nil || at != len(rows) {
+		t.Fatalf("rows of %s: %d of %d: %v", id, at, len(rows), err)
+	}
 }
 
 func spansIn(t *testing.T, chunks [][]byte) int {

@@ -1,0 +1,112 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/codec"
+	"github.com/stoadb/stoa/internal/vfs"
+)
+
+// TestAFlippedBitNeverChangesAnAnswer: with a bit of a segment flipped, before the start
+// or under a running shard, every question has its right answer or an error that names
+// the file.
+func TestAFlippedBitNeverChangesAnAnswer(t *testing.T) {
+	w, requests := smallWorld(t, 11)
+	w.mustOpen()
+	for _, r := range requests {
+		if err := w.append(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.shard.Flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	name := worldDir + "/00000001.seg"
+	content, err := vfs.ReadFile(w.disk, name, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bits := int64(len(content)) * 8
+	step := max(1, bits/int64(1500*seeds(t, 1)))
+	reported := 0
+	for bit := int64(0); bit < bits; bit += step {
+		before := bit/step%2 == 0
+		if before {
+			_ = w.shard.Close()
+		}
+		w.disk.FlipBit(name, bit)
+		err := error(nil)
+		if before {
+			err = w.open()
+		}
+		if err == nil {
+			err = w.askEverything()
+		}
+		if err != nil {
+			reported++
+			if !errors.Is(err, codec.ErrCorrupt) && !errors.Is(err, codec.ErrVersion) || !strings.Contains(err.Error(), "00000001.seg: offset") {
+				t.Fatalf("bit %d: %v", bit, err)
+			}
+		}
+		w.disk.FlipBit(name, bit)
+		if before {
+			_ = w.shard.Close()
+			if err := w.open(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	t.Logf("%d bits flipped of %d, %d reported", bits/step, bits, reported)
+	w.check(3)
+}
+
+// askEverything gives the first error of all questions; a wrong answer ends the test.
+func (w *world) askEverything() error {
+	ctx := context.Background()
+	q := span.AllTime()
+	found, err := w.shard.Find(ctx, q)
+	if err != nil {
+		return err
+	}
+	if diff := cmp.Diff(w.model.Find(q), found); diff != "" {
+		w.t.Fatalf("find (-want +got):\n%s", diff)
+	}
+	summaries, err := w.shard.Summaries(ctx, found)
+	if err != nil {
+		return err
+	}
+	for _, sum := range summaries {
+		if diff := cmp.Diff(w.model.Summary(sum.TraceID), sum); diff != "" {
+			w.t.Fatalf("summary (-want +got):\n%s", diff)
+		}
+	}
+	for _, f := range found {
+		rows, at := w.model.Trace(f.TraceID), 0
+		err := w.shard.Rows(ctx, f.TraceID, func(row span.Row) error {
+			if span.Compare(rows[at], row) != 0 {
+				w.t.Fatalf("trace %s: span %d differs", f.TraceID, at)
+			}
+			at++
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	edges := make(map[[2]string]uint64)
+	err = w.shard.Edges(ctx, 0, math.MaxUint64, func(parent, child string, calls uint64) { edges[[2]string{parent, child}] = calls })
+	if err != nil {
+		return err
+	}
+	if diff := cmp.Diff(w.model.Edges(0, math.MaxUint64), edges); diff != "" {
+		w.t.Fatalf("edges (-want +got):\n%s", diff)
+	}
+	return nil
+}
