@@ -111,79 +111,97 @@ func TestRaftOpensAFolderOfTheDirectGroup(t *testing.T) {
 	check(t, l.Close())
 }
 
-// Three voters on three logs agree, one falls behind and catches up: conflicting
-// suffixes are truncated through the adapter.
-func TestThreeVotersOnOwnLogsAgree(t *testing.T) {
-	var nodes []*raft.Raft
-	var machines []*applied
-	var transports []*raft.InmemTransport
-	var servers []raft.Server
-	for i := range 3 {
+// voters are raft nodes on logs of their own, connected in memory.
+type voters struct {
+	nodes      []*raft.Raft
+	machines   []*applied
+	transports []*raft.InmemTransport
+	servers    []raft.Server
+}
+
+func startVoters(t *testing.T, count int) *voters {
+	t.Helper()
+	v := &voters{}
+	for i := range count {
 		name := fmt.Sprintf("n%d", i)
 		_, transport := raft.NewInmemTransport(raft.ServerAddress(name))
-		transports = append(transports, transport)
-		servers = append(servers, raft.Server{ID: raft.ServerID(name), Address: raft.ServerAddress(name)})
+		v.transports = append(v.transports, transport)
+		v.servers = append(v.servers, raft.Server{ID: raft.ServerID(name), Address: raft.ServerAddress(name)})
 	}
-	for i, transport := range transports {
-		for j, peer := range transports {
-			if i != j {
-				transport.Connect(servers[j].Address, peer)
-			}
-		}
+	for i, transport := range v.transports {
+		v.connect(i)
 		_, s := openStore(t, vfs.NewCrash(uint64(i)))
 		c := raft.DefaultConfig()
-		c.LocalID = servers[i].ID
+		c.LocalID = v.servers[i].ID
 		c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = 300*time.Millisecond, 300*time.Millisecond, 200*time.Millisecond
 		c.CommitTimeout, c.LogOutput, c.RestoreCommittedLogs = 5*time.Millisecond, io.Discard, true
 		snapshots := raft.NewInmemSnapshotStore()
-		check(t, raft.BootstrapCluster(c, s, s, snapshots, transport, raft.Configuration{Servers: servers}))
+		check(t, raft.BootstrapCluster(c, s, s, snapshots, transport, raft.Configuration{Servers: v.servers}))
 		machine := &applied{}
 		node, err := raft.NewRaft(c, machine, s, s, snapshots, transport)
 		check(t, err)
 		t.Cleanup(func() { _ = node.Shutdown().Error() })
-		nodes, machines = append(nodes, node), append(machines, machine)
+		v.nodes, v.machines = append(v.nodes, node), append(v.machines, machine)
 	}
-	leader := func() (found *raft.Raft) {
-		waitFor(t, "a leader", func() bool {
-			for _, n := range nodes {
-				if n.State() == raft.Leader && n.VerifyLeader().Error() == nil {
-					found = n
-				}
+	return v
+}
+
+// connect joins voter i and all others in both directions.
+func (v *voters) connect(i int) {
+	for j := range v.transports {
+		if j != i {
+			v.transports[j].Connect(v.servers[i].Address, v.transports[i])
+			v.transports[i].Connect(v.servers[j].Address, v.transports[j])
+		}
+	}
+}
+
+func (v *voters) disconnect(i int) {
+	v.transports[i].DisconnectAll()
+	for j := range v.transports {
+		v.transports[j].Disconnect(v.servers[i].Address)
+	}
+}
+
+func (v *voters) leader(t *testing.T) (found *raft.Raft) {
+	t.Helper()
+	waitFor(t, "a leader", func() bool {
+		for _, n := range v.nodes {
+			if n.State() == raft.Leader && n.VerifyLeader().Error() == nil {
+				found = n
 			}
-			return found != nil
-		})
-		return found
-	}
+		}
+		return found != nil
+	})
+	return found
+}
+
+// Three voters on three logs agree, one falls behind and catches up: conflicting
+// suffixes are truncated through the adapter.
+func TestThreeVotersOnOwnLogsAgree(t *testing.T) {
+	v := startVoters(t, 3)
 	done := 0
 	for round := range 3 {
-		first := leader()
-		at := slices.Index(nodes, first)
+		first := v.leader(t)
+		at := slices.Index(v.nodes, first)
 		if round > 0 { // entries that only the old leader holds are overruled
-			transports[at].DisconnectAll()
-			for j := range transports {
-				transports[j].Disconnect(servers[at].Address)
-			}
+			v.disconnect(at)
 			for i := range 5 {
 				first.Apply(fmt.Appendf(nil, "lost %d", i), 0)
 			}
 			waitFor(t, "the old leader to step down", func() bool { return first.State() != raft.Leader })
 		}
 		for range 20 {
-			if leader().Apply(fmt.Appendf(nil, "kept %d", done), 10*time.Second).Error() == nil {
+			if v.leader(t).Apply(fmt.Appendf(nil, "kept %d", done), 10*time.Second).Error() == nil {
 				done++
 			}
 		}
-		for j := range transports {
-			if j != at {
-				transports[j].Connect(servers[at].Address, transports[at])
-				transports[at].Connect(servers[j].Address, transports[j])
-			}
-		}
+		v.connect(at)
 	}
-	check(t, leader().Barrier(10*time.Second).Error())
+	check(t, v.leader(t).Barrier(10*time.Second).Error())
 	waitFor(t, "equal machines", func() bool {
-		a := machines[0].list()
-		return len(a) >= done && slices.Equal(a, machines[1].list()) && slices.Equal(a, machines[2].list())
+		a := v.machines[0].list()
+		return len(a) >= done && slices.Equal(a, v.machines[1].list()) && slices.Equal(a, v.machines[2].list())
 	})
 }
 
