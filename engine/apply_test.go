@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -294,4 +295,39 @@ func TestAClosedShardAnswersSo(t *testing.T) {
 	}
 	w.mustOpen()
 	w.check(3)
+}
+
+// TestAFullDiskLosesNothing: the shard says why it cannot flush, takes what the log holds
+// all the same, answers rightly, and is well again without a restart once there is room.
+func TestAFullDiskLosesNothing(t *testing.T) {
+	w, requests := smallWorld(t, 12)
+	w.options.MemtableBytesMax = 16_000 // several seals wait at once
+	w.mustOpen()
+	w.disk.SetFree(100)
+	for _, r := range requests {
+		if err := w.append(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := w.shard.Flush(context.Background())
+	errorIs(t, err, syscall.ENOSPC)
+	errorIs(t, w.shard.Err(), syscall.ENOSPC)
+	errorIs(t, w.shard.Ready(), syscall.ENOSPC)
+	if st := w.shard.Stats(); st.Frozen < 2 || w.shard.Flushed() != 0 {
+		t.Fatalf("%d memtables wait, flushed through %d", st.Frozen, w.shard.Flushed())
+	}
+	w.check(5)
+	w.disk.SetFree(-1)
+	if err := w.shard.Flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.shard.Ready(); err != nil || w.shard.Flushed() != w.seq {
+		t.Fatalf("flushed through %d of %d: %v", w.shard.Flushed(), w.seq, err)
+	}
+	w.check(5)
+	if err := w.restart(2); err != nil {
+		t.Fatal(err)
+	}
+	w.check(5)
+	noStrays(t, w)
 }

@@ -311,11 +311,20 @@ func TestRetentionDoesNotBelieveAnImplausibleClock(t *testing.T) {
 	}
 	now := w.received
 	day := int64(24 * time.Hour)
+	w.received += 74 * 365 * day // the same clock stamps an entry
+	w.apply(enginetest.Numbered(2))
+	if err := w.shard.Flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.restart(0); err != nil {
+		t.Fatal(err)
+	}
 	steps := []struct {
 		now     int64
 		refused bool
 		dropped int
 	}{
+		{now + 74*365*day, true, 0},
 		{now + 100*365*day, true, 0},
 		{now, false, 0},
 		{now + 10*day, true, 0},
