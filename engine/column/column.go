@@ -73,3 +73,16 @@ func OpenPage(page, scratch []byte) (payload, nextScratch []byte, err error) {
 		return nil, scratch, codec.Corrupt("page form %d", page[4])
 	}
 }
+
+// PayloadBytes is how large the payload of a page says to be, unchecked: good for a first
+// guess at memory, which OpenPage's answer corrects.
+func PayloadBytes(page []byte) int {
+	if len(page) < 5 {
+		return 0
+	}
+	if page[4] != formZstd {
+		return len(page) - 5
+	}
+	size, _ := binary.Uvarint(page[5:])
+	return int(min(size, PageBytesMax))
+}

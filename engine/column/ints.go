@@ -3,6 +3,7 @@ package column
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 
 	"github.com/stoadb/stoa/internal/codec"
 )
@@ -74,60 +75,64 @@ func DecodeInts(dst []uint64, r *codec.Reader, n int) []uint64 {
 	if n == 0 {
 		return dst
 	}
-	switch form := r.Uint8(); form {
+	form := r.Uint8()
+	width := 1 // bytes a value takes at least
+	switch form {
 	case intsConstant:
-		v := r.Uvarint()
-		if r.Err() != nil {
-			return dst
-		}
-		for range n {
-			dst = append(dst, v)
-		}
+		width = 0
 	case intsPlanes:
-		width, low := int(r.Uint8()), r.Uvarint()
-		if width < 1 || width > 8 || n > r.Len()/width {
-			r.Fail("%d integers of %d bytes, %d left", n, width, r.Len())
-			return dst
+		if width = int(r.Uint8()); width < 1 || width > 8 {
+			r.Fail("integers of %d bytes", width)
 		}
-		dst = decodePlanes(dst, r.Bytes(n*width), n, low)
-	case intsVarint:
-		low := r.Uvarint()
-		if n > r.Len() {
-			r.Fail("%d integers in %d bytes", n, r.Len())
-			return dst
-		}
-		for range n {
-			dst = append(dst, low+r.Uvarint())
-		}
-	case intsDelta:
-		v := r.Uvarint()
-		if n-1 > r.Len() {
-			r.Fail("%d integers in %d bytes", n, r.Len())
-			return dst
-		}
-		dst = append(dst, v)
-		for range n - 1 {
-			v += unzigzag(r.Uvarint())
-			dst = append(dst, v)
-		}
+	case intsVarint, intsDelta:
 	default:
 		r.Fail("integer form %d", form)
+	}
+	v := r.Uvarint() // the constant, the minimum, or the first value
+	least := n
+	if form == intsDelta {
+		least = n - 1
+	}
+	if r.Err() == nil && width > 0 && least > r.Len()/width {
+		r.Fail("%d integers in %d bytes", n, r.Len())
+	}
+	if r.Err() != nil {
+		return dst
+	}
+	at := len(dst)
+	dst = slices.Grow(dst, n)[:at+n]
+	values := dst[at:]
+	switch form {
+	case intsConstant:
+		for i := range values {
+			values[i] = v
+		}
+	case intsPlanes:
+		decodePlanes(values, r.Bytes(n*width), v)
+	case intsVarint:
+		for i := range values {
+			values[i] = v + r.Uvarint()
+		}
+	default:
+		values[0] = v
+		for i := range values[1:] {
+			v += unzigzag(r.Uvarint())
+			values[1+i] = v
+		}
 	}
 	return dst
 }
 
 // decodePlanes is a plain loop a plane: the compiler keeps everything in registers.
-func decodePlanes(dst []uint64, planes []byte, n int, low uint64) []uint64 {
-	at := len(dst)
-	for _, c := range planes[:n] {
-		dst = append(dst, low+uint64(c))
+func decodePlanes(values []uint64, planes []byte, low uint64) {
+	for i, c := range planes[:len(values)] {
+		values[i] = low + uint64(c)
 	}
-	values := dst[at:]
-	for shift := 8; len(planes) >= (shift/8+1)*n && shift < 64; shift += 8 {
-		plane := planes[shift/8*n:][:len(values)]
-		for i, c := range plane {
+	shift := 0
+	for planes = planes[len(values):]; len(planes) >= len(values); planes = planes[len(values):] {
+		shift += 8
+		for i, c := range planes[:len(values)] {
 			values[i] += uint64(c) << shift
 		}
 	}
-	return dst
 }

@@ -3,6 +3,7 @@ package column
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 
 	"github.com/stoadb/stoa/internal/codec"
 )
@@ -145,10 +146,23 @@ func (t *Texts) appendPlain(dst []byte) []byte {
 type Table struct {
 	Text []byte
 	Ends []uint32
+
+	scratch []uint64 // lengths and codes while a page is decoded
 }
 
 // NewTable has the empty text alone.
 func NewTable() Table { return Table{Ends: []uint32{0}} }
+
+// Take gives the texts away and leaves a new table, which keeps its working memory. The
+// new one has room for textBytes of text.
+func (t *Table) Take(textBytes int) (text []byte, ends []uint32) {
+	text, ends = t.Text, t.Ends
+	t.Text, t.Ends = nil, append(make([]uint32, 0, 64), 0)
+	if textBytes > 0 {
+		t.Text = make([]byte, 0, textBytes)
+	}
+	return text, ends
+}
 
 // Add appends a text and gives its position; empty text is 0.
 func (t *Table) Add(text []byte) uint32 {
@@ -166,8 +180,7 @@ func DecodeTexts[ID ~uint32 | ~uint64](dst []ID, table *Table, r *codec.Reader, 
 	if n == 0 {
 		return dst
 	}
-	form := r.Uint8()
-	switch form {
+	switch form := r.Uint8(); form {
 	case textsPlain:
 		return appendEntries(dst, table, r, n)
 	case textsDictionary:
@@ -181,11 +194,12 @@ func DecodeTexts[ID ~uint32 | ~uint64](dst []ID, table *Table, r *codec.Reader, 
 		return dst
 	}
 	ids := appendEntries[ID](make([]ID, 0, count), table, r, int(count))
-	codes := DecodeInts(nil, r, n)
+	table.scratch = DecodeInts(table.scratch[:0], r, n)
 	if r.Err() != nil {
 		return dst
 	}
-	for _, code := range codes {
+	dst = slices.Grow(dst, n)
+	for _, code := range table.scratch {
 		if code >= uint64(len(ids)) {
 			r.Fail("text code %d of %d", code, len(ids))
 			return dst
@@ -197,8 +211,8 @@ func DecodeTexts[ID ~uint32 | ~uint64](dst []ID, table *Table, r *codec.Reader, 
 
 // appendEntries reads lengths and bytes of n texts.
 func appendEntries[ID ~uint32 | ~uint64](dst []ID, table *Table, r *codec.Reader, n int) []ID {
-	lengths := DecodeInts(nil, r, n)
-	total := uint64(0)
+	table.scratch = DecodeInts(table.scratch[:0], r, n)
+	lengths, total := table.scratch, uint64(0)
 	for _, length := range lengths {
 		if total += length; length > uint64(r.Len()) || total > uint64(r.Len()) {
 			r.Fail("texts of %d bytes, %d left", total, r.Len())
@@ -213,7 +227,9 @@ func appendEntries[ID ~uint32 | ~uint64](dst []ID, table *Table, r *codec.Reader
 		r.Fail("texts of %d bytes in one table", uint64(len(table.Text))+total)
 		return dst
 	}
+	dst = slices.Grow(dst, n)
 	end := len(table.Text)
+	table.Ends = slices.Grow(table.Ends, n)
 	table.Text = append(table.Text, text...)
 	for _, length := range lengths {
 		if length == 0 {

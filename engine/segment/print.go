@@ -47,6 +47,11 @@ func (s *Segment) columnName(id uint32) string {
 	return cmp.Or(fixedNames[id], fmt.Sprintf("column %d", id))
 }
 
+// isText reports a column of texts.
+func (s *Segment) isText(id uint32) bool {
+	return id < colFixed && textColumns[id] || id >= colFixed && s.columns[id-colFixed].kind.HasText()
+}
+
 // form tells in words how a page of a column stands.
 func (s *Segment) form(id uint32, payload []byte) string {
 	switch {
@@ -54,7 +59,7 @@ func (s *Segment) form(id uint32, payload []byte) string {
 		return "ids"
 	case id == colResource || id == colScope || id == colAttrShape || id == colEventShape || id == colLinkShape:
 		return fmt.Sprintf("%d entries and a code each", codec.NewReader(payload).Uvarint())
-	case id < colFixed && textColumns[id], id >= colFixed && s.columns[id-colFixed].kind.HasText():
+	case s.isText(id):
 		return column.TextsForm(payload)
 	default:
 		return column.IntsForm(payload)

@@ -15,16 +15,15 @@ import (
 func (s *Segment) ReadGroup(i int, p Projection) (*span.Batch, error) {
 	invariant.Check(s.refs.Load() > 0, "segment %s is read after its last release", s.info.Name)
 	p = p.normal()
-	g := &groupReader{s: s, group: &s.groups[i], p: p, b: new(span.Batch), text: column.NewTable()}
-	g.buffers = readBuffers.Get().(*buffers)
+	g := &groupReader{s: s, group: &s.groups[i], p: p, b: new(span.Batch), buffers: readBuffers.Get().(*buffers)}
 	err := g.read()
-	if cap(g.buffers.pages)+cap(g.buffers.scratch) <= keptBytesMax {
+	g.b.Text, g.b.TextEnd = g.text.Take(0)
+	if cap(g.pages)+cap(g.scratch)+8*(cap(g.ints)+cap(g.values)) <= keptBytesMax {
 		readBuffers.Put(g.buffers)
 	}
 	if err != nil {
 		return nil, err
 	}
-	g.b.Text, g.b.TextEnd = g.text.Text, g.text.Ends
 	return g.b, nil
 }
 
@@ -32,7 +31,8 @@ func (s *Segment) ReadGroup(i int, p Projection) (*span.Batch, error) {
 // points into them.
 type buffers struct {
 	pages, scratch []byte
-	ints           []uint64
+	ints, values   []uint64
+	text           column.Table
 }
 
 var readBuffers = sync.Pool{New: func() any { return new(buffers) }}
@@ -44,7 +44,6 @@ type groupReader struct {
 	group *groupRef
 	p     Projection
 	b     *span.Batch
-	text  column.Table
 	*buffers
 
 	plan  []pageRef
@@ -107,6 +106,13 @@ func (g *groupReader) fetch() {
 			g.bytes[first] = read[page.offset-begin:][:page.length]
 		}
 	}
+	textBytes := 0
+	for i, page := range g.plan {
+		if g.s.isText(page.column) {
+			textBytes += column.PayloadBytes(g.bytes[i])
+		}
+	}
+	g.text.Take(min(textBytes, groupBytesMax))
 }
 
 // lastNear gives the last page of the plan that is read in one call with first.
@@ -236,7 +242,7 @@ func (g *groupReader) tables() {
 			n = 0
 		}
 		ids := column.DecodeInts(nil, r, int(n))
-		codes := column.DecodeInts(nil, r, g.group.Rows)
+		g.ints = column.DecodeInts(g.ints[:0], r, g.group.Rows)
 		g.whole(uint32(col), r)
 		local := make([]uint32, g.group.Rows)
 		if g.err != nil {
@@ -249,7 +255,7 @@ func (g *groupReader) tables() {
 			}
 			copyEntry(uint32(id))
 		}
-		for row, code := range codes {
+		for row, code := range g.ints {
 			if code >= n {
 				g.fail(uint32(col), codec.Corrupt("code %d of %d", code, n))
 				return local

@@ -39,6 +39,7 @@ func (g *groupReader) attributes(level span.Level, end func(i int), dst *[]span.
 	mapped := g.mapColumn(cols.first, uses[cols.first])
 	read := make([]*attrColumn, columns)
 	total := 0
+	g.values = g.values[:0]
 	for id, count := range uses {
 		if id >= colFixed && count > 0 {
 			if read[id] = g.attrColumn(uint32(id), level, count); read[id] != nil {
@@ -108,13 +109,14 @@ func (g *groupReader) attrColumn(id uint32, level span.Level, n int) *attrColumn
 		return nil
 	}
 	out := &attrColumn{key: span.TextID(g.text.Add([]byte(c.key))), kind: c.kind}
-	r := codec.NewReader(payload)
+	r, at := codec.NewReader(payload), len(g.values)
 	if c.kind.HasText() {
-		out.values = column.DecodeTexts[uint64](nil, &g.text, r, n)
+		g.values = column.DecodeTexts(g.values, &g.text, r, n)
 	} else {
-		out.values = column.DecodeInts(nil, r, n)
+		g.values = column.DecodeInts(g.values, r, n)
 	}
 	g.whole(id, r)
+	out.values = g.values[at:] // stays good when g.values moves: nobody writes to it again
 	return out
 }
 
