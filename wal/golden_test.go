@@ -78,7 +78,7 @@ func TestGoldenBytes(t *testing.T) {
 		}
 		put(t, stored, name, b)
 	}
-	got, rec, err := opened(t, stored, wal.Options{})
+	got, rec, err := opened(t, stored, wal.Options{FileBytes: 64 << 10})
 	if err != nil || !rec.Clean || got != model.String() {
 		t.Fatalf("the stored files: %+v, %v; hold\n%s", rec, err, got)
 	}

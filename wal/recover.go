@@ -37,6 +37,7 @@ func (l *Log) recover() (Recovery, error) {
 		walks = append(walks, w)
 		err = r.file(w, i == 0)
 		if err == nil {
+			w.in.buf = nil // not one buffer for each file
 			continue
 		}
 		if !errors.Is(err, errTorn) {
