@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/stoadb/stoa/engine"
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/internal/codec"
 	"github.com/stoadb/stoa/internal/vfs"
@@ -109,4 +110,54 @@ func (w *world) askEverything() error {
 		w.t.Fatalf("edges (-want +got):\n%s", diff)
 	}
 	return nil
+}
+
+// TestVerifyFindsEveryFlippedBit of a closed folder, names the file, and changes nothing.
+func TestVerifyFindsEveryFlippedBit(t *testing.T) {
+	w, requests := smallWorld(t, 13)
+	w.mustOpen()
+	for i, r := range requests {
+		if err := w.append(r); err != nil {
+			t.Fatal(err)
+		}
+		if i == 2 {
+			w.apply([]byte{0xff}) // to the quarantine
+		}
+	}
+	if err := w.shard.Flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	rows := w.shard.Stats().SegmentRows
+	_ = w.shard.Close()
+	verify := func() (found []error) {
+		done, err := engine.Verify(w.disk, worldDir, 0, func(err error) { found = append(found, err) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(found) == 0 && (int64(done.Rows) != rows || done.Quarantined != 1) {
+			t.Fatalf("verified %+v, there are %d rows and 1 part in quarantine", done, rows)
+		}
+		return found
+	}
+	if found := verify(); len(found) > 0 {
+		t.Fatalf("a whole folder: %v", found)
+	}
+	for _, name := range []string{"MANIFEST", "00000001.seg", "quarantine/" + codec.HashBytes([]byte{0xff}).String() + ".otlp"} {
+		content, err := vfs.ReadFile(w.disk, worldDir+"/"+name, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bits := int64(len(content)) * 8
+		for bit := int64(0); bit < bits; bit += max(1, bits/int64(1500*seeds(t, 1))) {
+			w.disk.FlipBit(worldDir+"/"+name, bit)
+			found := verify()
+			if len(found) == 0 || !strings.Contains(found[0].Error(), name) {
+				t.Fatalf("%s, bit %d: found %v", name, bit, found)
+			}
+			w.disk.FlipBit(worldDir+"/"+name, bit)
+		}
+	}
+	if found := verify(); len(found) > 0 {
+		t.Fatalf("the folder made whole again: %v", found)
+	}
 }

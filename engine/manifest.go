@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"slices"
 
+	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/internal/codec"
 	"github.com/stoadb/stoa/internal/vfs"
 )
@@ -50,6 +51,15 @@ type segmentEntry struct {
 	firstSeq   uint64
 	lastSeq    uint64
 	generation uint64
+}
+
+// matches reports an error where a file is not the one that the entry names.
+func (e *segmentEntry) matches(file string, info segment.Info) error {
+	if info.Bytes == e.bytes && info.CRC == e.crc && info.Rows == e.rows && info.FirstSeq == e.firstSeq && info.LastSeq == e.lastSeq {
+		return nil
+	}
+	return codec.At(codec.Corrupt("%d bytes, checksum %08x, %d rows, Seq %d to %d; the manifest says %d, %08x, %d, %d to %d",
+		info.Bytes, info.CRC, info.Rows, info.FirstSeq, info.LastSeq, e.bytes, e.crc, e.rows, e.firstSeq, e.lastSeq), file, 0)
 }
 
 func (m *manifest) clone() *manifest {

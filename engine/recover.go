@@ -109,12 +109,8 @@ func (s *Shard) openSegments(names []string) (opened []*liveSegment, err error) 
 			return opened, err
 		}
 		opened = append(opened, &liveSegment{Segment: seg, entry: entry})
-		info := seg.Info()
-		if info.Bytes != entry.bytes || info.CRC != entry.crc || info.Rows != entry.rows ||
-			info.FirstSeq != entry.firstSeq || info.LastSeq != entry.lastSeq {
-			return opened, codec.At(codec.Corrupt("%d bytes, checksum %08x, %d rows, Seq %d to %d; the manifest says %d, %08x, %d, %d to %d",
-				info.Bytes, info.CRC, info.Rows, info.FirstSeq, info.LastSeq,
-				entry.bytes, entry.crc, entry.rows, entry.firstSeq, entry.lastSeq), file, 0)
+		if err := entry.matches(file, seg.Info()); err != nil {
+			return opened, err
 		}
 	}
 	return opened, nil

@@ -67,12 +67,7 @@ func verifySegment(disk vfs.FS, dir string, entry segmentEntry) error {
 		return err
 	}
 	defer s.Release()
-	info := s.Info()
-	if info.Bytes != entry.bytes || info.CRC != entry.crc || info.Rows != entry.rows || info.FirstSeq != entry.firstSeq || info.LastSeq != entry.lastSeq {
-		return codec.At(codec.Corrupt("%d bytes, checksum %08x, %d rows; the manifest says %d, %08x, %d",
-			info.Bytes, info.CRC, info.Rows, entry.bytes, entry.crc, entry.rows), name, 0)
-	}
-	return nil
+	return entry.matches(name, s.Info())
 }
 
 // verifyQuarantine checks that each part is what its name, a hash, says.
