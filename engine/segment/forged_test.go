@@ -54,7 +54,7 @@ func bear(t *testing.T, what string, data []byte) {
 func forgeable(t testing.TB, seed uint64) *vfs.Crash {
 	t.Helper()
 	m := vfs.NewCrash(1)
-	write(t, m, "s", inOrder(newOdd(seed).batch(25)), 7)
+	write(t, m, "s", inOrder(newOdd(seed).batch(14)), 7)
 	return m
 }
 

@@ -1,0 +1,52 @@
+package segment_test
+
+import (
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/stoadb/stoa/engine/segment"
+	"github.com/stoadb/stoa/internal/vfs"
+)
+
+// Any number of readers get the same answers at once: nothing they hold is shared with a
+// reader after them.
+func TestReadersAtOnceDoNotDisturbEachOther(t *testing.T) {
+	m := vfs.NewCrash(1)
+	o := newOdd(31)
+	o.traces = 2000
+	write(t, m, "s", inOrder(o.batch(6000)), 10)
+	s := open(t, m, "s")
+	defer s.Release()
+	p := segment.Projection{All: true}
+	whole := segment.Projection{Times: true, Names: true, Identity: true, Attrs: true, Events: true, Links: true}
+	var want [][]string
+	for i := range s.Groups() {
+		b, err := s.ReadGroup(i, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, told(b, whole))
+	}
+	var readers sync.WaitGroup
+	for reader := range 4 {
+		readers.Go(func() {
+			for round := range 4 {
+				i := (reader + round) % s.Groups()
+				b, err := s.ReadGroup(i, p)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				other, err := s.ReadGroup((i+1)%s.Groups(), p) // may use what the first read gave back
+				if err != nil || other.Len() == 0 {
+					t.Error(err)
+				}
+				if !slices.Equal(told(b, whole), want[i]) {
+					t.Errorf("group %d reads differently beside other readers", i)
+				}
+			}
+		})
+	}
+	readers.Wait()
+}
