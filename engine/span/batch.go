@@ -10,6 +10,8 @@
 // The package starts no goroutines and knows neither disk nor clock.
 package span
 
+import "unsafe" // for the size of a Batch alone
+
 // TextID names bytes in a batch's text table. 0 is the empty string, in every batch.
 // Equal bytes may stand under several ids.
 type TextID uint32
@@ -222,7 +224,8 @@ func (b *Batch) Bounds() (minStart, maxStart uint64) {
 	return minStart, maxStart
 }
 
-// MemoryBytes is what the batch holds in memory, by capacity.
+// MemoryBytes is what the batch holds in memory, by capacity, itself included: small
+// batches are many.
 func (b *Batch) MemoryBytes() int {
 	rows := cap(b.TraceIDs)*16 + (cap(b.SpanIDs)+cap(b.ParentIDs)+cap(b.Starts)+cap(b.Ends))*8 +
 		(cap(b.Names)+cap(b.Kinds)+cap(b.StatusCodes)+cap(b.StatusMessages)+cap(b.TraceStates)+cap(b.Flags)+
@@ -230,5 +233,5 @@ func (b *Batch) MemoryBytes() int {
 			cap(b.AttrEnds)+cap(b.EventEnds)+cap(b.LinkEnds)+cap(b.Residues))*4 + cap(b.StatusPresent)
 	lists := (cap(b.Attrs)+cap(b.EventAttrs)+cap(b.LinkAttrs)+cap(b.ResourceAttrs)+cap(b.ScopeAttrs))*16 +
 		cap(b.Events)*24 + cap(b.Links)*48
-	return rows + lists + cap(b.Text) + cap(b.TextEnd)*4 + (cap(b.Resources)+cap(b.Scopes))*24
+	return int(unsafe.Sizeof(*b)) + rows + lists + cap(b.Text) + cap(b.TextEnd)*4 + (cap(b.Resources)+cap(b.Scopes))*24
 }

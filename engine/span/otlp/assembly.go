@@ -5,6 +5,9 @@ import "encoding/binary"
 // frameBytesMax bounds a tag and a length around one message of a payload.
 const frameBytesMax = 1 + 5
 
+// minSpanBytes is the length of a span of nothing but its ids.
+const minSpanBytes = 2 + 16 + 2 + 8
+
 // assembly puts encoded spans together under their envelopes:
 //
 //	TracesData { repeated ResourceSpans = 1 }

@@ -59,7 +59,7 @@ func (v *value) list(kind span.ValueType, data []byte) {
 		v.data = bytes.Clone(v.data)
 	}
 	v.data = append(v.data, data...)
-	v.merged, v.odd = true, true
+	v.merged = true
 }
 
 // attribute appends the KeyValue message kv to dst. Nearly all are one key and one value
@@ -114,7 +114,7 @@ func (w *walker) attribute(dst []span.Attr, kv []byte) ([]span.Attr, *wireError)
 func (w *walker) oddAttribute(dst []span.Attr, kv []byte) ([]span.Attr, *wireError) {
 	var key, any []byte
 	var check checker
-	values, exact := 0, true // exact: key and value alone give the message back
+	values, exact := 0, true // exact: key and merged value give the message back
 	f := fields{b: kv}
 	for f.next() {
 		switch f.tag {
@@ -147,7 +147,6 @@ func (w *walker) oddAttribute(dst []span.Attr, kv []byte) ([]span.Attr, *wireErr
 		}
 	}
 	w.counts.InvalidUTF8 += check.invalidUTF8
-	exact = exact && values <= 1
 	return w.limited(dst, kv, key, any, v, exact, check.deepest), nil
 }
 

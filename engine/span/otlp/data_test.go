@@ -17,12 +17,16 @@ func TestRealTracesComeBackExactly(t *testing.T) {
 				requests = requests[:min(len(requests), 20)]
 			}
 			for i, request := range requests {
-				parts, counts := mustCut(t, request, 4)
+				parts, counts := mustCut(t, request, shards)
 				if counts.Dropped() > 0 {
 					t.Fatalf("request %d: counts %+v", i, counts)
 				}
 				got := truth{}
 				for _, p := range parts {
+					if i%10 == 0 {
+						replays(t, p)
+						readable(t, p.Batch)
+					}
 					for id, spans := range truthOf(t, otlp.AppendTraces(nil, rowsOf(p.Batch))) {
 						got[id] = append(got[id], spans...)
 					}

@@ -9,8 +9,8 @@ import (
 // walkers keeps working memory between requests.
 var walkers = sync.Pool{New: func() any { return new(walker) }}
 
-// scratchBytesMax is the working text above which a walker is not kept: one odd request
-// must not make every later one hold its memory.
+// scratchBytesMax is the working memory above which a walker or encoder is not kept: one
+// odd request must not make every later one hold its memory.
 const scratchBytesMax = 4 << 20
 
 func newWalker() *walker {
@@ -45,7 +45,8 @@ func newWalker() *walker {
 // release gives the working memory back. The walker must not be used any more.
 func (w *walker) release() {
 	w.lastRes, w.lastScope = lastEnvelope{}, lastEnvelope{} // they hold the request's memory
-	if w.batch.MemoryBytes() <= scratchBytesMax && len(w.resources)+len(w.scopes) < keySlotsMax {
+	scratch := w.batch.MemoryBytes() + cap(w.envelope) + cap(w.spanResidue) + cap(w.statusResidue) + cap(w.partResidue)
+	if scratch <= scratchBytesMax && len(w.resources)+len(w.scopes) < keySlotsMax {
 		walkers.Put(w)
 	}
 }

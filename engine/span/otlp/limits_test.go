@@ -39,6 +39,7 @@ func TestValuesNestedTooDeepAreReplacedAndCounted(t *testing.T) {
 		"arrays":               nested(otlp.DepthMax+1, intValue(1)),
 		"empty array inside":   nested(otlp.DepthMax, arrayValue()),
 		"maps":                 deepMap,
+		"beside a shallow one": arrayValue(intValue(1), nested(otlp.DepthMax, nil), arrayValue()),
 		"as deep as permitted": nested(otlp.DepthRefused, nil),
 		"with unknown parts":   msg(varintField(99, 1), nested(otlp.DepthMax+1, nil)),
 	} {

@@ -18,6 +18,7 @@ var oddCases = map[string][]byte{
 	"resource after its spans":      bytesField(1, bytesField(2, bytesField(2, ids)), bytesField(1, bytesField(1, keyValue("a", intValue(1))))),
 	"resource twice merges":         bytesField(1, bytesField(1, bytesField(1, keyValue("a", intValue(1))), varintField(2, 1)), bytesField(2, bytesField(2, ids)), bytesField(1, bytesField(1, keyValue("b", intValue(2))), varintField(2, 2))),
 	"resource three times":          bytesField(1, bytesField(1, varintField(2, 1)), bytesField(1, varintField(2, 2)), bytesField(1, varintField(77, 2)), bytesField(2, bytesField(2, ids))),
+	"absent and empty beside":       msg(bytesField(1, bytesField(2, bytesField(2, ids), bytesField(2, ids))), bytesField(1, bytesField(1), bytesField(2, bytesField(1), bytesField(2, ids)), bytesField(2, bytesField(2, ids)))),
 	"scope after its spans, twice":  bytesField(1, bytesField(2, bytesField(2, ids), bytesField(1, textField(1, "n")), bytesField(1, textField(2, "v"), textField(1, "m")))),
 	"schema URLs, the last counts":  bytesField(1, textField(3, "a"), bytesField(2, textField(3, "b"), bytesField(2, ids), textField(3, "c")), textField(3, "")),
 	"unknown fields above the span": msg(varintField(9, 1), bytesField(1, varintField(9, 1), bytesField(2, textField(9, "x"), bytesField(2, ids))), groupField(5)),
@@ -92,5 +93,13 @@ func TestInvalidUTF8IsKeptAndCounted(t *testing.T) {
 func TestEndBeforeStartIsCounted(t *testing.T) {
 	if _, counts := promises(t, oddCases["odd times"]); counts.EndBeforeStart != 3 {
 		t.Errorf("%d counted, 3 sent", counts.EndBeforeStart)
+	}
+}
+
+// TestASpanThatStartsOverIsCountedOnce: the second id is found after texts were walked.
+func TestASpanThatStartsOverIsCountedOnce(t *testing.T) {
+	_, counts := promises(t, request(msg(ids, textField(5, "a"), attr("k", stringValue("\xff"), varintField(99, 1)), textField(1, traceID2))))
+	if want := (otlp.Counts{Spans: 1, InvalidUTF8: 1}); counts != want {
+		t.Errorf("counts %+v, want %+v", counts, want)
 	}
 }

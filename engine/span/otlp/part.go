@@ -32,7 +32,9 @@ func (p *part) release() {
 	p.walker.release()
 	p.walker = nil
 	p.assembly.reset()
-	parts.Put(p)
+	if cap(p.assembly.spans) <= PartBytesMax/minSpanBytes {
+		parts.Put(p)
+	}
 }
 
 // partFor gives the open part of a shard with room for a span of n bytes, and has the

@@ -40,6 +40,22 @@ func TestEveryFlippedBitGetsProtobufsVerdict(t *testing.T) {
 	}
 }
 
+// TestPiecesThatOnlyTogetherParseAreRefused: protobuf reads each piece by itself.
+func TestPiecesThatOnlyTogetherParseAreRefused(t *testing.T) {
+	a, b := []byte{2 << 3}, []byte{1}
+	for name, raw := range map[string][]byte{
+		"resource": bytesField(1, bytesField(1, a), bytesField(1, b), bytesField(2, bytesField(2, ids))),
+		"scope":    bytesField(1, bytesField(2, bytesField(1, a), bytesField(1, b), bytesField(2, ids))),
+		"status":   request(spanOf(bytesField(15, a), bytesField(15, b))),
+		"value":    request(spanOf(bytesField(9, bytesField(2, a), bytesField(2, b)))),
+		"array":    request(spanOf(attr("k", bytesField(5, a), bytesField(5, b)))),
+	} {
+		if parts, _ := promises(t, raw); parts != nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
 // TestEveryByteValueEverywhere is the flip of whole bytes: all 256 values at every place.
 func TestEveryByteValueEverywhereGetsProtobufsVerdict(t *testing.T) {
 	if testing.Short() {
