@@ -1,11 +1,9 @@
 package enginetest
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"strings"
 
 	"github.com/stoadb/stoa/engine/span"
 )
@@ -316,41 +314,4 @@ func (s *Span) sameResource(o *Span) bool {
 
 func (s *Span) sameScope(o *Span) bool {
 	return s.hasScope == o.hasScope && string(s.scope) == string(o.scope) && s.scopeURL == o.scopeURL
-}
-
-// Numbered is a request of one plain span named "span <i>", in a trace of its own.
-func Numbered(i int) []byte { return NumberedAt(i, i) }
-
-// NumberedAt is Numbered with the start of span at.
-func NumberedAt(i, at int) []byte {
-	s := Span{hasResource: true}
-	s.resource.bytes(1, keyValue("service.name", anyText("numbered")))
-	id := []byte(fmt.Sprintf("%016d", i))
-	s.span.bytes(1, id)
-	s.span.bytes(2, id[8:])
-	s.span.text(5, fmt.Sprintf("span %d", i))
-	s.span.fixed64(7, baseTime+uint64(at)*1_000_000)
-	s.span.fixed64(8, baseTime+uint64(at)*1_000_000+500)
-	return Payload([]Span{s})
-}
-
-// LongTraceID is the trace of Long.
-var LongTraceID = span.TraceID{15: 42}
-
-// Long is a request of n spans of one trace, numbered from the first, of about 700 bytes
-// each; no two Longs of different numbers share a span.
-func Long(first, n int) []byte {
-	spans := make([]Span, n)
-	for i := range spans {
-		s := Span{TraceID: LongTraceID, hasResource: true}
-		s.resource.bytes(1, keyValue("service.name", anyText("long")))
-		s.span.bytes(1, LongTraceID[:])
-		s.span.bytes(2, binary.BigEndian.AppendUint64(nil, uint64(first+i+1)))
-		s.span.text(5, "step")
-		s.span.fixed64(7, baseTime+uint64(first+i)*1000)
-		s.span.fixed64(8, baseTime+uint64(first+i)*1000+500)
-		s.span.bytes(9, keyValue("text", anyText(strings.Repeat(fmt.Sprintf("%d ", first+i), 100))))
-		spans[i] = s
-	}
-	return Payload(spans)
 }
