@@ -177,15 +177,11 @@ func TestASegmentIsOpenUntilTheLastRelease(t *testing.T) {
 	}
 	wantContents(t, s, traces)
 	s.Release()
-	for name, wrong := range map[string]func(){
-		"read":    func() { _, _ = s.ReadGroup(0, segment.Projection{}) },
-		"retain":  s.Retain,
-		"release": s.Release,
-	} {
+	for i, wrong := range []func(){func() { _, _ = s.ReadGroup(0, segment.Projection{}) }, s.Release, s.Retain} {
 		func() {
 			defer func() {
 				if recover() == nil {
-					t.Errorf("%s after the last release is not noticed", name)
+					t.Errorf("use %d after the last release is not noticed", i)
 				}
 			}()
 			wrong()
