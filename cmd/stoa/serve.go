@@ -33,6 +33,7 @@ type serveFlags struct {
 	retention   time.Duration
 	sync        string
 	memory      string
+	reserve     string
 	insecure    bool
 }
 
@@ -54,6 +55,7 @@ func newServe() *cobra.Command {
 	flags.DurationVar(&f.retention, "retention", 0, "drop spans received longer ago, such as 168h; 0 keeps everything")
 	flags.StringVar(&f.sync, "sync", "always", "when an answer is given: \"always\" after the disk has it, or an interval such as 1s after which it will")
 	flags.StringVar(&f.memory, "memory", "", "soft limit of the process's own memory, such as 512MiB (default 512MiB, less where the machine or its cgroup has less)")
+	flags.StringVar(&f.reserve, "reserve", "512MiB", "of the disk to leave free: below it writes are refused, reads go on")
 	flags.BoolVar(&f.insecure, "insecure", false, "allow --listen-host beyond loopback although there is neither TLS nor authentication")
 	return cmd
 }
@@ -70,6 +72,10 @@ func serve(ctx context.Context, out io.Writer, f serveFlags) error {
 	if err != nil {
 		return err
 	}
+	reserve, err := parseBytes(f.reserve)
+	if err != nil {
+		return usagef("--reserve %w", err)
+	}
 	if err := checkHost(f.host, f.insecure); err != nil {
 		return err
 	}
@@ -78,7 +84,7 @@ func serve(ctx context.Context, out io.Writer, f serveFlags) error {
 		return err
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	node, err := openNode(ctx, nodeOptions{data: f.data, create: true, logger: logger, shards: f.shards, retention: f.retention, syncInterval: syncInterval})
+	node, err := openNode(ctx, nodeOptions{data: f.data, create: true, logger: logger, shards: f.shards, retention: f.retention, syncInterval: syncInterval, reserve: reserve})
 	if err != nil {
 		return errors.Join(err, closeListeners(listeners))
 	}
@@ -182,6 +188,7 @@ type nodeOptions struct {
 	shards       int
 	retention    time.Duration
 	syncInterval time.Duration
+	reserve      int64 // bytes of the disk to leave free; 0 is the store's own default
 }
 
 // node is a store and the server in front of it, in this process.
@@ -203,7 +210,7 @@ func openNode(ctx context.Context, o nodeOptions) (*node, error) {
 		return nil, err
 	}
 	store, err := cluster.Open(ctx, cluster.Options{
-		FS: disk, Shards: o.shards, Logger: o.logger, Retention: o.retention,
+		FS: disk, Shards: o.shards, Logger: o.logger, Retention: o.retention, ReserveBytes: o.reserve,
 		Log: wal.Options{SyncInterval: o.syncInterval}, Progress: replayLog(o.logger),
 	})
 	if errors.Is(err, vfs.ErrLocked) {
