@@ -56,6 +56,26 @@ func TestPiecesThatOnlyTogetherParseAreRefused(t *testing.T) {
 	}
 }
 
+func TestBrokenGroupsAreRefused(t *testing.T) {
+	for name, group := range map[string][]byte{
+		"without end":       {21<<3&0x7f | 3 | 0x80, 1},
+		"end alone":         {5<<3 | 4},
+		"end of another":    {5<<3 | 3, 6<<3 | 4},
+		"ends crossed":      {5<<3 | 3, 6<<3 | 3, 5<<3 | 4, 6<<3 | 4},
+		"inner without end": {5<<3 | 3, 6<<3 | 3, 5<<3 | 4},
+		"value cut off":     {5<<3 | 3, 1<<3 | 5, 0, 0, 5<<3 | 4},
+		"number 0":          {5<<3 | 3, 0, 0, 5<<3 | 4},
+		"wire type 6":       {5<<3 | 3, 1<<3 | 6, 5<<3 | 4},
+		"length beyond":     {5<<3 | 3, 1<<3 | 2, 200, 1, 5<<3 | 4},
+		"length of 63 bits": {5<<3 | 3, 1<<3 | 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 5<<3 | 4},
+		"varint of 70 bits": {5<<3 | 3, 1 << 3, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 5<<3 | 4},
+	} {
+		if parts, _ := promises(t, request(spanOf(group))); parts != nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
 // TestEveryByteValueEverywhere is the flip of whole bytes: all 256 values at every place.
 func TestEveryByteValueEverywhereGetsProtobufsVerdict(t *testing.T) {
 	if testing.Short() {

@@ -2,6 +2,7 @@ package otlp_test
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,6 +55,27 @@ func TestValuesAsText(t *testing.T) {
 		if got := string(otlp.AppendText([]byte("="), batch, attrs[0])); got != "="+c.want {
 			t.Errorf("%x: %s, want %s", c.attr, got, c.want)
 		}
+	}
+}
+
+// TestAskingForTextChangesNothing: a batch is read by many at once, and lists that merge
+// are put together somewhere else.
+func TestAskingForTextChangesNothing(t *testing.T) {
+	batch := batchOf(t, request(spanOf(
+		bytesField(9, keyValue("k", arrayValue(intValue(1))), bytesField(2, arrayValue(intValue(2))), varintField(99, 1)),
+		attr("k", arrayValue(stringValue("a"), msg(arrayValue(intValue(1)), arrayValue(intValue(2))))),
+		attr("k", mapValue(msg(keyValue("a", arrayValue(intValue(1))), bytesField(2, arrayValue(intValue(2)))))),
+		attr("after", stringValue("untouched")))))
+	before := string(batch.Text)
+	want := []string{"k=[1,2]", `k=["a",[1,2]]`, `k={"a":[1,2]}`, "after=untouched"}
+	for range 2 {
+		if got := texts(batch, (span.Row{Batch: batch}).Attrs()); !slices.Equal(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	encoded(t, rowsOf(batch))
+	if string(batch.Text) != before {
+		t.Error("the batch changed")
 	}
 }
 
