@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/stoadb/stoa/bench"
+	"github.com/stoadb/stoa/internal/codec"
 )
 
 // result is what a person sees of a command.
@@ -352,4 +353,69 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 		}
 	}
 	stopServer(t, server)
+}
+
+// TestInterruptedImportGoesOn where it stopped, and stores every span once.
+func TestInterruptedImportGoesOn(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIP: sends 147,159 spans")
+	}
+	file := fixture(t, "hotrod")
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash, err := codec.HashReader(f)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	server := startServer(t, folder)
+	command := exec.Command(stoaBinary(t), "import", file, "--addr", server.Storage, "--admin", server.Admin)
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for records := uint64(0); records == 0; {
+		if records, err = newLedger(server.Admin, hash).records(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := command.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Wait(); err == nil || command.ProcessState.ExitCode() != 1 {
+		t.Fatalf("interrupted, it ended with %v", err)
+	}
+	wants(t, 0, []string{`2189 requests imported, \d+ of them before`}, "import", file, "--addr", server.Storage, "--admin", server.Admin)
+	if err := server.Ask(t.Context(), "/compact"); err != nil { // copies in several segments count once now
+		t.Fatal(err)
+	}
+	stopServer(t, server)
+	server = startServer(t, folder)
+	if err := server.Ask(t.Context(), "/compact"); err != nil {
+		t.Fatal(err)
+	}
+	stopServer(t, server)
+	wants(t, 0, []string{"with 147159 spans"}, "verify", folder)
+}
+
+// TestFailedSyncEndsTheProcess: a system call tracer makes one sync of the log fail.
+func TestFailedSyncEndsTheProcess(t *testing.T) {
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		t.Skipf("SKIP: %v", err)
+	}
+	folder := t.TempDir()
+	wants(t, 0, nil, "import", "--data", folder, fixture(t, "zipkin-fixtures"))
+	command := exec.Command(strace, "-f", "-qq", "-o", os.DevNull, "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO:when=12",
+		stoaBinary(t), "import", "--data", folder, "--again", fixture(t, "jaeger-integration-fixtures"))
+	var errs bytes.Buffer
+	command.Stderr = &errs
+	_ = command.Run() // the exit code is looked at
+	if code := command.ProcessState.ExitCode(); code != 1 || !strings.Contains(errs.String(), "input/output error") {
+		t.Errorf("exit code %d after a failed sync:\n%s", code, errs.String())
+	}
+	wants(t, 0, []string{"no damage"}, "verify", folder)
+	wants(t, 0, []string{"32 requests imported"}, "import", "--data", folder, "--again", fixture(t, "jaeger-integration-fixtures"))
+	wants(t, 0, []string{"(?m)^query01-service$"}, "services", "--data", folder)
 }

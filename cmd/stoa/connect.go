@@ -36,9 +36,13 @@ type asked struct {
 	admin string // HOST:PORT of its admin port
 }
 
+// question is the work of a command that asks. Its ctx ends with the command, and with
+// the folder's server where that is in this process.
+type question func(ctx context.Context, s asked) error
+
 // withStore connects, or opens the folder and serves it to this process alone, and runs
 // ask. In both cases the questions go through gRPC.
-func withStore(cmd *cobra.Command, t targetFlags, ask func(asked) error) error {
+func withStore(cmd *cobra.Command, t targetFlags, ask question) error {
 	if t.data != "" && cmd.Flags().Changed("addr") {
 		return usagef("--addr asks a server, --data opens a folder: give one of them")
 	}
@@ -52,7 +56,7 @@ func withStore(cmd *cobra.Command, t targetFlags, ask func(asked) error) error {
 	return withServer(cmd.Context(), t.address, admin, ask)
 }
 
-func withServer(ctx context.Context, address, admin string, ask func(asked) error) error {
+func withServer(ctx context.Context, address, admin string, ask question) error {
 	c, err := client.Dial(ctx, address)
 	if errors.Is(err, span.ErrUnavailable) {
 		return fmt.Errorf("no server answers there: start one with 'stoa serve', name another with --addr, "+
@@ -61,7 +65,7 @@ func withServer(ctx context.Context, address, admin string, ask func(asked) erro
 	if err != nil {
 		return err
 	}
-	return errors.Join(ask(asked{c, admin}), c.Close())
+	return errors.Join(ask(ctx, asked{c, admin}), c.Close())
 }
 
 // besideStorage guesses the admin port: one below the storage port, as by default.
@@ -78,7 +82,7 @@ func besideStorage(address string) string {
 }
 
 // withFolder opens a folder and serves it on loopback ports that the system picks.
-func withFolder(ctx context.Context, t targetFlags, ask func(asked) error) error {
+func withFolder(ctx context.Context, t targetFlags, ask question) error {
 	if _, err := limitMemory(""); err != nil {
 		return err
 	}
@@ -93,7 +97,13 @@ func withFolder(ctx context.Context, t targetFlags, ask func(asked) error) error
 	}
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)
-	go func() { ended <- node.run(serving, listeners) }()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		err := node.run(serving, listeners)
+		cancel(err) // a question to a server that has ended would ask for ever
+		ended <- err
+	}()
 	err = withServer(ctx, listeners.Storage.Addr().String(), listeners.Admin.Addr().String(), ask)
 	stop()
 	return errors.Join(err, <-ended)

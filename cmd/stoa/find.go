@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strconv"
@@ -39,8 +40,8 @@ func newFind() *cobra.Command {
 				return usagef("--limit %d: want 1 to %d", limit, span.TracesFoundMax)
 			}
 			q.Limit = limit
-			return withStore(cmd, target, func(s asked) error {
-				found, err := s.Summaries(cmd.Context(), q)
+			return withStore(cmd, target, func(ctx context.Context, s asked) error {
+				found, err := s.Summaries(ctx, q)
 				if err != nil {
 					return err
 				}

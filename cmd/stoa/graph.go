@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strconv"
@@ -30,8 +31,8 @@ The text may bound the time of the callee's start: from, to, since, as in find.`
 			if only := (span.Query{StartMin: q.StartMin, StartMax: q.StartMax, Limit: q.Limit}); !sameQuery(q, only) {
 				return usagef("graph knows from, to and since only")
 			}
-			return withStore(cmd, target, func(s asked) error {
-				edges, err := s.Dependencies(cmd.Context(), q.StartMin, q.StartMax)
+			return withStore(cmd, target, func(ctx context.Context, s asked) error {
+				edges, err := s.Dependencies(ctx, q.StartMin, q.StartMax)
 				if err != nil {
 					return err
 				}

@@ -49,10 +49,10 @@ func newImport() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return withStore(cmd, target, func(s asked) error {
+			return withStore(cmd, target, func(ctx context.Context, s asked) error {
 				for _, name := range args {
 					im := importing{server: s, name: name, again: again}
-					if err := im.run(cmd.Context(), cmd.OutOrStdout()); err != nil {
+					if err := im.run(ctx, cmd.OutOrStdout()); err != nil {
 						return fmt.Errorf("%s: %w", name, err)
 					}
 				}

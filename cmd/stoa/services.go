@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 
@@ -22,15 +23,15 @@ func newServices() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return withStore(cmd, target, func(s asked) error {
+			return withStore(cmd, target, func(ctx context.Context, s asked) error {
 				if len(args) == 1 {
-					operations, err := s.Operations(cmd.Context(), args[0])
+					operations, err := s.Operations(ctx, args[0])
 					if err != nil {
 						return err
 					}
 					return printOperations(cmd.OutOrStdout(), output.form, operations)
 				}
-				services, err := s.Services(cmd.Context())
+				services, err := s.Services(ctx)
 				if err != nil {
 					return err
 				}

@@ -28,8 +28,8 @@ began, how long it took, and which failed.`,
 			if err != nil {
 				return usageError{err}
 			}
-			return withStore(cmd, target, func(s asked) error {
-				rows, err := traceRows(cmd.Context(), s, id)
+			return withStore(cmd, target, func(ctx context.Context, s asked) error {
+				rows, err := traceRows(ctx, s, id)
 				if err != nil {
 					return err
 				}
