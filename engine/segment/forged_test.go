@@ -72,6 +72,9 @@ func TestForgedPagesAreAnsweredOrRefused(t *testing.T) {
 	if got, err := contents(open(t, with(t, "s", same), "s")); err != nil || !slices.EqualFunc(got, want, bytes.Equal) {
 		t.Fatalf("a forgery that changes nothing answers otherwise: %v", err)
 	}
+	if err := segment.Verify(with(t, "s", same), "s"); !errors.Is(err, codec.ErrCorrupt) {
+		t.Fatalf("the checksum of the file is not that of its bytes, and Verify says %v", err)
+	}
 	changes := map[string]func([]byte, int) []byte{
 		"low bit":  func(b []byte, at int) []byte { b[at] ^= 1; return b },
 		"high bit": func(b []byte, at int) []byte { b[at] ^= 0x80; return b },

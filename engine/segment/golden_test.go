@@ -30,7 +30,7 @@ func readable() *span.Batch {
 	second := uint64(1_700_000_000_000_000_000)
 	b.TraceIDs = []span.TraceID{a, a, a, c}
 	b.SpanIDs = []span.SpanID{{7: 1}, {7: 2}, {7: 3}, {7: 9}}
-	b.ParentIDs = []span.SpanID{{}, {7: 1}, {7: 2}, {0: 0xee, 7: 0xee}}
+	b.ParentIDs = []span.SpanID{{}, {7: 1}, {7: 2}, {7: 1}} // the last one's parent id stands in the other trace only
 	b.Starts = []uint64{second, second + 1000, second + 2500, second + 2000}
 	b.Ends = []uint64{second + 9000, second + 8000, second + 3500, second + 1999}
 	b.Names = []span.TextID{text("GET /cart"), text("query"), text("query"), 0}
