@@ -7,13 +7,14 @@ import (
 	"github.com/stoadb/stoa/engine/span"
 )
 
-// cache keeps the row groups used last, whole, up to a number of bytes. Merges go through
-// all inputs at about the same pace, so a few groups an input are enough. It serves one
-// goroutine; entries stand with the one used last at the end, few enough to look through.
+// cache keeps the row groups used last, whole, up to a number of bytes but at least so many
+// groups. It serves one goroutine; entries stand with the one used last at the end, few
+// enough to look through.
 type cache struct {
-	entries  []cached
-	bytes    int
-	bytesMax int
+	entries   []cached
+	bytes     int
+	groupsMin int
+	bytesMax  int
 }
 
 type cached struct {
@@ -23,7 +24,7 @@ type cached struct {
 	bytes int
 }
 
-func newCache(bytesMax int) *cache { return &cache{bytesMax: bytesMax} }
+func newCache(groupsMin, bytesMax int) *cache { return &cache{groupsMin: groupsMin, bytesMax: bytesMax} }
 
 // read gives all columns of a row group; it is a segment.ReadFunc.
 func (c *cache) read(s *segment.Segment, group int) (*span.Batch, error) {
@@ -38,7 +39,7 @@ func (c *cache) read(s *segment.Segment, group int) (*span.Batch, error) {
 		return nil, err
 	}
 	e := cached{s, group, batch, batch.MemoryBytes()}
-	for len(c.entries) > 0 && c.bytes+e.bytes > c.bytesMax {
+	for len(c.entries) >= c.groupsMin && c.bytes+e.bytes > c.bytesMax {
 		c.bytes -= c.entries[0].bytes
 		c.entries = slices.Delete(c.entries, 0, 1)
 	}

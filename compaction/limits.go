@@ -7,9 +7,10 @@ func DefaultPolicy() Policy {
 }
 
 const (
-	// cacheBytesMax bounds the decoded row groups a merge keeps: some per input, as traces
-	// that stand in several inputs begin at about the same place in each.
-	cacheBytesMax = 64 << 20
+	// cacheBytesMax bounds the decoded row groups a merge keeps (1 to 3 MiB each), besides
+	// one for each input: inputs advance at about the same pace, and a trace that stands in
+	// several begins at about the same place in each.
+	cacheBytesMax = 24 << 20
 	// chunkRowsMax is how many rows go to the writer at once, so that a trace of a million
 	// spans is never in memory whole.
 	chunkRowsMax = 1024

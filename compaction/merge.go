@@ -30,7 +30,7 @@ func Merge(ctx context.Context, fs vfs.FS, inputs []*segment.Segment, out string
 	if err != nil {
 		return segment.Info{}, err
 	}
-	m := &merge{ctx: ctx, w: w, cache: newCache(cacheBytesMax), progress: progress}
+	m := &merge{ctx: ctx, w: w, cache: newCache(len(inputs), cacheBytesMax), progress: progress}
 	for _, s := range inputs {
 		m.inputs = append(m.inputs, &input{s: s, done: make([]uint64, (s.TraceCount()+63)/64), group: -1})
 		m.total += s.Info().Rows

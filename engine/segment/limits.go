@@ -19,7 +19,7 @@ const (
 	rowsMax = 1 << 31
 	// sourceRowsMax is how many rows of source batches the writer remembers at once: it
 	// knows their resources and keys again, and keeps those batches from being freed.
-	sourceRowsMax = 1 << 16
+	sourceRowsMax = 1 << 15
 	// writeBytes is the size of the writer's buffer: one write call for some pages.
 	writeBytes = 256 << 10
 	// gapBytesMax is what a read goes over to save a call: reading 16 KiB costs less than
