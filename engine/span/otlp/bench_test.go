@@ -1,12 +1,15 @@
 package otlp_test
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"testing"
 
 	tracev1 "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/engine/span/otlp"
 )
 
@@ -97,6 +100,39 @@ func BenchmarkAppendTraces(b *testing.B) {
 			for b.Loop() {
 				for _, p := range parts {
 					dst = otlp.AppendTraces(dst[:0], rowsOf(p.Batch))
+				}
+			}
+			reportPerSpan(b, spans)
+		})
+	}
+}
+
+func BenchmarkEncoder(b *testing.B) {
+	for name := range benchFiles {
+		b.Run(name, func(b *testing.B) {
+			requests, spans, size := benchRequests(b, name)
+			var rows []span.Row
+			for _, request := range requests {
+				cut, _ := mustCut(b, request, 1)
+				for _, p := range cut {
+					rows = append(rows, rowsOf(p.Batch)...)
+				}
+			}
+			slices.SortStableFunc(rows, func(x, y span.Row) int {
+				return cmp.Or(x.TraceID().Compare(y.TraceID()), cmp.Compare(x.Start(), y.Start()))
+			})
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			b.ResetTimer()
+			for b.Loop() {
+				e := otlp.NewEncoder(func([]byte) error { return nil })
+				for _, r := range rows {
+					if err := e.Add(r); err != nil {
+						b.Fatal(err)
+					}
+				}
+				if err := e.Flush(); err != nil {
+					b.Fatal(err)
 				}
 			}
 			reportPerSpan(b, spans)

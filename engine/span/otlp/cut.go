@@ -69,7 +69,6 @@ type cutter struct {
 	serial   int
 	resource envelope // around the span being read
 	scope    envelope
-	checked  []byte // the last Resource message found well-formed
 }
 
 func (c *cutter) cut(request []byte) (Counts, error) {

@@ -19,9 +19,20 @@ type Encoder struct {
 	any      bool // last is set and its envelopes are those below
 	resource envelope
 	scope    envelope
+	cleaned  map[cleanedKey]envelope // of this trace: its services take turns
 	spans    []byte
 	chunk    []byte
 }
+
+// cleanedKey names a resource or scope of a batch.
+type cleanedKey struct {
+	batch *span.Batch
+	kind  schema
+	id    uint32
+}
+
+// cleanedMax bounds the envelopes kept at hand: a trace has some dozens of services.
+const cleanedMax = 256
 
 // WarningsKey is the attribute, an array of strings, under which Jaeger shows what it
 // should tell of a span.
@@ -46,10 +57,10 @@ func (e *Encoder) Add(r span.Row) error {
 	newResource := !e.any || !sameResource(e.last, r)
 	newScope := newResource || !sameScope(e.last, r)
 	if newResource {
-		e.resource = outputEnvelope(resourceOf(r), r.Batch, r.Batch.ResourceAttrsOf(r.Batch.ResourceIDs[r.Pos]), resourceMessage)
+		e.resource = e.clean(r, resourceMessage)
 	}
 	if newScope {
-		e.scope = outputEnvelope(scopeOf(r), r.Batch, r.Batch.ScopeAttrsOf(r.Batch.ScopeIDs[r.Pos]), scopeMessage)
+		e.scope = e.clean(r, scopeMessage)
 	}
 	e.last, e.any = r, true
 
@@ -79,7 +90,34 @@ func (e *Encoder) Add(r span.Row) error {
 // Flush gives out what is not given out yet; nothing where there is nothing.
 func (e *Encoder) Flush() error {
 	e.any = false
+	clear(e.cleaned)
 	return e.send()
+}
+
+// clean gives the row's resource or scope in output form.
+func (e *Encoder) clean(r span.Row, s schema) envelope {
+	id := r.Batch.ResourceIDs[r.Pos]
+	if s == scopeMessage {
+		id = r.Batch.ScopeIDs[r.Pos]
+	}
+	key := cleanedKey{r.Batch, s, id}
+	out, known := e.cleaned[key]
+	if known {
+		return out
+	}
+	if s == scopeMessage {
+		out = outputEnvelope(scopeOf(r), r.Batch, r.Batch.ScopeAttrsOf(id), s)
+	} else {
+		out = outputEnvelope(resourceOf(r), r.Batch, r.Batch.ResourceAttrsOf(id), s)
+	}
+	if e.cleaned == nil {
+		e.cleaned = map[cleanedKey]envelope{}
+	}
+	if len(e.cleaned) >= cleanedMax {
+		clear(e.cleaned)
+	}
+	e.cleaned[key] = out
+	return out
 }
 
 func (e *Encoder) sizeWith(n int, newResource, newScope bool) int {

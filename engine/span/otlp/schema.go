@@ -93,32 +93,32 @@ type rule struct {
 
 // Shorthands of the table.
 var (
-	text    = rule{wire: wireBytes, known: true, text: true}
-	raw     = rule{wire: wireBytes, known: true}
-	number  = rule{wire: wireVarint, known: true}
-	fixed64 = rule{wire: wireFixed64, known: true}
-	fixed32 = rule{wire: wireFixed32, known: true}
+	textField    = rule{wire: wireBytes, known: true, text: true}
+	rawField     = rule{wire: wireBytes, known: true}
+	varintField  = rule{wire: wireVarint, known: true}
+	fixed64Field = rule{wire: wireFixed64, known: true}
+	fixed32Field = rule{wire: wireFixed32, known: true}
 )
 
-func message(s schema) rule { return rule{wire: wireBytes, known: true, message: s} }
+func messageField(s schema) rule { return rule{wire: wireBytes, known: true, message: s} }
 
 // rules by schema and field number. A known number with another wire type is an unknown
 // field to protobuf, and an error to stricter readers.
 var rules = [...][17]rule{
-	anyValue: {1: text, 2: number, 3: number, 4: fixed64, 5: message(arrayValue), 6: message(keyValueList),
-		7: raw, 8: number},
-	arrayValue:      {1: message(anyValue)},
-	keyValueList:    {1: message(keyValue)},
-	keyValue:        {1: text, 2: message(anyValue), 3: number},
-	resourceMessage: {1: message(keyValue), 2: number, 3: message(entityRef)},
-	scopeMessage:    {1: text, 2: text, 3: message(keyValue), 4: number},
-	entityRef:       {1: text, 2: text, 3: text, 4: text},
-	spanMessage: {1: raw, 2: raw, 3: text, 4: raw, 5: text, 6: number, 7: fixed64, 8: fixed64,
-		9: message(keyValue), 10: number, 11: message(eventMessage), 12: number, 13: message(linkMessage),
-		14: number, 15: message(statusMessage), 16: fixed32},
-	eventMessage:  {1: fixed64, 2: text, 3: message(keyValue), 4: number},
-	linkMessage:   {1: raw, 2: raw, 3: text, 4: message(keyValue), 5: number, 6: fixed32},
-	statusMessage: {2: text, 3: number},
+	anyValue: {1: textField, 2: varintField, 3: varintField, 4: fixed64Field, 5: messageField(arrayValue), 6: messageField(keyValueList),
+		7: rawField, 8: varintField},
+	arrayValue:      {1: messageField(anyValue)},
+	keyValueList:    {1: messageField(keyValue)},
+	keyValue:        {1: textField, 2: messageField(anyValue), 3: varintField},
+	resourceMessage: {1: messageField(keyValue), 2: varintField, 3: messageField(entityRef)},
+	scopeMessage:    {1: textField, 2: textField, 3: messageField(keyValue), 4: varintField},
+	entityRef:       {1: textField, 2: textField, 3: textField, 4: textField},
+	spanMessage: {1: rawField, 2: rawField, 3: textField, 4: rawField, 5: textField, 6: varintField, 7: fixed64Field, 8: fixed64Field,
+		9: messageField(keyValue), 10: varintField, 11: messageField(eventMessage), 12: varintField, 13: messageField(linkMessage),
+		14: varintField, 15: messageField(statusMessage), 16: fixed32Field},
+	eventMessage:  {1: fixed64Field, 2: textField, 3: messageField(keyValue), 4: varintField},
+	linkMessage:   {1: rawField, 2: rawField, 3: textField, 4: messageField(keyValue), 5: varintField, 6: fixed32Field},
+	statusMessage: {2: textField, 3: varintField},
 }
 
 // ruleOf gives the rule of a field; unknown ones have the zero rule.
