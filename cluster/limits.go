@@ -33,6 +33,10 @@ const (
 	// flush of every memtable, without which a full disk could never drain.
 	reserveBytesDefault = 512 << 20
 
+	// ReserveBytesMin is the least reserve that does its work: the next log file, 128 MiB,
+	// and the flush of all memtables, 96 MiB of payload before compression.
+	ReserveBytesMin = 256 << 20
+
 	// heartbeatInterval is how often the keeper looks at idle shards, the log's size and
 	// the disk. It bounds how late an idle memtable is sealed.
 	heartbeatInterval = time.Second

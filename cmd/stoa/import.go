@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stoadb/stoa/api/client"
 	"github.com/stoadb/stoa/engine/span/otlp"
 	"github.com/stoadb/stoa/internal/codec"
 )
@@ -72,6 +73,7 @@ type importing struct {
 	server asked
 	name   string
 	again  bool
+	bar    *progress
 
 	ledger    ledger
 	hasLedger bool
@@ -113,9 +115,9 @@ func (im *importing) run(ctx context.Context, out io.Writer) error {
 		im.hasLedger, im.skip = true, records
 	}
 	begin := time.Now()
-	bar := newProgress(os.Stderr, isTerminal(os.Stderr), filepath.Base(im.name), "requests", info.Size())
-	records, err := im.send(ctx, f, bar)
-	bar.end()
+	im.bar = newProgress(os.Stderr, isTerminal(os.Stderr), filepath.Base(im.name), "requests", info.Size())
+	records, err := im.send(ctx, f)
+	im.bar.end()
 	if err != nil {
 		return err
 	}
@@ -140,7 +142,7 @@ func (im *importing) report(out io.Writer, records uint64, took time.Duration) e
 
 // send reads the records and sends those that are not stored yet. It returns how many
 // records the file has.
-func (im *importing) send(ctx context.Context, f *os.File, bar *progress) (records uint64, err error) {
+func (im *importing) send(ctx context.Context, f *os.File) (records uint64, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	counter := &countingReader{r: f}
@@ -152,7 +154,7 @@ func (im *importing) send(ctx context.Context, f *os.File, bar *progress) (recor
 	r := bufio.NewReaderSize(content, 1<<20)
 	queue := make(chan *sent, importsAtOnce) // in the order of the file
 	settled := make(chan error, 1)
-	go func() { settled <- im.settle(ctx, cancel, queue, bar) }()
+	go func() { settled <- im.settle(ctx, cancel, queue) }()
 	for ctx.Err() == nil {
 		request, readErr := readRecord(r)
 		if readErr != nil {
@@ -170,7 +172,7 @@ func (im *importing) send(ctx context.Context, f *os.File, bar *progress) (recor
 		case queue <- s:
 			go func() {
 				defer close(s.done)
-				rejected, err := im.server.ExportPatiently(ctx, request)
+				rejected, err := im.export(ctx, request)
 				im.rejected.Add(rejected.Spans)
 				s.err = err
 			}()
@@ -186,9 +188,27 @@ func (im *importing) send(ctx context.Context, f *os.File, bar *progress) (recor
 	return records, err
 }
 
+// export sends a request, and sends it again as long as the server asks for that; the
+// person hears why it takes so long.
+func (im *importing) export(ctx context.Context, request []byte) (client.Rejected, error) {
+	for {
+		rejected, err := im.server.Export(ctx, request)
+		delay, again := client.RetryAfter(err)
+		if !again {
+			return rejected, err
+		}
+		im.bar.say(fmt.Sprintf("waiting, the server says: %v", err))
+		select {
+		case <-ctx.Done():
+			return rejected, errors.Join(context.Cause(ctx), err)
+		case <-time.After(delay):
+		}
+	}
+}
+
 // settle waits for the requests in their order and tells the ledger. After the first
 // failure it ends the others, waits for them too, and returns that failure.
-func (im *importing) settle(ctx context.Context, cancel context.CancelCauseFunc, queue <-chan *sent, bar *progress) error {
+func (im *importing) settle(ctx context.Context, cancel context.CancelCauseFunc, queue <-chan *sent) error {
 	done, noted := im.skip, im.skip
 	var failed error
 	for s := range queue {
@@ -202,7 +222,7 @@ func (im *importing) settle(ctx context.Context, cancel context.CancelCauseFunc,
 			continue
 		}
 		done++
-		bar.set(s.read, int64(done))
+		im.bar.set(s.read, int64(done))
 		if done-noted >= ledgerRecordsStep {
 			noted = im.note(ctx, noted, done)
 		}

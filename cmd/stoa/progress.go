@@ -29,6 +29,7 @@ type progress struct {
 
 	mu           sync.Mutex
 	begin, spoke time.Time
+	said         time.Time
 	done, units  int64
 }
 
@@ -61,6 +62,24 @@ func (p *progress) set(done, units int64) {
 	if speak {
 		fmt.Fprintf(p.out, "%s: %d of %d bytes, %s\n", p.name, done, p.size, p.rate())
 	}
+}
+
+// say prints a line, at most one every ten seconds: what keeps work from going on.
+func (p *progress) say(line string) {
+	p.mu.Lock()
+	quiet := time.Since(p.said) < plainInterval
+	if !quiet {
+		p.said = time.Now()
+	}
+	p.mu.Unlock()
+	if quiet {
+		return
+	}
+	out := p.out
+	if p.bars != nil {
+		out = p.bars // above the bar
+	}
+	fmt.Fprintf(out, "%s: %s\n", p.name, line)
 }
 
 func (p *progress) rate() string {

@@ -76,6 +76,9 @@ func serve(ctx context.Context, out io.Writer, f serveFlags) error {
 	if err != nil {
 		return usagef("--reserve %w", err)
 	}
+	if reserve < cluster.ReserveBytesMin {
+		return usagef("--reserve %s: less than %d MiB would not hold the next log file and the flushes that make room", f.reserve, cluster.ReserveBytesMin>>20)
+	}
 	if err := checkHost(f.host, f.insecure); err != nil {
 		return err
 	}
