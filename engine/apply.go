@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -182,7 +183,8 @@ func (s *Shard) saveQuarantined(p Part) (isNew bool, err error) {
 	name := p.Hash.String() + ".otlp"
 	f, err := s.o.FS.Open(dir + "/" + name)
 	if err == nil {
-		return false, f.Close()
+		// Written before, perhaps by a process killed before its name was durable.
+		return false, errors.Join(f.Close(), s.o.FS.SyncDir(dir))
 	}
 	if !missing(err) {
 		return false, err

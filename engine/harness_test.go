@@ -91,6 +91,7 @@ func (w *world) open() error {
 	if s.Flushed() < truncated {
 		w.t.Fatalf("flushed through %d, but the log was dropped through %d", s.Flushed(), truncated)
 	}
+	w.flushed(s.Flushed()) // an owner may drop so much of the log from now on
 	for _, seq := range slices.Sorted(maps.Keys(log)) {
 		if seq <= s.Flushed() {
 			continue

@@ -24,6 +24,11 @@ func (s *Shard) recover() error {
 	if err := s.o.FS.MkdirAll(s.dir); err != nil {
 		return err
 	}
+	// A killed process may have left names that are not durable yet. What the manifest says
+	// makes us remove files and the owner drop its log, so it must outlive a power cut first.
+	if err := s.o.FS.SyncDir(s.dir); err != nil {
+		return err
+	}
 	names, err := s.o.FS.List(s.dir)
 	if err != nil {
 		return err

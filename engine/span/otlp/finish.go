@@ -13,6 +13,10 @@ var walkers = sync.Pool{New: func() any { return new(walker) }}
 // odd request must not make every later one hold its memory.
 const scratchBytesMax = 4 << 20
 
+// envelopeEntryBytes is about what one entry of walker.resources takes: a map keeps the
+// memory of the most entries it ever had.
+const envelopeEntryBytes = 64
+
 func newWalker() *walker {
 	w := walkers.Get().(*walker)
 	b := &w.batch
@@ -45,8 +49,9 @@ func newWalker() *walker {
 // release gives the working memory back. The walker must not be used any more.
 func (w *walker) release() {
 	w.lastRes, w.lastScope = lastEnvelope{}, lastEnvelope{} // they hold the request's memory
-	scratch := w.batch.MemoryBytes() + cap(w.envelope) + cap(w.spanResidue) + cap(w.statusResidue) + cap(w.partResidue)
-	if scratch <= scratchBytesMax && len(w.resources)+len(w.scopes) < keySlotsMax {
+	scratch := w.batch.MemoryBytes() + cap(w.envelope) + cap(w.spanResidue) + cap(w.statusResidue) + cap(w.partResidue) +
+		cap(w.keys)*20 + cap(w.keyOf)*4 + (len(w.resources)+len(w.scopes))*envelopeEntryBytes
+	if scratch <= scratchBytesMax {
 		walkers.Put(w)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/stoadb/stoa/engine/span"
-	"github.com/stoadb/stoa/internal/codec"
 )
 
 // keyState is what the walker remembers of an attribute key. Spans of one program carry
@@ -30,17 +29,7 @@ const (
 	firstKey
 )
 
-const (
-	keySlotsMin = 64      // a program's spans carry some dozens of keys
-	keySlotsMax = 1 << 14 // a larger table is not kept for the next batch
-)
-
 func (w *walker) resetKeys() {
-	if len(w.keySlots) < keySlotsMin || len(w.keySlots) > keySlotsMax {
-		w.keySlots = make([]int32, keySlotsMin)
-		w.keys = nil
-	}
-	clear(w.keySlots)
 	w.keys = append(w.keys[:0], make([]keyState, firstKey)...)
 }
 
@@ -58,33 +47,21 @@ func (w *walker) key(key []byte) int32 {
 	return k
 }
 
+// lookUpKey finds a key through its text's id. What keyOf holds from batches before is
+// told by the state it leads to, so it is never cleared.
 func (w *walker) lookUpKey(key []byte) int32 {
-	if len(w.keys)*2 >= len(w.keySlots) {
-		w.growKeys()
-	}
-	mask := uint64(len(w.keySlots) - 1)
-	at := codec.Hash64(key, 0) & mask
-	for ; w.keySlots[at] != 0; at = (at + 1) & mask {
-		if k := w.keySlots[at]; bytes.Equal(w.batch.Bytes(w.keys[k].text), key) {
+	id := w.texts.Intern(key)
+	if int(id) < len(w.keyOf) {
+		if k := w.keyOf[id]; k >= firstKey && int(k) < len(w.keys) && w.keys[k].text == id {
 			return k
 		}
+	} else {
+		w.keyOf = append(w.keyOf, make([]int32, int(id)+1-len(w.keyOf))...)
 	}
 	k := int32(len(w.keys))
-	w.keys = append(w.keys, keyState{text: w.texts.Intern(key), invalid: !utf8.Valid(key)})
-	w.keySlots[at] = k
+	w.keys = append(w.keys, keyState{text: id, invalid: !utf8.Valid(key)})
+	w.keyOf[id] = k
 	return k
-}
-
-func (w *walker) growKeys() {
-	w.keySlots = make([]int32, 2*len(w.keySlots))
-	mask := uint64(len(w.keySlots) - 1)
-	for k := firstKey; int(k) < len(w.keys); k++ {
-		at := codec.Hash64(w.batch.Bytes(w.keys[k].text), 0) & mask
-		for w.keySlots[at] != 0 {
-			at = (at + 1) & mask
-		}
-		w.keySlots[at] = k
-	}
 }
 
 // stringOf interns a string value of key k.

@@ -16,9 +16,9 @@ type walker struct {
 	texts  span.Interner
 	counts Counts
 
-	keys     []keyState
-	keySlots []int32 // open addressing over keys, 0 is free
-	before   int32   // in keys: what stood before the attribute being read
+	keys   []keyState
+	keyOf  []int32 // in keys, by the TextID of a key; see lookUpKey
+	before int32   // in keys: what stood before the attribute being read
 
 	resources map[resourceKey]uint32
 	scopes    map[resourceKey]uint32
