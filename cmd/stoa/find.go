@@ -93,38 +93,37 @@ func summaryToJSON(s span.Summary) summaryJSON {
 
 // printSummaries prints what find found.
 func printSummaries(w io.Writer, form string, found []span.Summary) error {
-	documents := make([]summaryJSON, len(found))
-	for i, s := range found {
-		documents[i] = summaryToJSON(s)
-	}
 	switch form {
-	case "json":
-		return printJSON(w, documents)
-	case "jsonl":
+	case "json", "jsonl":
+		documents := make([]summaryJSON, len(found))
+		for i, s := range found {
+			documents[i] = summaryToJSON(s)
+		}
+		if form == "json" {
+			return printJSON(w, documents)
+		}
 		return printJSONLines(w, documents)
 	case "csv":
-		return printCSV(w, []string{"trace_id", "start_unix_nano", "duration_nano", "spans", "errors", "services", "root_service", "root_name"},
-			summaryRows(documents, func(d summaryJSON) []string { return []string{d.StartUnixNano, d.DurationNano} }))
+		head := []string{"trace_id", "start_unix_nano", "duration_nano", "spans", "errors", "services", "root_service", "root_name"}
+		exact := func(n uint64) string { return strconv.FormatUint(n, 10) }
+		return printCSV(w, head, summaryRows(found, exact, exact))
 	}
 	if len(found) == 0 {
 		_, err := fmt.Fprintln(w, "no trace found")
 		return err
 	}
-	at := 0
-	return printTable(w, []string{"TRACE ID", "START (UTC)", "DURATION", "SPANS", "ERRORS", "SERVICES", "ROOT SERVICE", "ROOT NAME"},
-		summaryRows(documents, func(summaryJSON) []string {
-			s := found[at]
-			at++
-			return []string{timeText(s.Start), durationText(span.Duration(s.Start, s.End))}
-		}))
+	head := []string{"TRACE ID", "START (UTC)", "DURATION", "SPANS", "ERRORS", "SERVICES", "ROOT SERVICE", "ROOT NAME"}
+	return printTable(w, head, summaryRows(found, timeText, durationText))
 }
 
-// summaryRows gives a row for each summary; times spells start and duration.
-func summaryRows(documents []summaryJSON, times func(summaryJSON) []string) [][]string {
-	rows := make([][]string, 0, len(documents))
-	for _, d := range documents {
-		row := append([]string{d.TraceID}, times(d)...)
-		rows = append(rows, append(row, strconv.Itoa(d.Spans), strconv.Itoa(d.Errors), strconv.Itoa(len(d.Services)), d.RootService, d.RootName))
+// summaryRows gives a row for each summary; start and duration spell nanoseconds.
+func summaryRows(found []span.Summary, start, duration func(uint64) string) [][]string {
+	rows := make([][]string, len(found))
+	for i, s := range found {
+		rows[i] = []string{
+			s.TraceID.String(), start(s.Start), duration(span.Duration(s.Start, s.End)),
+			strconv.Itoa(s.Spans), strconv.Itoa(s.Errors), strconv.Itoa(len(s.Services)), s.RootService, s.RootName,
+		}
 	}
 	return rows
 }
