@@ -16,7 +16,7 @@ fuzz:            ## every fuzz target for FUZZTIME each
 
 MODEL_SEEDS ?= 2000
 model:           ## the model tests of engine and cluster with many seeds
-	STOA_TEST_SEEDS=$(MODEL_SEEDS) go test -timeout 4h -run 'Model|Crash' ./engine/... ./cluster/... ./wal/...
+	STOA_TEST_SEEDS=$(MODEL_SEEDS) go test -timeout 4h -run 'Model|Crash|AnySplit|AnyCall|DuringIngest' ./engine/... ./cluster/... ./wal/...
 
 KILLS ?= 1000
 kill:            ## SIGKILL under load, KILLS times

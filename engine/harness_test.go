@@ -25,10 +25,10 @@ import (
 	"github.com/stoadb/stoa/internal/vfs"
 )
 
-// seeds gives how many seeds a test runs: few by default, STOA_SEEDS for the long run.
+// seeds gives how many seeds a test runs: few by default, STOA_TEST_SEEDS for the long run.
 func seeds(t *testing.T, few int) int {
 	t.Helper()
-	if n, err := strconv.Atoi(os.Getenv("STOA_SEEDS")); err == nil && n > 0 {
+	if n, err := strconv.Atoi(os.Getenv("STOA_TEST_SEEDS")); err == nil && n > 0 {
 		return n
 	}
 	if testing.Short() {
