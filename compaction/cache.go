@@ -24,7 +24,9 @@ type cached struct {
 	bytes int
 }
 
-func newCache(groupsMin, bytesMax int) *cache { return &cache{groupsMin: groupsMin, bytesMax: bytesMax} }
+func newCache(groupsMin, bytesMax int) *cache {
+	return &cache{groupsMin: groupsMin, bytesMax: bytesMax}
+}
 
 // read gives all columns of a row group; it is a segment.ReadFunc.
 func (c *cache) read(s *segment.Segment, group int) (*span.Batch, error) {

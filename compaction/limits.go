@@ -1,9 +1,10 @@
 package compaction
 
 // DefaultPolicy merges four segments of a tier, keeps outputs at 4 M rows (what one merge
-// does in seconds, and its trace table in a few MiB), and keeps data for ever.
+// does in seconds, and its trace table in a few MiB) and their tables at 64 MiB (where every
+// span has a resource of its own, segments stay small), and keeps data for ever.
 func DefaultPolicy() Policy {
-	return Policy{MergeMin: 4, MergeMax: 16, RowsMax: 4 << 20, BytesMax: 1 << 30}
+	return Policy{MergeMin: 4, MergeMax: 16, RowsMax: 4 << 20, BytesMax: 1 << 30, TablesMax: 64 << 20}
 }
 
 const (

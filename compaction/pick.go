@@ -21,6 +21,7 @@ type Policy struct {
 	MergeMax  int           // segments in one merge
 	RowsMax   int           // rows of an output
 	BytesMax  int64         // bytes of all inputs together
+	TablesMax int64         // bytes of their resource and scope tables, which the merge holds; 0 is no bound
 	Retention time.Duration // by receive time; 0 keeps everything
 }
 
@@ -102,12 +103,15 @@ func pickSmallest(p Policy, infos []segment.Info) (Plan, bool) {
 // within names as many segments, from the first, as one merge may take.
 func within(p Policy, infos []segment.Info) []string {
 	var names []string
-	rows, bytes := 0, int64(0)
+	rows, bytes, tables := 0, int64(0), int64(0)
 	for _, info := range infos {
 		if rows += info.Rows; rows > p.RowsMax || len(names) == p.MergeMax {
 			break
 		}
 		if bytes += info.Bytes; bytes > p.BytesMax {
+			break
+		}
+		if tables += info.TableBytes; p.TablesMax > 0 && tables > p.TablesMax {
 			break
 		}
 		names = append(names, info.Name)

@@ -44,6 +44,20 @@ func TestPickMergesAWindowThatIsOverWhateverTheSizes(t *testing.T) {
 	}
 }
 
+// Segments whose tables would not fit in memory together stay apart.
+func TestPickLeavesLargeTablesApart(t *testing.T) {
+	p := compaction.DefaultPolicy()
+	var live []segment.Info
+	for i := range 6 {
+		in := info(fmt.Sprint(i), 100, 5000, uint64(i))
+		in.TableBytes = p.TablesMax/2 + 1
+		live = append(live, in)
+	}
+	if plan, ok := compaction.Pick(p, live, at(200)); ok {
+		t.Fatalf("%+v", plan)
+	}
+}
+
 // Merging goes on until there is nothing left to do, and rewrites a row a few times only.
 func TestPickEndsAndRewritesARowFewTimes(t *testing.T) {
 	p := compaction.DefaultPolicy()

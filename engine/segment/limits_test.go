@@ -49,6 +49,25 @@ func TestKeysBeyondTheColumnsComeBackExactly(t *testing.T) {
 	}
 }
 
+// A map column is noticed even where all that stands in it are attributes without value.
+func TestAKeyWithoutValueInTheMapColumnIsNotDenied(t *testing.T) {
+	b := newOdd(1).batch(0)
+	for i := range 4100 {
+		b.Attrs = append(b.Attrs, span.Attr{Key: b.AddText(fmt.Append(nil, "key ", i)), Type: span.NoValue})
+	}
+	o := newOdd(2)
+	o.row(b)
+	traces := inOrder(b)
+	m := vfs.NewCrash(1)
+	write(t, m, "s", traces, 1)
+	s := open(t, m, "s")
+	defer s.Release()
+	wantContents(t, s, traces)
+	if !s.HasKey(0, span.SpanLevel, "key 4099") {
+		t.Fatal("a key that is there is denied")
+	}
+}
+
 // HasKey never denies a key that is there, and does deny most that are not.
 func TestHasKeyNeverDeniesWhatIsThere(t *testing.T) {
 	o := newOdd(22)

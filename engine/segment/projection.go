@@ -154,15 +154,9 @@ func (s *Segment) hasKey(g *groupRef, level span.Level, key string) bool {
 // HasKey reports whether a row group may hold an attribute with this key: false is certain.
 // For resources and scopes it answers for the whole segment.
 func (s *Segment) HasKey(group int, level span.Level, key string) bool {
-	var attrs []span.Attr
-	table := s.resources
-	switch level {
-	case span.ResourceLevel:
-		attrs = s.resources.ResourceAttrs
-	case span.ScopeLevel:
-		attrs, table = s.scopes.ScopeAttrs, s.scopes
-	default:
-		return s.hasKey(&s.groups[group], level, key)
+	if level == span.ResourceLevel || level == span.ScopeLevel {
+		_, ok := s.byKey[level][key]
+		return ok
 	}
-	return slices.ContainsFunc(attrs, func(a span.Attr) bool { return string(table.Bytes(a.Key)) == key })
+	return s.hasKey(&s.groups[group], level, key)
 }

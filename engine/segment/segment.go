@@ -57,6 +57,7 @@ type Info struct {
 	FirstSeq, LastSeq        uint64
 	MinReceived, MaxReceived int64
 	Generation               uint32
+	TableBytes               int64 // of the resource and scope tables, about as they stand in memory
 }
 
 // GroupInfo tells of a row group.
@@ -76,7 +77,7 @@ type Segment struct {
 	resources *span.Batch
 	scopes    *span.Batch
 	columns   []columnKey
-	byKey     [span.Levels]map[string][]uint32 // column ids of a key
+	byKey     [span.Levels]map[string][]uint32 // column ids of a key; none above the span
 	groups    []groupRef
 	traces    traceTable
 }
@@ -157,8 +158,10 @@ func (s *Segment) loadSections(sectionsEnd int64, lengths [sections]uint32) erro
 		}
 		switch i {
 		case sectionResources:
+			s.info.TableBytes += int64(len(payload))
 			s.resources, err = decodeTables(payload)
 		case sectionScopes:
+			s.info.TableBytes += int64(len(payload))
 			s.scopes, err = decodeTables(payload)
 		case sectionColumns:
 			s.columns, err = decodeColumns(payload)
@@ -178,13 +181,27 @@ func (s *Segment) loadSections(sectionsEnd int64, lengths [sections]uint32) erro
 		}
 		offset += int64(length)
 	}
+	s.indexKeys()
+	return nil
+}
+
+// indexKeys notes which columns a key has, and which keys stand in the tables.
+func (s *Segment) indexKeys() {
+	for level := range s.byKey {
+		s.byKey[level] = map[string][]uint32{}
+	}
 	for i, c := range s.columns {
-		if s.byKey[c.level] == nil {
-			s.byKey[c.level] = map[string][]uint32{}
-		}
 		s.byKey[c.level][c.key] = append(s.byKey[c.level][c.key], uint32(colFixed+i))
 	}
-	return nil
+	note := func(level span.Level, b *span.Batch, attrs []span.Attr) {
+		for _, a := range attrs {
+			if _, known := s.byKey[level][string(b.Bytes(a.Key))]; !known {
+				s.byKey[level][b.String(a.Key)] = nil
+			}
+		}
+	}
+	note(span.ResourceLevel, s.resources, s.resources.ResourceAttrs)
+	note(span.ScopeLevel, s.scopes, s.scopes.ScopeAttrs)
 }
 
 // readPage reads and checks one page into memory of its own.

@@ -3,12 +3,14 @@ package segment
 import (
 	"errors"
 
+	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/internal/codec"
 	"github.com/stoadb/stoa/internal/vfs"
 )
 
-// Verify reads a whole segment: every page is checked and decoded, and the checksum of
-// the file computed again. It joins all damages, each with file and offset.
+// Verify reads a whole segment: every page is checked and decoded, the ranges that searches
+// skip by and the order of rows are compared with the rows, and the checksum of the file is
+// computed again. It joins all damages, each with file and offset.
 func Verify(fs vfs.FS, name string) error {
 	s, err := Open(fs, name)
 	if err != nil {
@@ -17,7 +19,7 @@ func Verify(fs vfs.FS, name string) error {
 	defer s.Release()
 	var damages []error
 	for i := range s.groups {
-		if _, err := s.ReadGroup(i, Projection{All: true}); err != nil {
+		if err := s.verifyGroup(&s.groups[i], i); err != nil {
 			damages = append(damages, err)
 		}
 	}
@@ -33,4 +35,27 @@ func Verify(fs vfs.FS, name string) error {
 		damages = append(damages, codec.At(codec.Corrupt("file checksum %08x, %08x expected", crc, s.info.CRC), name, s.info.Bytes-tailBytes))
 	}
 	return errors.Join(damages...)
+}
+
+func (s *Segment) verifyGroup(g *groupRef, i int) error {
+	b, err := s.ReadGroup(i, Projection{All: true})
+	if err != nil {
+		return err
+	}
+	minStart, maxStart := b.Bounds()
+	maxDuration, order := uint64(0), error(nil)
+	for pos, start := range b.Starts {
+		maxDuration = max(maxDuration, span.Duration(start, b.Ends[pos]))
+		if pos > 0 && b.TraceIDs[pos] == b.TraceIDs[pos-1] && start < b.Starts[pos-1] {
+			order = codec.Corrupt("row %d starts before the one before it", g.FirstRow+pos)
+		}
+	}
+	if minStart != g.MinStart || maxStart != g.MaxStart || maxDuration != g.MaxDuration {
+		order = codec.Corrupt("rows start from %d to %d and last %d, the directory says %d, %d, %d",
+			minStart, maxStart, maxDuration, g.MinStart, g.MaxStart, g.MaxDuration)
+	}
+	if order != nil {
+		return codec.At(order, s.info.Name, g.offset)
+	}
+	return nil
 }
