@@ -112,6 +112,11 @@ func (w *walker) attribute(dst []span.Attr, kv []byte) ([]span.Attr, *wireError)
 // oddAttribute is attribute for every message, with the limits and the exact keeping of
 // what no type of ours holds.
 func (w *walker) oddAttribute(dst []span.Attr, kv []byte) ([]span.Attr, *wireError) {
+	if len(kv) < stubAttrBytes {
+		if err := w.stub(); err != nil {
+			return dst, err
+		}
+	}
 	var key, any []byte
 	var check checker
 	values, exact := 0, true // exact: key and merged value give the message back

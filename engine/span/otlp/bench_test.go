@@ -13,14 +13,22 @@ import (
 	"github.com/stoadb/stoa/engine/span/otlp"
 )
 
-var benchFiles = map[string]string{"hotrod": dataFiles[0], "trainticket": dataFiles[1], "logs": dataFiles[2]}
+// HotROD's own exporters send some 20 spans a request; joined is the same as a collector
+// would batch it.
+var benchFiles = map[string]string{"hotrod": dataFiles[0], "hotrod-joined": dataFiles[0], "trainticket": dataFiles[1], "logs": dataFiles[2]}
+
+const joinedBytes = 512 << 10
 
 // benchRequests gives the first spans of a file and how many they are.
 func benchRequests(b *testing.B, name string) (requests [][]byte, spans, size int) {
-	for _, request := range requestsOf(b, benchFiles[name], 200) {
+	for _, request := range requestsOf(b, benchFiles[name], 1000) {
 		_, counts := mustCut(b, request, 1)
 		spans += counts.Spans
 		size += len(request)
+		if last := len(requests) - 1; name == "hotrod-joined" && last >= 0 && len(requests[last]) < joinedBytes {
+			requests[last] = slices.Concat(requests[last], request) // protobuf merges by concatenation
+			continue
+		}
 		requests = append(requests, request)
 		if spans > 50_000 {
 			break

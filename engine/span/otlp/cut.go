@@ -67,6 +67,7 @@ type cutter struct {
 
 	counts   Counts // of what belongs to no part
 	serial   int
+	stubs    int      // see StubsMax
 	resource envelope // around the span being read
 	scope    envelope
 }

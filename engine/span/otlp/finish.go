@@ -17,7 +17,7 @@ const scratchBytesMax = 4 << 20
 // memory of the most entries it ever had.
 const envelopeEntryBytes = 64
 
-func newWalker() *walker {
+func newWalker(stubs *int) *walker {
 	w := walkers.Get().(*walker)
 	b := &w.batch
 	*b = span.Batch{
@@ -35,7 +35,7 @@ func newWalker() *walker {
 		Links: b.Links[:0], LinkAttrs: b.LinkAttrs[:0],
 	}
 	w.texts.Reset(b)
-	w.counts = Counts{}
+	w.counts, w.stubs = Counts{}, stubs
 	w.resetKeys()
 	w.lastRes, w.lastScope = lastEnvelope{}, lastEnvelope{}
 	if w.resources == nil {
@@ -48,7 +48,7 @@ func newWalker() *walker {
 
 // release gives the working memory back. The walker must not be used any more.
 func (w *walker) release() {
-	w.lastRes, w.lastScope = lastEnvelope{}, lastEnvelope{} // they hold the request's memory
+	w.lastRes, w.lastScope, w.stubs = lastEnvelope{}, lastEnvelope{}, nil // they hold the request's memory
 	scratch := w.batch.MemoryBytes() + cap(w.envelope) + cap(w.spanResidue) + cap(w.statusResidue) + cap(w.partResidue) +
 		cap(w.keys)*20 + cap(w.keyOf)*4 + (len(w.resources)+len(w.scopes))*envelopeEntryBytes
 	if scratch <= scratchBytesMax {

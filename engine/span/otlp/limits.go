@@ -19,6 +19,10 @@ const (
 	// DepthRefused is the depth of lists or groups beyond which the request is refused:
 	// no sender means that, and the walk itself recurses.
 	DepthRefused = 1000
+	// StubsMax is how many attributes, events and links of next to no bytes a request may
+	// hold. In a batch they take up to 24 times what they take on the wire: 64 MiB of
+	// them would be a gigabyte. No sender makes them.
+	StubsMax = 1 << 20
 	// ValueBytesMax is the longest attribute value kept whole.
 	ValueBytesMax = 1 << 20
 	// KeyBytesMax is the longest attribute key kept whole: a key becomes a column.
@@ -31,3 +35,11 @@ const TooDeep = "(nested too deep)"
 // TruncatedSuffix after an attribute's key names the attribute, true, that follows one
 // whose value was cut to ValueBytesMax.
 const TruncatedSuffix = ".truncated"
+
+// What is shorter, without its framing, counts as a stub: its entry in a batch takes more
+// than four times its bytes.
+const (
+	stubAttrBytes  = 4
+	stubEventBytes = 6
+	stubLinkBytes  = 12
+)

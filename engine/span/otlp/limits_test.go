@@ -243,3 +243,32 @@ func TestLargeResourcesAreNotRepeatedForEverySpan(t *testing.T) {
 		t.Errorf("%d parts of %d bytes for a request of %d", len(parts), total, len(raw))
 	}
 }
+
+// TestARequestDoesNotGrowBeyondMeasure: a span of empty links is the worst that bytes on
+// the wire can become in memory.
+func TestARequestDoesNotGrowBeyondMeasure(t *testing.T) {
+	for name, stub := range map[string][]byte{
+		"links": bytesField(13), "events": bytesField(11), "attributes": bytesField(9),
+		"attributes of an event": bytesField(3),
+	} {
+		t.Run(name, func(t *testing.T) {
+			list := func(n int) []byte {
+				if name == "attributes of an event" {
+					return request(spanOf(bytesField(11, bytes.Repeat(stub, n))))
+				}
+				return request(spanOf(bytes.Repeat(stub, n)))
+			}
+			parts, _ := mustCut(t, list(otlp.StubsMax), 1)
+			if got := parts[0].Batch.MemoryBytes(); got > otlp.StubsMax*64 {
+				t.Errorf("%d bytes for %d of %s", got, otlp.StubsMax, name)
+			}
+			if _, _, err := otlp.Cut(list(otlp.StubsMax+1), 1, placeBy(1)); !errors.Is(err, span.ErrInvalid) {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+	half := bytes.Repeat(bytesField(13), otlp.StubsMax/2+1)
+	if _, _, err := otlp.Cut(request(spanOf(half), spanOf(textField(1, traceID2), half)), 2, placeBy(2)); !errors.Is(err, span.ErrInvalid) {
+		t.Errorf("two spans in two shards: error %v", err)
+	}
+}

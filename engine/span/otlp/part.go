@@ -21,9 +21,9 @@ type part struct {
 // parts keeps working memory between requests.
 var parts = sync.Pool{New: func() any { return new(part) }}
 
-func newPart() *part {
+func newPart(stubs *int) *part {
 	p := parts.Get().(*part)
-	*p = part{walker: newWalker(), assembly: p.assembly}
+	*p = part{walker: newWalker(stubs), assembly: p.assembly}
 	return p
 }
 
@@ -47,7 +47,7 @@ func (c *cutter) partFor(shard, n int) (*part, *wireError) {
 		p = nil
 	}
 	if p == nil {
-		p = newPart()
+		p = newPart(&c.stubs)
 		c.open[shard] = p
 	}
 	if p.walkedIn == c.scope.serial {

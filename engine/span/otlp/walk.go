@@ -2,6 +2,7 @@ package otlp
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 	"unicode/utf8"
 
@@ -15,6 +16,7 @@ type walker struct {
 	batch  span.Batch
 	texts  span.Interner
 	counts Counts
+	stubs  *int // of the whole request; see StubsMax
 
 	keys   []keyState
 	keyOf  []int32 // in keys, by the TextID of a key; see lookUpKey
@@ -169,6 +171,11 @@ func (w *walker) event(b []byte) *wireError {
 	var e span.Event
 	var name []byte
 	var err *wireError
+	if len(b) < stubEventBytes {
+		if err := w.stub(); err != nil {
+			return err
+		}
+	}
 	w.partResidue = w.partResidue[:0]
 	w.before = beforeEvent
 	f := fields{b: b}
@@ -200,6 +207,11 @@ func (w *walker) link(b []byte) *wireError {
 	var l span.Link
 	var traceID, spanID, state []byte
 	var err *wireError
+	if len(b) < stubLinkBytes {
+		if err := w.stub(); err != nil {
+			return err
+		}
+	}
 	w.partResidue = w.partResidue[:0]
 	w.before = beforeLink
 	f := fields{b: b}
@@ -241,6 +253,14 @@ func (w *walker) link(b []byte) *wireError {
 	w.batch.Links = append(w.batch.Links, l)
 	w.before = beforeSpan
 	return f.err
+}
+
+// stub counts an attribute, event or link of next to no bytes.
+func (w *walker) stub() *wireError {
+	if *w.stubs++; *w.stubs > StubsMax {
+		return &wireError{0, fmt.Sprintf("more than %d attributes, events and links of next to no bytes", StubsMax)}
+	}
+	return nil
 }
 
 // text interns a text that is UTF-8 by contract; what is not is kept and counted.
