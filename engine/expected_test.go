@@ -68,7 +68,7 @@ func TestRealTracesAnswerAsExpected(t *testing.T) {
 				}
 			}
 		}
-		t.Run(state, func(t *testing.T) { want.check(t, s) })
+		t.Run(state, func(t *testing.T) { want.check(t, s, 4) })
 		if state == "segments" {
 			if err := s.Flush(context.Background()); err != nil {
 				t.Fatal(err)
@@ -76,7 +76,7 @@ func TestRealTracesAnswerAsExpected(t *testing.T) {
 			if err := s.Compact(context.Background()); err != nil {
 				t.Fatal(err)
 			}
-			t.Run("merged", func(t *testing.T) { want.check(t, s) })
+			t.Run("merged", func(t *testing.T) { want.check(t, s, 1) })
 			if st := s.Stats(); st.SegmentRows != int64(want.Spans) || st.Traces != int64(want.Traces) || st.Segments != 1 {
 				t.Fatalf("merged: %+v", st)
 			}
@@ -85,7 +85,8 @@ func TestRealTracesAnswerAsExpected(t *testing.T) {
 	}
 }
 
-func (want *expected) check(t *testing.T, s *engine.Shard) {
+// check compares all answers; of the tag queries it asks every tagStep-th.
+func (want *expected) check(t *testing.T, s *engine.Shard, tagStep int) {
 	services, err := s.Services()
 	if err != nil || !slices.Equal(services, want.Services) {
 		t.Errorf("services %q, want %q (%v)", services, want.Services, err)
@@ -108,9 +109,9 @@ func (want *expected) check(t *testing.T, s *engine.Shard) {
 	}
 	all := span.Query{StartMax: math.MaxUint64, Limit: span.TracesFoundMax}
 	count(t, s, "everything", all, want.Spans, want.Traces)
-	for _, tag := range want.TagQueries {
+	for i, tag := range want.TagQueries {
 		// These have a meaning of their own beside the attributes that the script counted.
-		if slices.Contains([]string{"error", "event", "span.kind", "span.status"}, tag.Key) {
+		if i%tagStep != 0 || slices.Contains([]string{"error", "event", "span.kind", "span.status"}, tag.Key) {
 			continue
 		}
 		q := all
