@@ -13,7 +13,3 @@ const dictionaryShare = 2
 
 // textBytesMax bounds the text table of one decoded row group: positions are uint32.
 const textBytesMax = 1 << 31
-
-// keptBytesMax is the largest text memory a builder keeps for the next page: a segment may
-// have thousands of columns, and each would keep what its largest page took.
-const keptBytesMax = 1 << 20

@@ -46,12 +46,11 @@ func (t *Texts) Value(code uint64) []byte {
 	return t.text[begin:t.ends[code]]
 }
 
-// Reset forgets all values, and keeps the memory unless a large page made it large.
+// MemoryBytes is what the builder holds, by capacity.
+func (t *Texts) MemoryBytes() int { return cap(t.text) + 4*(cap(t.ends)+cap(t.slots)) + 8*cap(t.codes) }
+
+// Reset forgets all values, and keeps the memory.
 func (t *Texts) Reset() {
-	if cap(t.text) > keptBytesMax {
-		*t = Texts{}
-		return
-	}
 	if len(t.ends) > 0 {
 		clear(t.slots)
 	}

@@ -169,7 +169,7 @@ func (g *groupWriter) count() {
 	}
 }
 
-// reset forgets all values and keeps the memory, but for what an odd group made large.
+// reset forgets all values and keeps the memory, unless odd groups made it large.
 func (g *groupWriter) reset() {
 	g.rows, g.bytes = 0, 0
 	for col := range g.ints {
@@ -189,7 +189,19 @@ func (g *groupWriter) reset() {
 		values.text.Reset()
 	}
 	g.used = g.used[:0]
-	if cap(g.payload) > keptBytesMax {
-		g.payload, g.page = nil, nil
+	if g.memoryBytes() > writerKeptBytesMax {
+		*g = groupWriter{w: g.w}
 	}
+}
+
+// memoryBytes is what stays for the next group, but for what always is small.
+func (g *groupWriter) memoryBytes() int {
+	total := cap(g.payload) + cap(g.page)
+	for col := range g.ints {
+		total += 8*cap(g.ints[col]) + g.texts[col].MemoryBytes()
+	}
+	for _, values := range g.attrs {
+		total += 8*cap(values.ints) + values.text.MemoryBytes()
+	}
+	return total
 }

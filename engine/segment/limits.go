@@ -25,6 +25,9 @@ const (
 	// gapBytesMax is what a read goes over to save a call: reading 16 KiB costs less than
 	// one more pread.
 	gapBytesMax = 16 << 10
+	// writerKeptBytesMax is what a writer keeps from row group to row group: each of thousands
+	// of columns would keep what its own largest page took.
+	writerKeptBytesMax = 48 << 20
 	// keptBytesMax is the largest buffer that goes back to the pool after a read.
 	keptBytesMax = 8 << 20
 	// footerBytesMax bounds the footer and the tables of a segment: 100 M-row segments are
