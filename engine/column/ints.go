@@ -110,13 +110,15 @@ func DecodeInts(dst []uint64, r *codec.Reader, n int) []uint64 {
 	case intsPlanes:
 		decodePlanes(values, r.Bytes(n*width), v)
 	case intsVarint:
+		r.Uvarints(values)
 		for i := range values {
-			values[i] = v + r.Uvarint()
+			values[i] += v
 		}
 	default:
 		values[0] = v
-		for i := range values[1:] {
-			v += unzigzag(r.Uvarint())
+		r.Uvarints(values[1:])
+		for i, delta := range values[1:] {
+			v += unzigzag(delta)
 			values[1+i] = v
 		}
 	}

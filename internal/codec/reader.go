@@ -42,6 +42,29 @@ func (r *Reader) Uvarint() uint64 {
 	return v
 }
 
+// Uvarints fills dst with unsigned varints: one loop, as columns hold thousands.
+func (r *Reader) Uvarints(dst []uint64) {
+	data, at := r.data, r.at
+	for i := range dst {
+		value, shift := uint64(0), 0
+		for {
+			if at >= len(data) || shift > 63 || shift == 63 && data[at] > 1 {
+				r.Fail("varint at %d", at)
+				return
+			}
+			c := data[at]
+			at++
+			value |= uint64(c&0x7f) << shift
+			if c < 0x80 {
+				break
+			}
+			shift += 7
+		}
+		dst[i] = value
+	}
+	r.at = at
+}
+
 // Varint reads a zigzag varint.
 func (r *Reader) Varint() int64 {
 	u := r.Uvarint()
