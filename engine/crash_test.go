@@ -126,6 +126,9 @@ func (w *world) recoverFrom(disk *vfs.Crash) {
 // noStrays checks that the folder holds what the shard counts and nothing else.
 func noStrays(t *testing.T, w *world) {
 	t.Helper()
+	if err := w.shard.Flush(context.Background()); err != nil { // a replay may have sealed
+		t.Fatal(err)
+	}
 	names, err := w.disk.List(worldDir)
 	if err != nil {
 		t.Fatal(err)
