@@ -53,6 +53,11 @@ func (s *Store) abandon() error {
 
 func (s *Store) open(ctx context.Context) error {
 	begin := s.o.Now()
+	// A process killed between a rename and its sync leaves names that this start can see
+	// and a power cut can still take: nothing is built on them before they are durable.
+	if err := s.o.FS.SyncDir("."); err != nil {
+		return err
+	}
 	var err error
 	if s.epoch, err = openEpoch(s.o.FS, s.o.Shards); err != nil {
 		return err
