@@ -50,7 +50,7 @@ func TestSIGKILLLosesNothingAcknowledged(t *testing.T) {
 	folder := t.TempDir()
 	seed := uint64(1)
 	random := rand.New(rand.NewPCG(seed, 0))
-	l := &load{sent: map[string]map[string]bool{}}
+	l := &load{sent: map[string]map[string]string{}}
 	cycles := kills(t)
 	for cycle := range cycles {
 		server := startServer(t, folder)
@@ -112,7 +112,7 @@ func nudge(server *bench.Server, stop <-chan struct{}) {
 // batches are in doubt.
 type load struct {
 	mu                    sync.Mutex
-	sent                  map[string]map[string]bool // trace id -> span ids acknowledged
+	sent                  map[string]map[string]string // trace id -> span id -> content, of what was acknowledged
 	doubt                 []*collector.ExportTraceServiceRequest
 	acknowledged, doubted int
 }
@@ -156,9 +156,9 @@ func (l *load) send(conn *grpc.ClientConn, request *collector.ExportTraceService
 		for _, s := range rs.ScopeSpans[0].Spans {
 			id := string(s.TraceId)
 			if l.sent[id] == nil {
-				l.sent[id] = map[string]bool{}
+				l.sent[id] = map[string]string{}
 			}
-			l.sent[id][string(s.SpanId)] = true
+			l.sent[id][string(s.SpanId)] = content(s)
 		}
 	}
 	return nil
@@ -195,19 +195,19 @@ func (l *load) check(t *testing.T, conn *grpc.ClientConn, most int, random *rand
 	if len(ids) == 0 {
 		return
 	}
-	found := map[string]map[string]int{}
+	found := map[string]map[string][]string{}
 	for part := range slices.Chunk(ids, 1000) {
-		countSpans(t, conn, part, found)
+		fetchSpans(t, conn, part, found)
 	}
 	for _, id := range ids {
-		for spanID := range l.sent[id] {
-			if n := found[id][spanID]; n != 1 {
-				t.Errorf("trace %x: acknowledged span %x is there %d times", id, spanID, n)
+		for spanID, sent := range l.sent[id] {
+			if got := found[id][spanID]; len(got) != 1 || got[0] != sent {
+				t.Errorf("trace %x: acknowledged span %x is there %d times, or changed", id, spanID, len(got))
 			}
 		}
-		for spanID, n := range found[id] {
-			if n != 1 {
-				t.Errorf("trace %x: span %x is there %d times", id, spanID, n)
+		for spanID, got := range found[id] {
+			if len(got) != 1 {
+				t.Errorf("trace %x: span %x is there %d times", id, spanID, len(got))
 			}
 		}
 	}
@@ -216,13 +216,18 @@ func (l *load) check(t *testing.T, conn *grpc.ClientConn, most int, random *rand
 	}
 }
 
-// countSpans fetches traces and counts their spans by id.
-func countSpans(t *testing.T, conn *grpc.ClientConn, ids []string, found map[string]map[string]int) {
+// content is a span as text, to compare what was sent with what came back.
+func content(s *trace.Span) string {
+	return fmt.Sprint(s.Name, s.StartTimeUnixNano, s.EndTimeUnixNano, s.Attributes[0].Key, s.Attributes[0].Value.GetIntValue(), len(s.Attributes))
+}
+
+// fetchSpans adds the spans of traces to found: trace id -> span id -> contents.
+func fetchSpans(t *testing.T, conn *grpc.ClientConn, ids []string, found map[string]map[string][]string) {
 	t.Helper()
 	request := new(storage.GetTracesRequest)
 	for _, id := range ids {
 		request.Query = append(request.Query, &storage.GetTraceParams{TraceId: []byte(id)})
-		found[id] = map[string]int{}
+		found[id] = map[string][]string{}
 	}
 	stream, err := storage.NewTraceReaderClient(conn).GetTraces(context.Background(), request)
 	if err != nil {
@@ -239,7 +244,8 @@ func countSpans(t *testing.T, conn *grpc.ClientConn, ids []string, found map[str
 		for _, rs := range chunk.ResourceSpans {
 			for _, ss := range rs.ScopeSpans {
 				for _, s := range ss.Spans {
-					found[string(s.TraceId)][string(s.SpanId)]++
+					spans := found[string(s.TraceId)]
+					spans[string(s.SpanId)] = append(spans[string(s.SpanId)], content(s))
 				}
 			}
 		}
