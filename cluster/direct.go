@@ -141,6 +141,7 @@ func (d *Direct) accept(parts []engine.Part) ([]*proposal, error) {
 	if d.queuedBytes >= queueBytesMax {
 		return nil, fmt.Errorf("%w: %d bytes wait for the log already", span.ErrUnavailable, d.queuedBytes)
 	}
+	now := d.now().UnixNano()
 	waits := make([]*proposal, 0, len(parts))
 	for _, part := range parts {
 		d.stats.Parts++
@@ -149,7 +150,7 @@ func (d *Direct) accept(parts []engine.Part) ([]*proposal, error) {
 			waits = append(waits, original)
 			continue
 		}
-		if d.shard.Seen(part.Hash) {
+		if d.shard.Seen(part.Hash, now) {
 			d.stats.Copies++
 			continue
 		}

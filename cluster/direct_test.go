@@ -97,7 +97,7 @@ func (s *fakeShard) Apply(seq uint64, e *engine.Entry) (engine.Applied, error) {
 	return engine.Applied{}, nil
 }
 
-func (s *fakeShard) Seen(hash codec.Hash) bool {
+func (s *fakeShard) Seen(hash codec.Hash, _ int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.seen[hash]

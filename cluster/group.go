@@ -48,8 +48,9 @@ type Applier interface {
 	// Apply brings the entry at seq into the state; called in the order of Seq by one
 	// goroutine. It may block while a flush holds it back; it fails only when closed.
 	Apply(seq uint64, e *engine.Entry) (engine.Applied, error)
-	// Seen tells whether a part of that hash was applied within the window.
-	Seen(hash codec.Hash) bool
+	// Seen tells whether a part of that hash was applied within the window that ends now
+	// (unix nanoseconds).
+	Seen(hash codec.Hash, now int64) bool
 	// Flush makes everything applied so far durable outside the log.
 	Flush(ctx context.Context) error
 	// Flushed is the Seq up to which the log is no longer needed.

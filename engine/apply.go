@@ -197,6 +197,8 @@ func (s *Shard) saveQuarantined(p Part) (isNew bool, err error) {
 
 // saveUnsaved retries the files that could not be written.
 func (s *Shard) saveUnsaved() error {
+	s.saving.Lock()
+	defer s.saving.Unlock()
 	s.mu.Lock()
 	parts := s.unsaved
 	s.mu.Unlock()

@@ -45,7 +45,7 @@ func TestAPartIsAppliedOnce(t *testing.T) {
 	if _, err := w.model.Add(payload); err != nil {
 		t.Fatal(err)
 	}
-	if w.shard.Seen(hash) {
+	if w.shard.Seen(hash, w.received) {
 		t.Fatal("seen before it came")
 	}
 	if did := w.apply(payload, payload); did.Parts != 1 || did.Copies != 1 {
@@ -53,7 +53,7 @@ func TestAPartIsAppliedOnce(t *testing.T) {
 	}
 	w.received += int64(9 * time.Minute)
 	for how := range 3 {
-		if !w.shard.Seen(hash) {
+		if !w.shard.Seen(hash, w.received) {
 			t.Fatal("forgotten within ten minutes")
 		}
 		if did := w.apply(payload); did.Copies != 1 {
@@ -69,6 +69,9 @@ func TestAPartIsAppliedOnce(t *testing.T) {
 		}
 	}
 	w.received += int64(2 * time.Minute)
+	if w.shard.Seen(hash, w.received) {
+		t.Fatal("an idle shard knows the part for ever")
+	}
 	if did := w.apply(payload); did.Parts != 1 {
 		t.Fatalf("eleven minutes later: %+v", did)
 	}
@@ -98,11 +101,11 @@ func TestTheWindowHoldsTheLastParts(t *testing.T) {
 		}
 	}
 	first := codec.HashBytes(part(0))
-	if !w.shard.Seen(first) {
+	if !w.shard.Seen(first, w.received) {
 		t.Fatal("the first part is forgotten too early")
 	}
 	w.apply(part(16_384))
-	if w.shard.Seen(first) || !w.shard.Seen(codec.HashBytes(part(1))) {
+	if w.shard.Seen(first, w.received) || !w.shard.Seen(codec.HashBytes(part(1)), w.received) {
 		t.Fatal("the window does not hold the last 16,384 parts")
 	}
 }

@@ -169,6 +169,11 @@ func TestAnErrorAtAnyCallLosesNothing(t *testing.T) {
 						t.Fatalf("second flush: %v", err)
 					}
 				}
+				_ = w.append(requests[0]) // a copy: the flush is an edit of the manifest alone
+				if err := w.shard.Flush(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+				noStrays(t, w)
 				if err := w.shard.Ready(); err != nil && !errors.Is(err, injected) {
 					t.Fatalf("ready: %v", err)
 				}

@@ -69,7 +69,7 @@ func (s *Shard) flushOne(ctx context.Context, m *memtable) error {
 		return err
 	}
 	defer leave()
-	if err := s.saveUnsaved(); err != nil {
+	if err := s.settleLog(); err != nil {
 		return err
 	}
 	name := s.newName()
@@ -87,6 +87,7 @@ func (s *Shard) flushOne(ctx context.Context, m *memtable) error {
 	})
 	if err != nil {
 		added.Release()
+		s.leave(name)
 		return err
 	}
 	s.mu.Lock()
@@ -142,13 +143,33 @@ func (s *Shard) writeSegment(m *memtable, name string) (segment.Info, error) {
 	return info, nil
 }
 
-// adopt syncs the name of a finished file and opens it; nothing names it yet.
+// settleLog makes durable what the log must hold or no longer needs to hold before the
+// manifest says that segments go so far: the parts that only the quarantine keeps, and the
+// log's own end. A log that ended before Flushed would be taken for damaged at the next
+// start.
+func (s *Shard) settleLog() error {
+	if err := s.saveUnsaved(); err != nil {
+		return err
+	}
+	if s.o.SyncLog == nil {
+		return nil
+	}
+	if err := s.o.SyncLog(); err != nil {
+		return fmt.Errorf("sync the log before the manifest: %w", err)
+	}
+	return nil
+}
+
+// adopt syncs the name of a finished file and opens it; nothing names it yet, so where
+// that fails the file goes.
 func (s *Shard) adopt(name string, info segment.Info) (*liveSegment, error) {
 	if err := s.o.FS.SyncDir(s.dir); err != nil {
+		s.discard(name)
 		return nil, err
 	}
 	opened, err := segment.Open(s.o.FS, s.dir+"/"+name)
 	if err != nil {
+		s.discard(name)
 		return nil, err
 	}
 	return &liveSegment{Segment: opened, entry: segmentEntry{
@@ -182,7 +203,33 @@ func (s *Shard) edit(change func(next *manifest)) error {
 		return err
 	}
 	s.man = next
+	s.leftOver = slices.DeleteFunc(s.leftOver, s.removed)
 	return nil
+}
+
+// leave notes a file to be removed after the next edit that succeeds: the manifest on the
+// disk may name it until then, because the edit that brought it failed.
+func (s *Shard) leave(name string) {
+	s.manifesting.Lock()
+	defer s.manifesting.Unlock()
+	s.leftOver = append(s.leftOver, name)
+}
+
+// discard removes a file that no manifest names, or leaves it for later.
+func (s *Shard) discard(name string) {
+	if !s.removed(name) {
+		s.leave(name)
+	}
+}
+
+// removed takes a file away. What stays at Close is a stray that the next Open removes.
+func (s *Shard) removed(name string) bool {
+	err := s.o.FS.Remove(s.dir + "/" + name)
+	if err == nil || missing(err) {
+		return true
+	}
+	s.log.Warn("file not removed yet", "file", s.dir+"/"+name, "cause", err)
+	return false
 }
 
 // Flush freezes the memtable and returns when everything applied before the call stands
@@ -230,7 +277,7 @@ func (s *Shard) flushedThrough(flushed, target uint64) error {
 	if flushed >= target {
 		return nil
 	}
-	if err := s.saveUnsaved(); err != nil {
+	if err := s.settleLog(); err != nil {
 		return err
 	}
 	if err := s.edit(func(next *manifest) { next.flushed = max(next.flushed, target) }); err != nil {

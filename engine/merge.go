@@ -141,6 +141,7 @@ func (s *Shard) mergeInto(ctx context.Context, inputs []*liveSegment, name strin
 	}
 	if err := s.replace(inputs, output); err != nil {
 		output.Release()
+		s.leave(name)
 		return err
 	}
 	s.log.Debug("merged", "file", name, "inputs", len(inputs), "rows", info.Rows, "bytes", info.Bytes)

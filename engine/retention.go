@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -16,15 +17,18 @@ type believedClock struct {
 	looked bool  // DropExpired was called since Open
 }
 
-// look takes the clock's claim and reports whether it is believed. newest is the latest
-// plausible receive time, the only witness of the time before Open.
-func (b *believedClock) look(claim, newest int64) bool {
+// look takes the clock's claim and reports whether it is believed. The rows of the
+// segments are the only witness of the time before Open, and later of a long sleep: the
+// newest plausible of them at first, then what half of them have reached.
+func (b *believedClock) look(claim int64, rows witness) bool {
 	limit := int64(clockStepMax)
-	if !b.looked {
-		limit, b.now = int64(clockGapMax), newest
-		if newest == 0 {
-			b.now = claim
-		}
+	switch {
+	case b.looked:
+		b.now = max(b.now, rows.middle)
+	case rows == witness{}:
+		limit, b.now = int64(clockGapMax), claim
+	default:
+		limit, b.now = int64(clockGapMax), rows.newest
 	}
 	if claim > b.now && claim-b.now > limit {
 		return false
@@ -53,7 +57,7 @@ func (s *Shard) DropExpired(now int64) (dropped int, err error) {
 	for i, l := range v.segments {
 		infos[i] = l.Info()
 	}
-	if !s.clock.look(now, newestPlausible(infos)) {
+	if !s.clock.look(now, witnessOf(infos)) {
 		return 0, fmt.Errorf("shard %d: retention does not believe the clock: %d ns after the last plausible time", s.o.Shard, now-s.clock.now)
 	}
 	names := compaction.Expired(compaction.Policy{Retention: s.o.Retention}, infos, now)
@@ -71,20 +75,32 @@ func (s *Shard) DropExpired(now int64) (dropped int, err error) {
 	return len(expired), nil
 }
 
-// newestPlausible is the latest receive time of the segments that follows the one before
-// it by no more than a pause can explain: entries stamped in 2100 do not witness 2100.
-func newestPlausible(infos []segment.Info) int64 {
-	times := make([]int64, 0, len(infos))
+// witness is the time as most rows tell it, 0 without rows.
+type witness struct {
+	middle int64 // the receive time that half of the rows reach
+	newest int64 // plausible: from the middle on, no gap is longer than a pause can be
+}
+
+// witnessOf asks the majority of rows. Entries stamped in 2100 do not witness 2100, and
+// those of a clock that began in 1970 hold nothing back. A node that was off for longer
+// than a plausible pause believes its clock again when most of its rows came after.
+func witnessOf(infos []segment.Info) witness {
+	infos = slices.Clone(infos)
+	slices.SortFunc(infos, func(a, b segment.Info) int { return cmp.Compare(a.MaxReceived, b.MaxReceived) })
+	rows := 0
 	for _, info := range infos {
-		times = append(times, info.MaxReceived)
+		rows += info.Rows
 	}
-	slices.Sort(times)
-	var newest int64
-	for i, t := range times {
-		if i > 0 && t-newest > int64(clockGapMax) {
-			break
+	var w witness
+	below := 0
+	for _, info := range infos {
+		switch {
+		case below*2 < rows:
+			w.middle, w.newest = info.MaxReceived, info.MaxReceived
+		case info.MaxReceived-w.newest <= int64(clockGapMax):
+			w.newest = info.MaxReceived
 		}
-		newest = t
+		below += info.Rows
 	}
-	return newest
+	return w
 }

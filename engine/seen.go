@@ -6,16 +6,16 @@ import (
 	"github.com/stoadb/stoa/internal/codec"
 )
 
-// seen is the exactly-once window: the hashes of the parts applied last. Whether a part
-// counts as a copy is a function of the applied history alone (the last seenHashesMax
-// parts, and of those the ones no older than seenAge at the entry's own time), so that
-// every replica and every replay decides alike.
+// seen is the exactly-once window: the hashes of the parts applied last, at most
+// seenHashesMax, and of those the ones no older than seenAge at the entry's own time. Apply
+// asks no other clock, but the window after a restart comes from the footers and may hold
+// less than before: a copy that it lets through is still dropped by content, at read and
+// at merge.
 type seen struct {
 	mu   sync.Mutex
 	ring []seenHash
 	next int // position in ring of the oldest, once it is full
 	last map[codec.Hash]int64
-	now  int64 // receive time of the last entry applied
 }
 
 // seenHash is one applied part.
@@ -32,17 +32,6 @@ func newSeen() *seen {
 func (s *seen) has(hash codec.Hash, now int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.at(hash, now)
-}
-
-// hasNow is has at the time of the last entry.
-func (s *seen) hasNow(hash codec.Hash) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.at(hash, s.now)
-}
-
-func (s *seen) at(hash codec.Hash, now int64) bool {
 	received, ok := s.last[hash]
 	// A difference that overflows comes from a clock at its ends: not a copy we know.
 	age := now - received
@@ -53,7 +42,6 @@ func (s *seen) at(hash codec.Hash, now int64) bool {
 func (s *seen) add(hash codec.Hash, received int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.now = received
 	if len(s.ring) < seenHashesMax {
 		s.ring = append(s.ring, seenHash{hash, received})
 	} else {

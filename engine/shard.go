@@ -44,7 +44,11 @@ type Options struct {
 	MemtableAge      time.Duration // entry time before a seal
 	Retention        time.Duration // by receive time; 0 keeps everything
 	FlushOnClose     bool
-	Compaction       compaction.Policy // its Retention is not used
+	// SyncLog, where set, makes everything durable that the log holds. It is called, without
+	// locks, before the manifest says that segments go so far: an owner whose log answers
+	// before it syncs must set it.
+	SyncLog    func() error
+	Compaction compaction.Policy // its Retention is not used
 	// ManualCompaction leaves merging to Compact: for tests that choose the moment.
 	ManualCompaction bool
 	// Gate is shared by the shards of one node.
@@ -65,10 +69,13 @@ type Shard struct {
 
 	// applying is held by whoever changes the memtable: Apply and freeze.
 	applying sync.Mutex
-	seen     *seen
+	// saving is held while unsaved is worked off: the flusher and each Flush do so.
+	saving sync.Mutex
+	seen   *seen
 	// manifesting is held while the manifest is edited; man is what is durable.
 	manifesting sync.Mutex
 	man         *manifest
+	leftOver    []string // files to remove after the next edit
 	// merging is held while segments are merged or dropped.
 	merging sync.Mutex
 	clock   believedClock // guarded by merging
@@ -189,9 +196,11 @@ func (s *Shard) Flushed() uint64 {
 	return s.flushed
 }
 
-// Seen reports whether a part of this hash was applied lately: the proposer need not
-// send a copy to the log. Apply checks again.
-func (s *Shard) Seen(hash codec.Hash) bool { return s.seen.hasNow(hash) }
+// Seen reports whether a part of this hash was applied lately, as of now (unix
+// nanoseconds): the proposer need not send a copy to the log. Apply checks again, at the
+// entry's own time. Now is the proposer's clock and not the last entry's time, which would
+// stand still in an idle shard until retention had dropped what the copy is a copy of.
+func (s *Shard) Seen(hash codec.Hash, now int64) bool { return s.seen.has(hash, now) }
 
 // OldestReceived is the receive time of the memtable's first entry; ok is false where it
 // is empty. An owner proposes a tick when that is MemtableAge ago.

@@ -45,10 +45,7 @@ func (s *Shard) release(v *version) {
 		if !l.obsolete.Load() {
 			continue
 		}
-		// A file left behind is a stray that the next Open removes.
-		if err := s.o.FS.Remove(s.dir + "/" + l.entry.name); err != nil && !missing(err) {
-			s.log.Warn("segment not removed", "file", l.entry.name, "cause", err)
-		}
+		s.discard(l.entry.name)
 	}
 }
 

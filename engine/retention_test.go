@@ -1,0 +1,78 @@
+package engine_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stoadb/stoa/engine/enginetest"
+)
+
+// numbered applies one-span requests in one entry of the world's time, and flushes.
+func (w *world) numbered(from, to int) {
+	w.t.Helper()
+	var parts [][]byte
+	for i := from; i < to; i++ {
+		parts = append(parts, enginetest.Numbered(i))
+	}
+	w.apply(parts...)
+	if err := w.shard.Flush(context.Background()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// TestAFewWrongTimesDoNotStopRetention: entries of a clock that had not been set yet stand
+// in 1970, and go with the rest.
+func TestAFewWrongTimesDoNotStopRetention(t *testing.T) {
+	w := newWorld(t, 11, 3)
+	w.options.Retention = 24 * time.Hour
+	w.mustOpen()
+	now := w.received
+	w.received = int64(time.Second)
+	w.numbered(0, 1)
+	w.received = now
+	w.numbered(1, 4)
+	if err := w.restart(0); err != nil {
+		t.Fatal(err)
+	}
+	if dropped, err := w.shard.DropExpired(now + int64(time.Hour)); err != nil || dropped != 1 {
+		t.Fatalf("dropped %d, %v; want the segment of 1970", dropped, err)
+	}
+	if dropped, err := w.shard.DropExpired(now + int64(26*time.Hour)); err != nil || dropped != 1 {
+		t.Fatalf("dropped %d, %v; want the other one", dropped, err)
+	}
+}
+
+// TestRetentionGoesOnAfterALongPause: a node that was off for 500 days, or asleep for
+// five, drops what is old once most of its rows came after the pause.
+func TestRetentionGoesOnAfterALongPause(t *testing.T) {
+	day := int64(24 * time.Hour)
+	for name, pause := range map[string]struct {
+		days    int64
+		restart bool
+	}{"off": {500, true}, "asleep": {5, false}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 12, 3)
+			w.options.Retention = 24 * time.Hour
+			w.mustOpen()
+			w.numbered(0, 2)
+			if _, err := w.shard.DropExpired(w.received); err != nil {
+				t.Fatal(err)
+			}
+			w.received += pause.days * day
+			if pause.restart {
+				if err := w.restart(0); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.numbered(2, 4)
+			if dropped, err := w.shard.DropExpired(w.received); err == nil || dropped > 0 {
+				t.Fatalf("dropped %d on the word of half the rows", dropped)
+			}
+			w.numbered(4, 5)
+			if dropped, err := w.shard.DropExpired(w.received); err != nil || dropped != 1 {
+				t.Fatalf("dropped %d, %v; want what came before the pause", dropped, err)
+			}
+		})
+	}
+}
