@@ -13,6 +13,7 @@ import (
 type group struct {
 	bytes   []byte
 	changes []change
+	sync    bool          // somebody waits for more than it being written
 	done    chan struct{} // closed when err is final
 	err     error
 }
@@ -31,7 +32,7 @@ func newGroup(spare group) *group {
 	return g
 }
 
-func (g *group) empty() bool { return len(g.changes) == 0 }
+func (g *group) empty() bool { return len(g.changes) == 0 && !g.sync }
 
 // add encodes r, which belongs to s. The caller holds the log's lock.
 func (g *group) add(s *Stream, r record) {
@@ -137,16 +138,20 @@ func (l *Log) take() (g *group, closing bool) {
 // commit makes one group durable, shows it, and tells those who wait. On an error
 // nobody has been told anything: poison does it.
 func (l *Log) commit(g *group) error {
-	if err := l.write(g); err != nil {
-		return err
+	if len(g.changes) > 0 {
+		if err := l.write(g); err != nil {
+			return err
+		}
 	}
-	if l.options.SyncInterval == 0 {
+	if l.options.SyncInterval == 0 || g.sync {
 		if err := l.sync(); err != nil {
 			return err
 		}
 	}
-	if err := l.publish(g); err != nil {
-		return err
+	if len(g.changes) > 0 {
+		if err := l.publish(g); err != nil {
+			return err
+		}
 	}
 	close(g.done)
 	return nil
@@ -181,6 +186,7 @@ func (l *Log) sync() error {
 	}
 	l.syncedUpTo = l.at
 	l.mu.Lock()
+	l.unsynced = false
 	l.stats.Syncs++
 	l.mu.Unlock()
 	return nil
@@ -202,6 +208,7 @@ func (l *Log) publish(g *group) error {
 		*c = change{} // the spare must not hold on to payloads
 	}
 	l.current.bytes = l.at
+	l.unsynced = l.syncedUpTo != l.at
 	l.stats.Groups++
 	if cap(g.bytes) <= spareBytesMax {
 		l.spare = group{bytes: g.bytes, changes: g.changes}

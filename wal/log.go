@@ -83,6 +83,7 @@ type Log struct {
 	spare    group // buffers to use again
 	closing  bool
 	closed   bool
+	unsynced bool  // streams show what only a sync interval will make durable
 	err      error // why it is poisoned
 	stats    Stats
 	poisoned chan struct{}
@@ -144,6 +145,29 @@ func (l *Log) stream(shard uint32) *Stream {
 		l.streams[shard] = s
 	}
 	return s
+}
+
+// Sync returns when everything whose Append has returned is durable. With a sync
+// interval it must stand between an append and anything durable that relies on it;
+// without one there is nothing to do. A failed sync poisons the log.
+func (l *Log) Sync() error {
+	l.mu.Lock()
+	switch {
+	case l.err != nil:
+		defer l.mu.Unlock()
+		return l.err
+	case l.closing || l.closed:
+		l.mu.Unlock()
+		<-l.done // everything was made durable by then, or the log is poisoned
+		return l.Err()
+	case l.pending.empty() && !l.unsynced:
+		l.mu.Unlock()
+		return nil
+	}
+	l.pending.sync = true
+	p := l.queued()
+	l.mu.Unlock()
+	return p.Wait()
 }
 
 // Close waits for what was queued, writes the end record, and gives back the space
