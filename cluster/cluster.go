@@ -11,7 +11,8 @@
 //
 // Goroutines: one for each shard's group; one keeper, which ticks idle shards and drops
 // log files no longer needed; one caretaker for long work (flush to bound the log,
-// compaction, retention); one for each shard that a read asks, bounded over all reads.
+// compaction, retention), and one that calls it off; one for each shard that a read asks,
+// bounded over all reads.
 // Close ends them all.
 package cluster
 
@@ -92,8 +93,7 @@ type Store struct {
 	closing   atomic.Bool
 	quit      chan struct{} // closed to end keeper and caretaker
 	work      sync.WaitGroup
-	flushed   []atomic.Uint64 // by shard: what its segments cover, as OnFlushed said
-	lowDisk   atomic.Int64    // bytes free when a write was last refused for it, 0 when none was
+	lowDisk   atomic.Int64 // bytes free when a write was last refused for it, 0 when none was
 	closeOnce sync.Once
 	closeErr  error
 }

@@ -56,7 +56,7 @@ func (s *Store) truncateLog() {
 func (s *Store) truncateShard(shard int) {
 	stream := s.wal.Stream(uint32(shard))
 	first, last := stream.First(), stream.Last()
-	through := min(s.flushed[shard].Load(), last-min(last, 1))
+	through := min(s.shards[shard].Flushed(), last-min(last, 1))
 	if first == 0 || through < first {
 		return
 	}
@@ -70,16 +70,10 @@ func (s *Store) truncateShard(shard int) {
 const retentionBeats = 60
 
 // takeCare is the caretaker: long work, one piece at a time.
-func (s *Store) takeCare(care <-chan struct{}) {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go func() {
-		<-s.quit
-		cancel()
-	}()
+func (s *Store) takeCare(ctx context.Context, care <-chan struct{}) {
 	for beats := 0; ; beats++ {
 		select {
-		case <-s.quit:
+		case <-ctx.Done():
 			return
 		case <-care:
 		}
@@ -100,7 +94,7 @@ func (s *Store) boundLog(ctx context.Context) {
 		if bytes <= s.o.LogBytesMax || int(shard) >= s.epoch.Shards || ctx.Err() != nil {
 			return
 		}
-		if last := s.wal.Stream(shard).Last(); s.flushed[shard].Load() >= last {
+		if last := s.wal.Stream(shard).Last(); s.shards[shard].Flushed() >= last {
 			if err := s.groups[shard].Tick(); err != nil {
 				s.warn(ctx, "tick to bound the log", int(shard), err)
 			}

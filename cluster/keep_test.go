@@ -88,3 +88,36 @@ func TestImportLedgerOutlivesTheProcess(t *testing.T) {
 		t.Errorf("the ledger remembers %d records, want 4", n)
 	}
 }
+
+// TestACopyOfWhatRetentionDroppedIsStoredAgain also where nothing else was written since.
+func TestACopyOfWhatRetentionDroppedIsStoredAgain(t *testing.T) {
+	beats := make(chan time.Time)
+	o := small(vfs.NewCrash(1))
+	o.Heartbeat, o.Retention = beats, time.Hour
+	var clock atomic.Int64 // unix nanoseconds
+	clock.Store(time.Unix(1_800_000_000, 0).UnixNano())
+	o.Now = func() time.Time { return time.Unix(0, clock.Load()) }
+	s := open(t, o)
+	request := enginetest.Payload(enginetest.NewGenerator(1, 5).Spans(19))
+	count := func() (spans int) {
+		err := s.Spans(context.Background(), span.AllTime(), func(span.Row) error { spans++; return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return spans
+	}
+	write(t, s, request)
+	before := count()
+	if err := s.Flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	clock.Add(int64(3 * time.Hour))
+	waitUntil(t, "retention has dropped the spans", func() bool {
+		beats <- o.Now()
+		return count() == 0
+	})
+	write(t, s, request)
+	if after := count(); after != before || before == 0 {
+		t.Fatalf("%d spans of an acknowledged request, %d before", after, before)
+	}
+}

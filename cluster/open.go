@@ -73,7 +73,6 @@ func (s *Store) open(ctx context.Context) error {
 			"bytes", torn, "file", s.recovery.Log.File, "offset", s.recovery.Log.Offset)
 	}
 	s.shards = make([]*engine.Shard, s.epoch.Shards)
-	s.flushed = make([]atomic.Uint64, s.epoch.Shards)
 	gate := engine.NewGate()
 	var entries, bytes atomic.Int64
 	err = s.eachShard(func(i int) error {
@@ -93,13 +92,12 @@ func (s *Store) openShard(ctx context.Context, i int, gate *engine.Gate, entries
 		FS: s.o.FS, Dir: shardDir(i), Shard: uint32(i), Log: s.log.With("shard", i),
 		MemtableBytesMax: memtableBytesMax, MemtableAge: s.o.MemtableAge, Retention: s.o.Retention,
 		Gate: gate, CheckPart: s.o.CheckPart,
-		OnFlushed: func(seq uint64) { s.flushed[i].Store(seq) },
+		SyncLog: s.wal.Sync,
 	})
 	if err != nil {
 		return err
 	}
 	s.shards[i] = shard
-	s.flushed[i].Store(shard.Flushed())
 	stream := s.wal.Stream(uint32(i))
 	if err := checkReach(stream.First(), stream.Last(), shard.Flushed()); err != nil {
 		return fmt.Errorf("shard %d: %w", i, err)
@@ -168,9 +166,14 @@ func (s *Store) start() {
 		beats, stop = ticker.C, ticker.Stop
 	}
 	care := make(chan struct{}, 1)
+	careful, cancel := context.WithCancel(context.Background())
 	s.work.Go(func() {
 		defer stop()
 		s.keep(beats, care)
 	})
-	s.work.Go(func() { s.takeCare(care) })
+	s.work.Go(func() { s.takeCare(careful, care) })
+	s.work.Go(func() {
+		<-s.quit
+		cancel()
+	})
 }

@@ -13,6 +13,7 @@ import (
 // Find gives at most q.Limit traces, newest first, then by id.
 func (s *Store) Find(ctx context.Context, q span.Query) ([]span.Found, error) {
 	// A trace lives in one shard, so each shard's own newest L contain the newest L.
+	q.Limit = q.LimitOrDefault()
 	lists := make([][]span.Found, s.epoch.Shards)
 	err := s.ask(ctx, func(ctx context.Context, i int) (err error) {
 		lists[i], err = s.shards[i].Find(ctx, q)
@@ -31,7 +32,7 @@ func mergeFound(lists [][]span.Found, limit int) []span.Found {
 	for _, list := range lists {
 		total += len(list)
 	}
-	merged := make([]span.Found, 0, min(total, max(limit, 0)))
+	merged := make([]span.Found, 0, min(total, limit))
 	for len(merged) < cap(merged) {
 		next := -1
 		for i, list := range lists {

@@ -71,8 +71,8 @@ func verifyImports(disk vfs.FS, report func(error)) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
-	case errors.Is(err, codec.ErrCorrupt):
-		report(err)
+	case errors.Is(err, vfs.ErrTooLarge):
+		report(codec.At(codec.Corrupt("%v", err), importsFile, 0))
 		return nil
 	case err != nil:
 		return err

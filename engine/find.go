@@ -169,9 +169,7 @@ func (b *bound) scanRows(u *unit, least uint64, visit func(u *unit, row span.Row
 // match. A trace's key is its latest matching start over all sources, so a trace that
 // stands in several is found once, and rightly.
 func (s *Shard) Find(ctx context.Context, q span.Query) ([]span.Found, error) {
-	if q.Limit <= 0 {
-		q.Limit = span.LimitDefault
-	}
+	q.Limit = q.LimitOrDefault()
 	if q.Limit > span.TracesFoundMax {
 		return nil, fmt.Errorf("%w: %d traces asked, an answer holds at most %d", span.ErrTooMuch, q.Limit, span.TracesFoundMax)
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -85,6 +86,10 @@ func verifyQuarantine(disk vfs.FS, dir string, report func(error)) (parts int, e
 			continue
 		}
 		content, err := vfs.ReadFile(disk, dir+"/"+name, otlp.RequestBytesMax)
+		if errors.Is(err, vfs.ErrTooLarge) {
+			report(codec.At(codec.Corrupt("%v", err), dir+"/"+name, 0))
+			continue
+		}
 		if err != nil {
 			return parts, fmt.Errorf("%s/%s: %w", dir, name, err)
 		}

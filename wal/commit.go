@@ -312,7 +312,9 @@ func (l *Log) startFile(id uint64, size int64) error {
 }
 
 // dropFront deletes the files in front of the oldest live entry, oldest first, each
-// durably before the next: what is left on the disk is always one run.
+// durably before the next: what is left on the disk is always one run. With a sync
+// interval the record that lets them go is made durable first; without it the files
+// would be missing at the next start.
 func (l *Log) dropFront() error {
 	l.mu.Lock()
 	keep := l.current.id
@@ -327,6 +329,11 @@ func (l *Log) dropFront() error {
 		delete(l.files, id)
 	}
 	l.mu.Unlock()
+	if len(drop) > 0 {
+		if err := l.sync(); err != nil {
+			return err
+		}
+	}
 	for i := len(drop) - 1; i >= 0; i-- {
 		if err := l.drop(drop[i]); err != nil {
 			return err

@@ -15,8 +15,17 @@ type Query struct {
 	// DurationMin and DurationMax bound the duration, inclusive, in nanoseconds;
 	// DurationMax 0 is no bound.
 	DurationMin, DurationMax uint64
-	// Limit is how many traces to answer, exactly where there are as many; above 0.
+	// Limit is how many traces to answer, exactly where there are as many; 0 and less is
+	// LimitDefault.
 	Limit int
+}
+
+// LimitOrDefault is the number of traces that Limit asks for.
+func (q Query) LimitOrDefault() int {
+	if q.Limit <= 0 {
+		return LimitDefault
+	}
+	return q.Limit
 }
 
 // Tag is one key=value of a legacy search; the value is compared as text.

@@ -7,8 +7,10 @@ import (
 	"path"
 )
 
-// ReadFile reads a small file whole; one of more than bytesMax is refused, because
-// nobody wrote it.
+// ErrTooLarge is what ReadFile answers for a file that nobody wrote so large.
+var ErrTooLarge = errors.New("file is larger than anything written there")
+
+// ReadFile reads a small file whole; one of more than bytesMax is ErrTooLarge.
 func ReadFile(disk FS, name string, bytesMax int64) ([]byte, error) {
 	f, err := disk.Open(name)
 	if err != nil {
@@ -24,7 +26,7 @@ func readWhole(f File, name string, bytesMax int64) ([]byte, error) {
 		return nil, err
 	}
 	if size > bytesMax {
-		return nil, fmt.Errorf("%s: %d bytes, at most %d expected", name, size, bytesMax)
+		return nil, fmt.Errorf("%s: %w: %d bytes, at most %d expected", name, ErrTooLarge, size, bytesMax)
 	}
 	content := make([]byte, size)
 	if n, err := f.ReadAt(content, 0); n < len(content) || (err != nil && !errors.Is(err, io.EOF)) {
