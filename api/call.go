@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"runtime/debug"
 	"strings"
@@ -107,18 +106,11 @@ type call struct {
 // Context ends with the call, and when the store works too long.
 func (c *call) Context() context.Context { return c.ctx }
 
-// RecvMsg receives the request as bytes and decodes it itself: where decoding fails
+// RecvMsg receives the request of a query, and decodes it itself: where decoding fails
 // inside grpc, grpc has told the caller already that the failure is ours.
 func (c *call) RecvMsg(m any) error {
-	message, isRaw := m.(*wire.Message)
-	if !isRaw {
-		message = &wire.Message{}
-	}
-	err := c.bounded("send its request", func() error { return c.ServerStream.RecvMsg(message) })
-	if errors.Is(err, io.EOF) {
-		return status.Errorf(codes.InvalidArgument, "%s: no request", c.method)
-	}
-	if err != nil || isRaw {
+	message := &wire.Message{}
+	if err := c.receive(message, queryBytesMax, nil); err != nil {
 		return err
 	}
 	defer message.Free()
@@ -128,6 +120,12 @@ func (c *call) RecvMsg(m any) error {
 		return status.Errorf(codes.InvalidArgument, "%s: not a request: %v", c.method, err)
 	}
 	return nil
+}
+
+// receive receives the request as bytes; see receive.go.
+func (c *call) receive(message *wire.Message, bytesMax int, held *holding) error {
+	r := newReceiver(c.ServerStream.Context(), bytesMax, held)
+	return c.bounded("send its request", func() error { return r.receive(message) })
 }
 
 // SendMsg sends one message of the answer.

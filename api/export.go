@@ -1,10 +1,9 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"strings"
-
-	"google.golang.org/grpc"
 
 	"github.com/stoadb/stoa/api/pb/collectorv1"
 	"github.com/stoadb/stoa/api/wire"
@@ -13,28 +12,29 @@ import (
 
 // export serves one OTLP request:
 //  1. refuse at once where too many bytes are in flight, before receiving anything
-//  2. receive the bytes; now the size is known: count it, or refuse
+//  2. receive the bytes, counting them as they arrive and inflate, or refuse
 //  3. write; the answer is OK only when the spans are durable
 //  4. tell what was dropped. Jaeger does not look, other writers do
-func (s *Server) export(stream grpc.ServerStream) error {
-	reserved := int64(receiveReserveBytes)
-	if !s.writes.take(reserved) {
+func (s *Server) export(stream *call) error {
+	if !s.writes.take(receiveStepBytes) {
 		return s.overloaded()
 	}
-	defer func() { s.writes.give(reserved) }()
+	held := &holding{budget: &s.writes, bytes: receiveStepBytes}
+	defer held.release()
 
 	request := &wire.Message{}
-	if err := stream.RecvMsg(request); err != nil {
+	err := stream.receive(request, requestBytesMax, held)
+	if errors.Is(err, errNoRoom) {
+		return s.overloaded()
+	}
+	if err != nil {
 		s.stats.exportsFailed.Add(1)
 		s.complain("export not received", "error", err)
 		return err
 	}
 	defer request.Free()
 	size := int64(len(request.Bytes()))
-	if !s.writes.grow(reserved, size) {
-		return s.overloaded()
-	}
-	reserved = size
+	held.settle(size)
 
 	counts, err := s.store.Write(stream.Context(), request.Bytes())
 	s.stats.countExport(size, counts, err)

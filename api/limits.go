@@ -10,9 +10,16 @@ import (
 // What one call may cost. Options can change the ones that depend on the machine.
 const (
 	// requestBytesMax is the largest message received, after decompression: writers send
-	// what their batch processor made. grpc counts while it decompresses, so a bomb costs
-	// no more than this.
+	// what their batch processor made.
 	requestBytesMax = otlp.RequestBytesMax
+
+	// queryBytesMax is the largest request of a reading call: tracesMax ids with the times
+	// beside them take half of it. Together with queriesMax it bounds what they hold.
+	queryBytesMax = 2 << 20
+
+	// smallBytesMax is the largest request of health and reflection, which nothing else
+	// bounds.
+	smallBytesMax = 64 << 10
 
 	// answerBytesMax bounds every message sent: a Jaeger client before 2.19 receives at
 	// most 4 MiB, and cannot be told otherwise.
@@ -24,9 +31,10 @@ const (
 	// ordinary load beside it must fit.
 	bytesInFlightMax = 96 << 20
 
-	// receiveReserveBytes is what a call counts before its size is known: as many calls as
-	// fit may receive at once.
-	receiveReserveBytes = 1 << 20
+	// receiveStepBytes is the step in which a request is counted while it arrives and
+	// inflates. Each call counts one before it receives anything: as many as fit may
+	// receive at once.
+	receiveStepBytes = 1 << 20
 
 	// queriesMax is the default of Options.QueriesMax: reading calls at once. Each holds
 	// up to a chunk and the row groups it reads.

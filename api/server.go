@@ -22,6 +22,7 @@ import (
 	"github.com/stoadb/stoa/api/pb/collectorv1"
 	"github.com/stoadb/stoa/api/pb/storagev2"
 	"github.com/stoadb/stoa/api/wire"
+	"github.com/stoadb/stoa/internal/invariant"
 )
 
 // Where Stoa listens unless told otherwise; all of it on loopback only.
@@ -127,7 +128,7 @@ func (s *Server) newGRPC() *grpc.Server {
 		grpc.ForceServerCodecV2(wire.Codec{}),
 		grpc.StreamInterceptor(s.serveCall),
 		grpc.UnaryInterceptor(s.serveOther),
-		grpc.MaxRecvMsgSize(requestBytesMax),
+		grpc.MaxRecvMsgSize(smallBytesMax), // of what receive.go does not receive
 		grpc.MaxConcurrentStreams(streamsMax),
 		grpc.MaxHeaderListSize(headerBytesMax),
 		grpc.ConnectionTimeout(connectTimeMax),
@@ -205,7 +206,11 @@ func (s *Server) traceService() *grpc.ServiceDesc {
 		Streams: []grpc.StreamDesc{{
 			StreamName:    "Export",
 			ServerStreams: true,
-			Handler:       func(_ any, stream grpc.ServerStream) error { return s.export(stream) },
+			Handler: func(_ any, stream grpc.ServerStream) error {
+				c, isCall := stream.(*call)
+				invariant.Check(isCall, "Export is served around serveCall")
+				return s.export(c)
+			},
 		}},
 	}
 }
