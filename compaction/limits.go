@@ -1,5 +1,14 @@
 package compaction
 
+import "time"
+
+// HashesMax and HashAgeMax bound the exactly-once window: how many parts it knows, and for
+// how long. Older copies are still dropped by content. A merge keeps no more than these.
+const (
+	HashesMax  = 16_384
+	HashAgeMax = 10 * time.Minute
+)
+
 // DefaultPolicy merges four segments of a tier, keeps outputs at 4 M rows (what one merge
 // does in seconds, and its trace table in a few MiB) and their tables at 64 MiB (where every
 // span has a resource of its own, segments stay small), and keeps data for ever.

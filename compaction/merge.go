@@ -186,13 +186,28 @@ func uniteMeta(inputs []*segment.Segment) (segment.Meta, error) {
 		meta.MinReceived, meta.MaxReceived = min(meta.MinReceived, info.MinReceived), max(meta.MaxReceived, info.MaxReceived)
 		meta.Generation = max(meta.Generation, info.Generation+1)
 		meta.Windows = append(meta.Windows, info.Windows...)
-		meta.Hashes = append(meta.Hashes, s.Hashes()...)
+		hashes, err := s.Hashes()
+		if err != nil {
+			return meta, err
+		}
+		meta.Hashes = append(meta.Hashes, hashes...)
 	}
 	slices.Sort(meta.Windows)
 	meta.Windows = slices.Compact(meta.Windows)
 	slices.SortFunc(meta.Hashes, func(a, b segment.Received) int {
 		return cmp.Or(cmp.Compare(a.At, b.At), bytes.Compare(a.Hash[:], b.Hash[:]))
 	})
-	meta.Hashes = slices.Compact(meta.Hashes)
+	meta.Hashes = lastHashes(slices.Compact(meta.Hashes), meta.MaxReceived)
 	return meta, nil
+}
+
+// lastHashes leaves out what the exactly-once window cannot hold any more after the newest
+// of the inputs; without that the list would grow with each merge for ever. The hashes are
+// sorted by their time.
+func lastHashes(hashes []segment.Received, newest int64) []segment.Received {
+	hashes = hashes[max(0, len(hashes)-HashesMax):]
+	for len(hashes) > 0 && newest-hashes[0].At > int64(HashAgeMax) {
+		hashes = hashes[1:]
+	}
+	return hashes
 }

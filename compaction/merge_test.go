@@ -153,8 +153,9 @@ func TestAMergeHoldsTheDistinctSpansOfItsInputs(t *testing.T) {
 		out := openSegment(t, fs, "out")
 		want := distinct(all)
 		wantRows(t, read(t, out), want)
-		if info.Rows != len(want) || info.Generation != 1 || len(out.Hashes()) != len(inputs)+1 {
-			t.Fatalf("%+v, %d hashes", info, len(out.Hashes()))
+		hashes, err := out.Hashes()
+		if err != nil || info.Rows != len(want) || info.Generation != 1 || len(hashes) != len(inputs)+1 {
+			t.Fatalf("%+v, %d hashes, %v", info, len(hashes), err)
 		}
 		if err := segment.Verify(fs, "out"); err != nil {
 			t.Fatal(err)

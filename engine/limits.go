@@ -1,6 +1,10 @@
 package engine
 
-import "time"
+import (
+	"time"
+
+	"github.com/stoadb/stoa/compaction"
+)
 
 // Limits of one shard. Each bounds memory, files or the work of one question.
 const (
@@ -17,9 +21,9 @@ const (
 	// frozenMax is how many frozen memtables may wait before Apply waits too.
 	frozenMax = 1
 	// seenHashesMax and seenAge bound the exactly-once window; older copies are still
-	// dropped by content at read and at merge.
-	seenHashesMax = 16_384
-	seenAge       = 10 * time.Minute
+	// dropped by content at read and at merge. A merge keeps as many hashes.
+	seenHashesMax = compaction.HashesMax
+	seenAge       = compaction.HashAgeMax
 	// partsMax bounds the parts of one entry; a coalescer sends far fewer.
 	partsMax = 1 << 16
 	// tagsMax bounds the tags of one query: they are bits of one word.

@@ -46,9 +46,14 @@ func (s *Shard) recover() error {
 		}
 		return err
 	}
+	if err := s.recoverSeen(segments); err != nil {
+		for _, l := range segments {
+			l.Release()
+		}
+		return err
+	}
 	s.live = newVersion(segments)
 	s.applied, s.flushed = s.man.flushed, s.man.flushed
-	s.recoverSeen(segments)
 	return nil
 }
 
@@ -121,17 +126,28 @@ func (s *Shard) openSegments(names []string) (opened []*liveSegment, err error) 
 	return opened, nil
 }
 
-// recoverSeen rebuilds the exactly-once window from the footers; the replay adds the rest.
-func (s *Shard) recoverSeen(segments []*liveSegment) {
+// recoverSeen rebuilds the exactly-once window from the segments that reach into it; the
+// replay adds the rest.
+func (s *Shard) recoverSeen(segments []*liveSegment) error {
+	for _, l := range segments {
+		s.newest = max(s.newest, l.Info().MaxReceived)
+	}
 	var all []segment.Received
 	for _, l := range segments {
-		all = append(all, l.Hashes()...)
-		s.newest = max(s.newest, l.Info().MaxReceived)
+		if s.newest-l.Info().MaxReceived > int64(seenAge) {
+			continue
+		}
+		hashes, err := l.Hashes()
+		if err != nil {
+			return err
+		}
+		all = append(all, hashes...)
 	}
 	slices.SortStableFunc(all, func(a, b segment.Received) int { return cmp.Compare(a.At, b.At) })
 	for _, h := range all[max(0, len(all)-seenHashesMax):] {
 		s.seen.add(h.Hash, h.At)
 	}
+	return nil
 }
 
 // recoverQuarantine counts the parts set aside earlier.

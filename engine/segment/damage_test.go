@@ -67,7 +67,11 @@ func everything(m vfs.FS, name string) ([]byte, error) {
 		return nil, err
 	}
 	out := bytes.Join(rows, []byte("|"))
-	out = fmt.Appendf(out, "%+v %v", s.Info(), s.Hashes())
+	hashes, err := s.Hashes()
+	if err != nil {
+		return nil, err
+	}
+	out = fmt.Appendf(out, "%+v %v", s.Info(), hashes)
 	for i := range s.TraceCount() {
 		first, n := s.TraceRows(i)
 		out = fmt.Appendf(out, " %s %d %d", s.TraceID(i), first, n)

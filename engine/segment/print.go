@@ -115,7 +115,7 @@ func Print(w io.Writer, fs vfs.FS, name string, hexBytes int) error {
 		}
 	}
 	fmt.Fprintf(p.w, "tables: %d resources, %d scopes, %d attribute columns, %d traces, %d operations, %d batch hashes\n",
-		len(s.resources.Resources), len(s.scopes.Scopes), len(s.columns), s.TraceCount(), len(s.catalog.Operations("")), len(s.hashes))
+		len(s.resources.Resources), len(s.scopes.Scopes), len(s.columns), s.TraceCount(), len(s.catalog.Operations("")), s.received)
 	end, lengths, err := s.readFooter(new(Info))
 	if err != nil {
 		return err

@@ -72,7 +72,8 @@ type Segment struct {
 	file      vfs.File
 	refs      atomic.Int64
 	info      Info
-	hashes    []Received
+	hashes    sectionRef // of the sub-batches, read when asked for
+	received  int        // how many of them
 	catalog   *index.Catalog
 	resources *span.Batch
 	scopes    *span.Batch
@@ -80,6 +81,12 @@ type Segment struct {
 	byKey     [span.Levels]map[string][]uint32 // column ids of a key; none above the span
 	groups    []groupRef
 	traces    traceTable
+}
+
+// sectionRef is where a section stands in the file.
+type sectionRef struct {
+	offset int64
+	length uint32
 }
 
 // Open reads header, footer and tables, all checked. A file of a newer version is
@@ -174,7 +181,9 @@ func (s *Segment) loadSections(sectionsEnd int64, lengths [sections]uint32) erro
 		case sectionCatalog:
 			s.catalog, err = index.DecodeCatalog(payload)
 		case sectionHashes:
-			s.hashes, err = decodeHashes(payload)
+			var hashes []Received
+			hashes, err = decodeHashes(payload)
+			s.hashes, s.received = sectionRef{offset, length}, len(hashes)
 		}
 		if err != nil {
 			return codec.At(err, s.info.Name, offset)
@@ -244,8 +253,19 @@ func (s *Segment) Release() {
 // Info tells of the segment; its slices are shared and not to be changed.
 func (s *Segment) Info() Info { return s.info }
 
-// Hashes are the sub-batches received; shared.
-func (s *Segment) Hashes() []Received { return s.hashes }
+// Hashes reads the sub-batches received. A start and a merge ask for them; kept in memory
+// they would stand there for all of a segment's life.
+func (s *Segment) Hashes() ([]Received, error) {
+	payload, err := s.readPage(s.hashes.offset, s.hashes.length)
+	if err != nil {
+		return nil, err
+	}
+	hashes, err := decodeHashes(payload)
+	if err != nil {
+		return nil, codec.At(err, s.info.Name, s.hashes.offset)
+	}
+	return hashes, nil
+}
 
 // Catalog counts services and operations; shared.
 func (s *Segment) Catalog() *index.Catalog { return s.catalog }
