@@ -8,7 +8,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stoadb/stoa/internal/vfs"
 	"github.com/stoadb/stoa/wal"
@@ -156,44 +155,6 @@ func TestPowerCutLeavesAnySubsetOfSectors(t *testing.T) {
 	}
 	if whole == 0 || torn < 100 {
 		t.Fatalf("%d groups whole, %d torn: the cuts are not where they should be", whole, torn)
-	}
-}
-
-// With a sync interval a power cut may take the end, never a piece of the middle.
-func TestSyncIntervalLosesOnlyTheEnd(t *testing.T) {
-	for seed := range seeds(t, 100) {
-		r := rand.New(rand.NewPCG(seed, 4))
-		disk := vfs.NewCrash(seed)
-		o := wal.Options{FileBytes: 32 << 10, SyncInterval: time.Minute}
-		l, _, err := wal.Open(disk, dir, o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m := newModel()
-		history := []model{m}
-		for range 1 + r.IntN(50) {
-			st := randomStep(r, &m)
-			m = m.clone()
-			m.apply(st)
-			if err := do(l, st); err != nil {
-				t.Fatal(err)
-			}
-			history = append(history, m)
-		}
-		killed, cut := disk.KillCopy(), disk.Crash()
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
-		for image, allowed := range map[*vfs.Crash][]model{killed: history[len(history)-1:], cut: history} {
-			l, _, err := wal.Open(image, dir, o)
-			if err != nil {
-				t.Fatalf("seed %d: %v", seed, err)
-			}
-			match(t, fmt.Sprintf("seed %d", seed), l, allowed)
-			if err := l.Close(); err != nil {
-				t.Fatal(err)
-			}
-		}
 	}
 }
 

@@ -2,6 +2,8 @@ package wal_test
 
 import (
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"syscall"
 	"testing"
 	"time"
@@ -82,4 +84,99 @@ func TestFailedSyncPoisons(t *testing.T) {
 	if err := l.Close(); !errors.Is(err, syscall.EIO) {
 		t.Fatalf("close: %v", err)
 	}
+}
+
+// With a sync interval a power cut at any call takes at most the end: what is left is
+// what the log held after some step since the last Sync, also where files were deleted
+// from the front; a kill takes nothing. Never is a start refused.
+func TestSyncIntervalLosesOnlyTheEnd(t *testing.T) {
+	steps := flushes()
+	o := wal.Options{FileBytes: 32 << 10, SyncInterval: interval}
+	disk := vfs.NewCrash(1)
+	runUnsynced(t, disk, steps, o)
+	var dropped, lost int
+	for k := 1; k <= disk.Calls(); k++ {
+		if testing.Short() && k%5 != 0 {
+			continue
+		}
+		disk := vfs.NewCrash(uint64(k))
+		disk.StopAt(k)
+		afterKill, afterCut := runUnsynced(t, disk, steps, o)
+		for i, image := range []*vfs.Crash{disk.KillCopy(), disk.Crash(), disk.Crash(), disk.Crash()} {
+			name, allowed := fmt.Sprintf("stop at call %d, power cut %d", k, i), afterCut
+			if i == 0 {
+				name, allowed = fmt.Sprintf("kill at call %d", k), afterKill
+			}
+			files, err := image.List(dir)
+			if err == nil && len(files) > 0 && files[0] != "0000000000000001.log" {
+				dropped++
+			}
+			l, _, err := wal.Open(image, dir, o)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if found := match(t, name, l, allowed); found.String() != allowed[len(allowed)-1].String() {
+				lost++
+			}
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if dropped < 20 || lost < 20 {
+		t.Fatalf("%d images without the first file, %d with a lost end: the workload is too small", dropped, lost)
+	}
+}
+
+// flushes is a list of steps in which all streams give up all they hold, again and
+// again, so that files go in the middle of an interval.
+func flushes() []step {
+	r := rand.New(rand.NewPCG(5, 5))
+	m := newModel()
+	var steps []step
+	add := func(st step) {
+		m.apply(st)
+		steps = append(steps, st)
+	}
+	for range 6 {
+		for range 14 {
+			add(randomStep(r, &m))
+		}
+		for shard := range uint32(shards) {
+			if last := m[shard].last; last > 0 {
+				add(step{shard: shard, what: "front", seq: last})
+			}
+		}
+	}
+	return steps
+}
+
+// runUnsynced takes the steps until one fails, with a Sync now and then, and returns
+// what a kill and what a power cut may leave.
+func runUnsynced(t *testing.T, disk *vfs.Crash, steps []step, o wal.Options) (afterKill, afterCut []model) {
+	t.Helper()
+	m := newModel()
+	l, _, err := wal.Open(disk, dir, o)
+	if err != nil {
+		return []model{m}, []model{m}
+	}
+	defer func() { _ = l.Close() }()
+	afterCut = []model{m}
+	for i, st := range steps {
+		next := m.clone()
+		next.apply(st)
+		if do(l, st) != nil {
+			mustBePoisoned(t, "stopped", l)
+			return []model{m, next}, append(afterCut, next)
+		}
+		m = next
+		afterCut = append(afterCut, m)
+		if i%25 == 24 {
+			if l.Sync() != nil {
+				return []model{m}, afterCut
+			}
+			afterCut = []model{m}
+		}
+	}
+	return []model{m}, afterCut
 }
