@@ -111,8 +111,8 @@ func (s *Store) Services(ctx context.Context) ([]string, error) {
 // Operations gives the distinct (name, kind) of a service, of all for "", sorted.
 func (s *Store) Operations(ctx context.Context, service string) ([]span.Operation, error) {
 	lists := make([][]span.Operation, s.epoch.Shards)
-	err := s.ask(ctx, func(_ context.Context, i int) (err error) {
-		lists[i], err = s.shards[i].Operations(service)
+	err := s.ask(ctx, func(ctx context.Context, i int) (err error) {
+		lists[i], err = s.shards[i].Operations(ctx, service)
 		return err
 	})
 	if err != nil {

@@ -91,7 +91,7 @@ func (want *expected) check(t *testing.T, s *engine.Shard, tagStep int) {
 	if err != nil || !slices.Equal(services, want.Services) {
 		t.Errorf("services %q, want %q (%v)", services, want.Services, err)
 	}
-	operations, err := s.Operations("")
+	operations, err := s.Operations(context.Background(), "")
 	names := make(map[[2]string]bool)
 	for _, o := range operations {
 		names[[2]string{o.Service, o.Name}] = true

@@ -74,22 +74,3 @@ func (s *Shard) Spans(ctx context.Context, q span.Query, visit func(row span.Row
 	}
 	return nil
 }
-
-// Services gives the distinct service names of what is live, sorted.
-func (s *Shard) Services() ([]string, error) {
-	all, err := s.catalog()
-	if err != nil {
-		return nil, err
-	}
-	return all.Services(), nil
-}
-
-// Operations gives the distinct operations of a service, of every service for "", sorted
-// by service, name and kind.
-func (s *Shard) Operations(service string) ([]span.Operation, error) {
-	all, err := s.catalog()
-	if err != nil {
-		return nil, err
-	}
-	return all.Operations(service), nil
-}

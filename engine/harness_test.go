@@ -237,7 +237,7 @@ func checkAnswers(t *testing.T, s *engine.Shard, m *enginetest.Model) {
 		t.Fatalf("services: %q, want %q (%v)", services, m.Services(), err)
 	}
 	for _, service := range append(services, "", "nobody") {
-		operations, err := s.Operations(service)
+		operations, err := s.Operations(ctx, service)
 		if err != nil {
 			t.Fatalf("operations: %v", err)
 		}

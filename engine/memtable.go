@@ -115,18 +115,24 @@ func (m *memtable) indexRows(pos uint32, b *span.Batch) {
 
 // countOperations adds a batch to the catalog, one addition for each distinct operation.
 func (m *memtable) countOperations(b *span.Batch) {
-	type operation struct {
-		resource uint32
-		name     span.TextID
-		kind     int32
-	}
-	counts := make(map[operation]uint64)
-	for row := range b.TraceIDs {
-		counts[operation{b.ResourceIDs[row], b.Names[row], b.Kinds[row]}]++
-	}
-	for o, spans := range counts {
-		m.catalog.Add(b.String(b.Resources[o.resource].Service), b.String(o.name), o.kind, spans)
-	}
+	eachOperation(b, func(service string, o batchOperation, spans uint64) {
+		m.catalog.Add(service, b.String(o.name), o.kind, spans)
+	})
+}
+
+// services gives the catalog's services; complete is false where it lists none. The
+// writer waits meanwhile, so nothing but the outer map is visited.
+func (m *memtable) services() (services []string, complete bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.catalog.Services(), m.catalog.Complete()
+}
+
+// operations is the same for the operations of one service, or of all for "".
+func (m *memtable) operations(service string) (operations []span.Operation, complete bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.catalog.Operations(service), m.catalog.Complete()
 }
 
 // publish makes the first count batches visible.

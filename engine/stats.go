@@ -1,9 +1,5 @@
 package engine
 
-import (
-	"github.com/stoadb/stoa/index"
-)
-
 // Stats is the shard's state in figures, for /metrics and tests.
 type Stats struct {
 	MemtableRows, MemtableBytes int   // of the memtable and what waits for its flush; raw payload
@@ -40,24 +36,4 @@ func (s *Shard) Stats() Stats {
 		st.Traces += int64(info.Traces)
 	}
 	return st
-}
-
-// catalog sums the catalogs of what is live. Counts in it may count copies; names are
-// what it is for.
-func (s *Shard) catalog() (*index.Catalog, error) {
-	v, err := s.view()
-	if err != nil {
-		return nil, err
-	}
-	defer v.close()
-	all := index.NewCatalog()
-	for _, t := range v.tables {
-		t.mu.RLock()
-		all.Merge(t.memtable.catalog)
-		t.mu.RUnlock()
-	}
-	for _, l := range v.segments {
-		all.Merge(l.Catalog())
-	}
-	return all, nil
 }

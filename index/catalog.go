@@ -1,7 +1,7 @@
 // Package index answers "what is there, and where?" for one segment without reading its
 // rows. It holds the catalog: every service and every (service, span name, kind) with its
-// number of spans, so that names are never scanned for. Postings and the filter of trace
-// ids will stand beside it.
+// number of spans, so that names are not scanned for unless there are too many of them.
+// Postings and the filter of trace ids will stand beside it.
 //
 // The segment writer adds counts row group by row group, the footer keeps the bytes, the
 // reader gives the catalog back whole. The package starts no goroutines.
@@ -17,10 +17,14 @@ import (
 	"github.com/stoadb/stoa/internal/codec"
 )
 
-// Catalog counts the spans of each operation. It serves one goroutine while it is filled,
-// any number once it is only read.
+// Catalog counts the spans of each operation, or none of them where they are too many:
+// whether it is complete depends on the set of operations and not on their order. It serves
+// one goroutine while it is filled, any number once it is only read.
 type Catalog struct {
-	services map[string]map[nameKind]uint64
+	services   map[string]map[nameKind]uint64
+	operations int
+	textBytes  int
+	incomplete bool
 }
 
 type nameKind struct {
@@ -31,22 +35,29 @@ type nameKind struct {
 // NewCatalog is empty.
 func NewCatalog() *Catalog { return &Catalog{services: map[string]map[nameKind]uint64{}} }
 
+// Complete is false where the catalog lists nothing because there is too much to list.
+func (c *Catalog) Complete() bool { return !c.incomplete }
+
 // Add counts spans of an operation.
 func (c *Catalog) Add(service, name string, kind int32, spans uint64) {
+	if c.incomplete {
+		return
+	}
 	operations := c.services[service]
 	if operations == nil {
 		operations = map[nameKind]uint64{}
 		c.services[service] = operations
+		c.textBytes += len(service)
 	}
+	before := len(operations)
 	operations[nameKind{name, kind}] += spans
-}
-
-// Merge adds all counts of other.
-func (c *Catalog) Merge(other *Catalog) {
-	for service, operations := range other.services {
-		for operation, spans := range operations {
-			c.Add(service, operation.name, operation.kind, spans)
-		}
+	if len(operations) == before {
+		return
+	}
+	c.operations++
+	c.textBytes += len(name)
+	if c.operations > operationsMax || c.textBytes > textBytesMax {
+		*c = Catalog{incomplete: true}
 	}
 }
 
@@ -64,12 +75,16 @@ func (c *Catalog) Services() []string {
 // service, name, kind.
 func (c *Catalog) Operations(service string) []span.Operation {
 	var all []span.Operation
-	for name, operations := range c.services {
-		if service != "" && name != service {
-			continue
-		}
+	list := func(service string, operations map[nameKind]uint64) {
 		for operation := range operations {
-			all = append(all, span.Operation{Service: name, Name: operation.name, Kind: operation.kind})
+			all = append(all, span.Operation{Service: service, Name: operation.name, Kind: operation.kind})
+		}
+	}
+	if service != "" {
+		list(service, c.services[service])
+	} else {
+		for name, operations := range c.services {
+			list(name, operations)
 		}
 	}
 	slices.SortFunc(all, func(a, b span.Operation) int {
@@ -88,7 +103,12 @@ func (c *Catalog) Spans(operation span.Operation) uint64 {
 //	services v
 //	per service: length v, name; operations v
 //	             per operation: length v, name; kind zigzag v; spans v
+//
+// An incomplete catalog is incompleteMark v, where the number of services would stand.
 func (c *Catalog) AppendBinary(dst []byte) []byte {
+	if c.incomplete {
+		return binary.AppendUvarint(dst, incompleteMark)
+	}
 	dst = binary.AppendUvarint(dst, uint64(len(c.services)))
 	for _, service := range c.Services() {
 		dst = codec.AppendLengthBytes(dst, []byte(service))
@@ -110,22 +130,36 @@ func (c *Catalog) AppendBinary(dst []byte) []byte {
 	return dst
 }
 
+// incompleteMark is more services than a file has bytes for.
+const incompleteMark = 1 << 32
+
 // DecodeCatalog reads what AppendBinary wrote; anything else is codec.ErrCorrupt.
 func DecodeCatalog(data []byte) (*Catalog, error) {
 	r := codec.NewReader(data)
 	c := NewCatalog()
-	for range r.Count(2) {
+	services := r.Uvarint()
+	if r.Err() == nil && services == incompleteMark {
+		c, services = &Catalog{incomplete: true}, 0
+	}
+	if services > uint64(r.Len()/2) {
+		r.Fail("%d services in %d bytes", services, r.Len())
+		services = 0
+	}
+	for range services {
 		service := string(r.LengthBytes())
 		if _, twice := c.services[service]; twice {
 			r.Fail("service %q twice", service)
 		}
 		c.services[service] = map[nameKind]uint64{}
+		c.textBytes += len(service)
 		for range r.Count(3) {
 			name, kind := string(r.LengthBytes()), r.Varint()
 			if kind != int64(int32(kind)) {
 				r.Fail("span kind %d", kind)
 			}
 			c.services[service][nameKind{name, int32(kind)}] += r.Uvarint()
+			c.operations++
+			c.textBytes += len(name)
 		}
 	}
 	if r.Err() == nil && r.Len() > 0 {

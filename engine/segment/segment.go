@@ -57,7 +57,7 @@ type Info struct {
 	FirstSeq, LastSeq        uint64
 	MinReceived, MaxReceived int64
 	Generation               uint32
-	TableBytes               int64 // of the resource and scope tables, about as they stand in memory
+	TableBytes               int64 // of resources, scopes, catalog and hashes: what a merge holds of each input
 }
 
 // GroupInfo tells of a row group.
@@ -163,12 +163,13 @@ func (s *Segment) loadSections(sectionsEnd int64, lengths [sections]uint32) erro
 		if err != nil {
 			return err
 		}
+		if isTable(i) {
+			s.info.TableBytes += int64(len(payload))
+		}
 		switch i {
 		case sectionResources:
-			s.info.TableBytes += int64(len(payload))
 			s.resources, err = decodeTables(payload)
 		case sectionScopes:
-			s.info.TableBytes += int64(len(payload))
 			s.scopes, err = decodeTables(payload)
 		case sectionColumns:
 			s.columns, err = decodeColumns(payload)
@@ -192,6 +193,15 @@ func (s *Segment) loadSections(sectionsEnd int64, lengths [sections]uint32) erro
 	}
 	s.indexKeys()
 	return nil
+}
+
+// isTable tells the sections that Info.TableBytes counts.
+func isTable(section int) bool {
+	switch section {
+	case sectionResources, sectionScopes, sectionCatalog, sectionHashes:
+		return true
+	}
+	return false
 }
 
 // indexKeys notes which columns a key has, and which keys stand in the tables.

@@ -215,7 +215,7 @@ func (w *Writer) finish() error {
 			return fmt.Errorf("%s: a table of %d bytes, at most %d", w.info.Name, len(payload), column.PageBytesMax)
 		}
 		lengths[i] = uint32(len(page))
-		if i == sectionResources || i == sectionScopes {
+		if isTable(i) {
 			w.info.TableBytes += int64(len(payload))
 		}
 		if err := w.out.write(page); err != nil {
