@@ -75,6 +75,8 @@ type form struct {
 	output  bool
 	textMax int // bytes of a text or raw value in output form
 	listMax int // entries of a list in output form
+
+	warnEnvelope bool // the span's warnings say that its envelopes are cut
 }
 
 var exactForm = form{}

@@ -76,11 +76,13 @@ const (
 	tagKeyValue = 2<<3 | wireBytes
 
 	tagResourceAttr      = 1<<3 | wireBytes
+	tagResourceDropped   = 2<<3 | wireVarint
 	tagResourceEntityRef = 3<<3 | wireBytes
 
 	tagScopeName    = 1<<3 | wireBytes
 	tagScopeVersion = 2<<3 | wireBytes
 	tagScopeAttr    = 3<<3 | wireBytes
+	tagScopeDropped = 4<<3 | wireVarint
 )
 
 // rule is what a schema says of one field number.
