@@ -236,8 +236,12 @@ func (l *Log) poison(err error, failed *group) {
 	l.space.Broadcast()
 }
 
-// end writes the end record of a clean shutdown.
+// end writes the end record of a clean shutdown. All before it is synced first, so that
+// its header vouches for all, also where a sync interval was chosen.
 func (l *Log) end() error {
+	if err := l.sync(); err != nil {
+		return err
+	}
 	g := newGroup(group{})
 	g.add(&Stream{}, record{kind: kindEnd})
 	if err := l.write(g); err != nil {

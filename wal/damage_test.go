@@ -23,10 +23,10 @@ type sample struct {
 
 // newSample writes two lives: one closed, and one that is closed or killed after its
 // last step.
-func newSample(t *testing.T, fileBytes int64, stepsOfLife int, clean bool) sample {
+func newSample(t *testing.T, o wal.Options, stepsOfLife int, clean bool) sample {
 	t.Helper()
 	r := rand.New(rand.NewPCG(7, 7))
-	s := sample{disk: vfs.NewCrash(1), options: wal.Options{FileBytes: fileBytes}}
+	s := sample{disk: vfs.NewCrash(1), options: o}
 	m := newModel()
 	for life := range 2 {
 		l, _, err := wal.Open(s.disk, dir, s.options)
@@ -121,7 +121,7 @@ func opened(t *testing.T, disk vfs.FS, o wal.Options) (string, wal.Recovery, err
 // the cut hold, and the rest is counted to the byte. With zeros in place of the lost
 // bytes, as preallocation leaves them, it is the same.
 func TestTornTailAtEveryByte(t *testing.T) {
-	s := newSample(t, 64<<10, 8, false)
+	s := newSample(t, wal.Options{FileBytes: 64 << 10}, 8, false)
 	names := s.files(t)
 	last := names[len(names)-1]
 	whole := content(t, s.disk, last)
@@ -213,7 +213,16 @@ func eachFlip(t *testing.T, s sample, visit func(disk *vfs.Crash, name string, b
 // After a clean shutdown every flipped bit is reported, as damage with file and offset
 // or as bytes cut behind the last entry; no flip changes an answer.
 func TestFlippedBitInAClosedLog(t *testing.T) {
-	s := newSample(t, 16<<10, 2, true)
+	flipClosed(t, wal.Options{FileBytes: 16 << 10})
+}
+
+// The end record vouches for all before it with a sync interval too.
+func TestFlippedBitInAClosedLogWithAnInterval(t *testing.T) {
+	flipClosed(t, wal.Options{FileBytes: 16 << 10, SyncInterval: interval})
+}
+
+func flipClosed(t *testing.T, o wal.Options) {
+	s := newSample(t, o, 2, true)
 	want := s.history[len(s.history)-1]
 	var refused, cut int
 	flips := eachFlip(t, s, func(disk *vfs.Crash, name string, bit int64, _ []byte) bool {
@@ -275,7 +284,7 @@ func namesPlace(t *testing.T, err error, name string, bit int64) {
 // is dropped whole, and said. A flip before it is damage. A flip in the zeros behind it
 // is cut.
 func TestFlippedBitInAKilledLog(t *testing.T) {
-	s := newSample(t, 16<<10, 2, false)
+	s := newSample(t, wal.Options{FileBytes: 16 << 10}, 2, false)
 	names := s.files(t)
 	last := names[len(names)-1]
 	n := len(s.history)
@@ -311,7 +320,7 @@ func TestFlippedBitInAKilledLog(t *testing.T) {
 // Verify tells everything that is wrong, also behind the first damage, and changes no
 // byte.
 func TestVerifyReportsEveryDamageAndChangesNothing(t *testing.T) {
-	s := newSample(t, 16<<10, 20, true)
+	s := newSample(t, wal.Options{FileBytes: 16 << 10}, 20, true)
 	if found := damages(t, s.disk); found != "" {
 		t.Fatalf("a whole log: %s", found)
 	}
@@ -344,7 +353,7 @@ func TestVerifyReportsEveryDamageAndChangesNothing(t *testing.T) {
 // A missing file is fatal and named; a file in front of the run, which a power cut may
 // bring back, is not needed and goes.
 func TestMissingAndStaleFiles(t *testing.T) {
-	s := newSample(t, 16<<10, 25, true)
+	s := newSample(t, wal.Options{FileBytes: 16 << 10}, 25, true)
 	names := s.files(t)
 	for _, name := range names[:len(names)-1] {
 		disk := s.disk.KillCopy()

@@ -219,21 +219,23 @@ func seeds(t testing.TB, few int) uint64 {
 
 // A log behaves like the model through any number of lives, each ended by a clean
 // shutdown, a kill, a power cut or an error at a random call: it holds what was
-// acknowledged, and of the step in flight all or nothing.
+// acknowledged, and of the step in flight all or nothing. With a sync interval a power
+// cut may take it back to any step since the last sync that was asked for.
 func TestModelWithCrashes(t *testing.T) {
 	for seed := range seeds(t, 150) {
-		lives(t, seed)
+		lives(t, seed, 0)
+		lives(t, seed, interval)
 	}
 }
 
-func lives(t *testing.T, seed uint64) {
+func lives(t *testing.T, seed uint64, every time.Duration) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	disk := vfs.NewCrash(seed)
-	options := wal.Options{FileBytes: []int64{8 << 10, 32 << 10, 1 << 20}[r.IntN(3)]}
+	options := wal.Options{FileBytes: []int64{8 << 10, 32 << 10, 1 << 20}[r.IntN(3)], SyncInterval: every}
 	acked := newModel()
 	allowed := []model{acked}
 	for life := range 6 {
-		name := fmt.Sprintf("seed %d life %d", seed, life)
+		name := fmt.Sprintf("seed %d interval %v life %d", seed, every, life)
 		l, _, err := wal.Open(disk, dir, options)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -245,7 +247,7 @@ func lives(t *testing.T, seed uint64) {
 		} else if ending == 1 {
 			disk.FailAt(at, []error{syscall.EIO, syscall.ENOSPC}[r.IntN(2)])
 		}
-		allowed, err = live(r, l, &acked)
+		afterKill, afterCut, err := live(r, l, acked, every > 0)
 		switch {
 		case err != nil:
 			mustBePoisoned(t, name, l)
@@ -254,35 +256,52 @@ func lives(t *testing.T, seed uint64) {
 			if err := l.Close(); err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
+			afterCut = afterKill
 		}
 		after := disk.KillCopy()
+		allowed = afterKill
 		if r.IntN(2) == 0 {
-			after = disk.Crash()
+			after, allowed = disk.Crash(), afterCut
 		}
 		_ = l.Close() // ends the goroutine; what it writes concerns nobody any more
 		disk = after
 		if r.IntN(3) == 0 {
-			disk = interruptedOpen(r, disk, options)
+			var cut bool
+			if disk, cut = interruptedOpen(r, disk, options); cut {
+				allowed = afterCut
+			}
 		}
 	}
 }
 
 // live takes steps until one fails or there are enough. It returns what the next life
-// may find: what was acknowledged, or that and the step in flight.
-func live(r *rand.Rand, l *wal.Log, acked *model) ([]model, error) {
+// may find after a kill, the last step or also the one in flight, and after a power
+// cut: the same, or where the log was opened unsynced, any step since the last Sync.
+func live(r *rand.Rand, l *wal.Log, m model, unsynced bool) (afterKill, afterCut []model, err error) {
+	afterCut = []model{m}
 	for range r.IntN(60) {
-		st := randomStep(r, acked)
+		st := randomStep(r, &m)
 		if st.what == "append" && r.IntN(40) == 0 {
 			st.entries[0].Payload = randomBytes(r, 50_000) // bigger than a file
 		}
-		next := acked.clone()
+		next := m.clone()
 		next.apply(st)
 		if err := do(l, st); err != nil {
-			return []model{*acked, next}, err
+			return []model{m, next}, append(afterCut, next), err
 		}
-		*acked = next
+		m = next
+		afterCut = append(afterCut, m)
+		if unsynced && r.IntN(15) == 0 {
+			if err := l.Sync(); err != nil {
+				return []model{m}, afterCut, err
+			}
+			afterCut = []model{m}
+		}
+		if !unsynced {
+			afterCut = []model{m}
+		}
 	}
-	return []model{*acked}, nil
+	return []model{m}, afterCut, nil
 }
 
 // match finds the model that the log is equal to.
@@ -318,21 +337,22 @@ func mustBePoisoned(t *testing.T, name string, l *wal.Log) {
 }
 
 // interruptedOpen lets a recovery die half way; the next one finds what it left.
-func interruptedOpen(r *rand.Rand, disk *vfs.Crash, options wal.Options) *vfs.Crash {
+// It tells whether that death was a power cut.
+func interruptedOpen(r *rand.Rand, disk *vfs.Crash, options wal.Options) (after *vfs.Crash, cut bool) {
 	if at := 1 + r.IntN(30); r.IntN(2) == 0 {
 		disk.FailAt(at, syscall.EIO)
 	} else {
 		disk.StopAt(at)
 	}
 	l, _, err := wal.Open(disk, dir, options)
-	after := disk.KillCopy()
-	if r.IntN(2) == 0 {
+	after = disk.KillCopy()
+	if cut = r.IntN(2) == 0; cut {
 		after = disk.Crash()
 	}
 	if err == nil {
 		_ = l.Close()
 	}
-	return after
+	return after, cut
 }
 
 func TestAppendsMustFollowEachOther(t *testing.T) {
