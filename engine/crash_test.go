@@ -28,6 +28,7 @@ func (w *world) script(requests [][]byte) {
 		}
 	}
 	_ = w.shard.Flush(ctx)
+	w.flushed(w.shard.Flushed())
 	_ = w.shard.Compact(ctx)
 }
 

@@ -36,9 +36,6 @@ func (s *Shard) flushLoop(ctx context.Context) {
 			if err != nil {
 				break
 			}
-			if s.o.OnFlushed != nil {
-				s.o.OnFlushed(m.lastSeq)
-			}
 			wake(s.mergeWake)
 		}
 	}
@@ -86,7 +83,7 @@ func (s *Shard) flushOne(ctx context.Context, m *memtable) error {
 		next.flushed = max(next.flushed, m.lastSeq)
 	})
 	if err != nil {
-		added.Release()
+		added.Close()
 		s.leave(name)
 		return err
 	}
@@ -287,8 +284,5 @@ func (s *Shard) flushedThrough(flushed, target uint64) error {
 	s.flushed = max(s.flushed, target)
 	s.signal()
 	s.mu.Unlock()
-	if s.o.OnFlushed != nil {
-		s.o.OnFlushed(target)
-	}
 	return nil
 }

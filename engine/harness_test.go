@@ -65,7 +65,6 @@ func newWorld(t *testing.T, seed uint64, traces int) *world {
 	}
 	w.options = engine.Options{
 		Dir: worldDir, Log: slog.New(slog.DiscardHandler), MemtableBytesMax: 40_000, ManualCompaction: true,
-		OnFlushed: w.flushed,
 	}
 	return w
 }
@@ -119,6 +118,7 @@ func (w *world) mustOpen() {
 
 // append puts an entry into the log, from where on it must never be lost, and applies it.
 func (w *world) append(parts ...[]byte) error {
+	w.flushed(w.shard.Flushed())
 	e := &engine.Entry{Received: w.received}
 	for _, payload := range parts {
 		batch, err := w.model.Add(payload)
@@ -156,7 +156,8 @@ func (w *world) restart(how int) error {
 		_ = w.shard.Close()
 		return w.open()
 	}
-	w.disk.StopAt(1) // first: what is told to the log later was done before
+	w.disk.StopAt(1) // first: what the log drops now was done before
+	w.flushed(w.shard.Flushed())
 	next := w.disk.KillCopy
 	if how > 1 {
 		next = w.disk.Crash

@@ -140,7 +140,7 @@ func (s *Shard) mergeInto(ctx context.Context, inputs []*liveSegment, name strin
 		return err
 	}
 	if err := s.replace(inputs, output); err != nil {
-		output.Release()
+		output.Close()
 		s.leave(name)
 		return err
 	}

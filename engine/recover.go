@@ -42,13 +42,13 @@ func (s *Shard) recover() error {
 	}
 	if err := s.removeStrays(names, segments); err != nil {
 		for _, l := range segments {
-			l.Release()
+			l.Close()
 		}
 		return err
 	}
 	if err := s.recoverSeen(segments); err != nil {
 		for _, l := range segments {
-			l.Release()
+			l.Close()
 		}
 		return err
 	}
@@ -105,7 +105,7 @@ func (s *Shard) openSegments(names []string) (opened []*liveSegment, err error) 
 	defer func() {
 		if err != nil {
 			for _, l := range opened {
-				l.Release()
+				l.Close()
 			}
 		}
 	}()

@@ -3,8 +3,8 @@
 //
 // One flow in: Apply appends an entry's batches to the memtable, where queries see them
 // at once. The sealing rule, a pure function of what was applied, freezes the memtable;
-// a goroutine writes it to a segment, names the segment in the manifest and tells the
-// owner how much of the log is no longer needed. A second goroutine merges segments.
+// a goroutine writes it to a segment and names the segment in the manifest; Flushed then
+// says how much of the log is no longer needed. A second goroutine merges segments.
 // One flow out: a question takes a view (memtable, frozen memtables, segments; counted,
 // so that a file lives as long as somebody reads it), finds rows by scan, newest first,
 // and gives traces with their rows merged over all sources and exact copies dropped.
@@ -43,7 +43,6 @@ type Options struct {
 	MemtableBytesMax int64         // raw payload before a seal
 	MemtableAge      time.Duration // entry time before a seal
 	Retention        time.Duration // by receive time; 0 keeps everything
-	FlushOnClose     bool
 	// SyncLog, where set, makes everything durable that the log holds. It is called, without
 	// locks, before the manifest says that segments go so far: an owner whose log answers
 	// before it syncs must set it.
@@ -55,9 +54,6 @@ type Options struct {
 	Gate *Gate
 	// CheckPart refuses a walked part in Apply, which quarantines it: fault injection.
 	CheckPart func(*span.Batch) error
-	// OnFlushed is told that entries up to seq are durable in segments. It is called
-	// from the flusher, without locks.
-	OnFlushed func(seq uint64)
 }
 
 // Shard is one shard. All methods may be called from any number of goroutines; Apply
@@ -143,13 +139,9 @@ func Open(o Options) (*Shard, error) {
 	return s, nil
 }
 
-// Close ends the goroutines, after a flush where Options.FlushOnClose asks for it. What
-// was applied and not flushed is for the log to bring back. Queries in flight go on.
+// Close ends the goroutines. What was applied and not flushed is for the log to bring
+// back. Queries in flight go on.
 func (s *Shard) Close() error {
-	var err error
-	if s.o.FlushOnClose {
-		err = s.Flush(context.Background())
-	}
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
@@ -173,7 +165,7 @@ func (s *Shard) Close() error {
 	s.live = nil
 	s.mu.Unlock()
 	s.release(live)
-	return err
+	return nil
 }
 
 // signal wakes everybody who waits for a change; s.mu is held.

@@ -67,7 +67,7 @@ func verifySegment(disk vfs.FS, dir string, entry segmentEntry) error {
 	if err != nil {
 		return err
 	}
-	defer s.Release()
+	defer s.Close()
 	return entry.matches(name, s.Info())
 }
 

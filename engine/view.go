@@ -41,7 +41,7 @@ func (s *Shard) release(v *version) {
 		if l.refs.Add(-1) > 0 {
 			continue
 		}
-		l.Release()
+		l.Close()
 		if !l.obsolete.Load() {
 			continue
 		}

@@ -17,7 +17,7 @@ func TestReadersAtOnceDoNotDisturbEachOther(t *testing.T) {
 	o.traces = 2000
 	write(t, m, "s", inOrder(o.batch(6000)), 10)
 	s := open(t, m, "s")
-	defer s.Release()
+	defer s.Close()
 	p := segment.Projection{All: true}
 	whole := segment.Projection{Times: true, Names: true, Identity: true, Attrs: true, Events: true, Links: true}
 	var want [][]string

@@ -61,7 +61,7 @@ func everything(m vfs.FS, name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer s.Release()
+	defer s.Close()
 	rows, err := contents(s)
 	if err != nil {
 		return nil, err
@@ -211,7 +211,7 @@ func TestAFinishedSegmentSurvivesAPowerCut(t *testing.T) {
 	for range 20 {
 		s := open(t, m.Crash(), "s")
 		wantContents(t, s, traces)
-		s.Release()
+		s.Close()
 	}
 }
 

@@ -67,7 +67,7 @@ func TestRealTracesComeBackExactlyFromASegment(t *testing.T) {
 			traces := inOrder(realBatches(t, name, limit)...)
 			info := write(t, fs, "s", traces, 100)
 			s := open(t, fs, "s")
-			defer s.Release()
+			defer s.Close()
 			wantContents(t, s, traces)
 			wantIndex(t, s, info, traces)
 			if err := segment.Verify(fs, "s"); err != nil {
@@ -124,6 +124,6 @@ func BenchmarkReadGroup(b *testing.B) {
 				b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*s.Groups()), "us/group")
 			})
 		}
-		s.Release()
+		s.Close()
 	}
 }

@@ -13,7 +13,7 @@ func Forge(fs vfs.FS, name string, n int, change func(payload []byte) []byte) ([
 	if err != nil {
 		return nil, false
 	}
-	defer s.Release()
+	defer s.Close()
 	out, page, forged := appendHeader(nil), 0, false
 	add := func(payload []byte) uint32 {
 		if page == n {

@@ -28,7 +28,7 @@ func bear(t *testing.T, what string, data []byte) {
 	if refused(err) {
 		return
 	}
-	defer s.Release()
+	defer s.Close()
 	for i := range s.Groups() {
 		for _, p := range []segment.Projection{{All: true}, {Times: true, Attrs: true, Events: true, Keys: map[string]bool{"key.1": true}}} {
 			b, err := s.ReadGroup(i, p)
@@ -131,7 +131,7 @@ func FuzzOpen(f *testing.F) {
 			}
 			return
 		}
-		defer s.Release()
+		defer s.Close()
 		if _, err := contents(s); err != nil && !errors.Is(err, codec.ErrCorrupt) {
 			t.Fatal(err)
 		}

@@ -88,7 +88,7 @@ func TestTheLedgerAccountsForEveryByte(t *testing.T) {
 	fs := vfs.NewCrash(1)
 	info := write(t, fs, "s", inOrder(newOdd(3).batch(6000)), 10)
 	s := open(t, fs, "s")
-	defer s.Release()
+	defer s.Close()
 	sum := int64(0)
 	for _, use := range s.Ledger() {
 		sum += use.Bytes

@@ -20,7 +20,7 @@ func TestKeysBeyondTheColumnsComeBackExactly(t *testing.T) {
 	m := vfs.NewCrash(1)
 	info := write(t, m, "s", traces, 100)
 	s := open(t, m, "s")
-	defer s.Release()
+	defer s.Close()
 	wantContents(t, s, traces)
 	wantIndex(t, s, info, traces)
 	keys := map[string]bool{"key.2999": true, "key.7": true, "": true}
@@ -61,7 +61,7 @@ func TestAKeyWithoutValueInTheMapColumnIsNotDenied(t *testing.T) {
 	m := vfs.NewCrash(1)
 	write(t, m, "s", traces, 1)
 	s := open(t, m, "s")
-	defer s.Release()
+	defer s.Close()
 	wantContents(t, s, traces)
 	if !s.HasKey(0, span.SpanLevel, "key 4099") {
 		t.Fatal("a key that is there is denied")
@@ -75,7 +75,7 @@ func TestHasKeyNeverDeniesWhatIsThere(t *testing.T) {
 	m := vfs.NewCrash(1)
 	write(t, m, "s", inOrder(o.batch(9000)), 10)
 	s := open(t, m, "s")
-	defer s.Release()
+	defer s.Close()
 	for i := range s.Groups() {
 		b, err := s.ReadGroup(i, segment.Projection{All: true})
 		if err != nil {
@@ -118,7 +118,7 @@ func TestATraceLongerThanARowGroupComesBackExactly(t *testing.T) {
 		t.Fatalf("%d row groups only", info.Groups)
 	}
 	s := open(t, m, "s")
-	defer s.Release()
+	defer s.Close()
 	wantContents(t, s, traces)
 	wantIndex(t, s, info, traces)
 }
@@ -140,7 +140,7 @@ func TestLargeRowsCloseARowGroupEarly(t *testing.T) {
 		t.Fatalf("%d rows of 600 KB stand in %d row group", info.Rows, info.Groups)
 	}
 	s := open(t, m, "s")
-	defer s.Release()
+	defer s.Close()
 	wantContents(t, s, traces)
 }
 
@@ -173,7 +173,7 @@ func TestAnEmptySegmentIsReadable(t *testing.T) {
 	m := vfs.NewCrash(1)
 	info := write(t, m, "s", nil, 1)
 	s := open(t, m, "s")
-	defer s.Release()
+	defer s.Close()
 	wantIndex(t, s, info, nil)
 	if min, max := s.Info().MinStart, s.Info().MaxStart; min != 1 || max != 0 || s.Groups() != 0 {
 		t.Fatalf("starts from %d to %d, %d groups", min, max, s.Groups())
@@ -183,24 +183,22 @@ func TestAnEmptySegmentIsReadable(t *testing.T) {
 	}
 }
 
-// The last release closes the file; a reader that retained goes on until then.
-func TestASegmentIsOpenUntilTheLastRelease(t *testing.T) {
+// A segment reads on when its file is unlinked; its use after Close is noticed.
+func TestASegmentIsOpenUntilItsClose(t *testing.T) {
 	m := vfs.NewCrash(1)
 	traces := inOrder(newOdd(3).batch(50))
 	write(t, m, "s", traces, 10)
 	s := open(t, m, "s")
-	s.Retain()
-	s.Release()
 	if err := m.Remove("s"); err != nil {
 		t.Fatal(err)
 	}
 	wantContents(t, s, traces)
-	s.Release()
-	for i, wrong := range []func(){func() { _, _ = s.ReadGroup(0, segment.Projection{}) }, s.Release, s.Retain} {
+	s.Close()
+	for i, wrong := range []func(){func() { _, _ = s.ReadGroup(0, segment.Projection{}) }, s.Close} {
 		func() {
 			defer func() {
 				if recover() == nil {
-					t.Errorf("use %d after the last release is not noticed", i)
+					t.Errorf("use %d after Close is not noticed", i)
 				}
 			}()
 			wrong()

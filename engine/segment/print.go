@@ -101,7 +101,7 @@ func Print(w io.Writer, fs vfs.FS, name string, hexBytes int) error {
 	if err != nil {
 		return err
 	}
-	defer s.Release()
+	defer s.Close()
 	p := &printer{s: s, w: bufio.NewWriter(w), hexBytes: hexBytes}
 	p.part(headerBytes, func([]byte) string { return fmt.Sprintf("header, version %d", version) })
 	for i := range s.groups {

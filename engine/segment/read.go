@@ -13,7 +13,7 @@ import (
 // FirstRow + k of the segment. The batch owns its memory. Its tables hold the resources and
 // scopes that the group uses. A damaged page is codec.ErrCorrupt with file and offset.
 func (s *Segment) ReadGroup(i int, p Projection) (*span.Batch, error) {
-	invariant.Check(s.refs.Load() > 0, "segment %s is read after its last release", s.info.Name)
+	invariant.Check(!s.closed.Load(), "segment %s is read after its close", s.info.Name)
 	p = p.normal()
 	g := &groupReader{s: s, group: &s.groups[i], p: p, b: new(span.Batch), buffers: readBuffers.Get().(*buffers)}
 	err := g.read()

@@ -28,7 +28,7 @@ func TestEverySpanComesBackExactly(t *testing.T) {
 		traces := inOrder(batches...)
 		info := write(t, fs, "s", traces, rapid.IntRange(1, 100).Draw(t, "piece"))
 		s := open(t, fs, "s")
-		defer s.Release()
+		defer s.Close()
 		wantContents(t, s, traces)
 		wantIndex(t, s, info, traces)
 	})
@@ -75,7 +75,7 @@ func TestNearlyEqualResourcesAndScopesStayApart(t *testing.T) {
 	traces := inOrder(b)
 	write(t, fs, "s", traces, 10)
 	s := open(t, fs, "s")
-	defer s.Release()
+	defer s.Close()
 	wantContents(t, s, traces)
 	if n, m := len(s.Resources().Resources), len(s.Scopes().Scopes); n != 9 || m != 9 {
 		t.Fatalf("%d resources and %d scopes of 9", n, m)
@@ -152,7 +152,7 @@ func TestAProjectionReadsTheSameValues(t *testing.T) {
 	o.traces = 100
 	write(t, fs, "s", inOrder(o.batch(4000), o.batch(300)), 50)
 	s := open(t, fs, "s")
-	defer s.Release()
+	defer s.Close()
 	var whole []*span.Batch
 	for i := range s.Groups() {
 		b, err := s.ReadGroup(i, segment.Projection{All: true})

@@ -66,11 +66,10 @@ type GroupInfo struct {
 	MinStart, MaxStart, MaxDuration uint64
 }
 
-// Segment is an open segment. It begins with one reference; Retain and Release count, and
-// the last Release closes the file.
+// Segment is an open segment, until its Close.
 type Segment struct {
 	file      vfs.File
-	refs      atomic.Int64
+	closed    atomic.Bool
 	info      Info
 	hashes    sectionRef // of the sub-batches, read when asked for
 	received  int        // how many of them
@@ -98,7 +97,6 @@ func Open(fs vfs.FS, name string) (*Segment, error) {
 	}
 	s := &Segment{file: file}
 	s.info.Name = name
-	s.refs.Store(1)
 	if err := s.load(); err != nil {
 		_ = file.Close() // nothing was written: the first error says it all
 		return nil, err
@@ -246,18 +244,11 @@ func (s *Segment) readAt(dst []byte, offset int64) error {
 	return nil
 }
 
-// Retain adds a reference.
-func (s *Segment) Retain() {
-	invariant.Check(s.refs.Add(1) > 1, "segment %s is retained after its last release", s.info.Name)
-}
-
-// Release takes one away; the last one closes the file.
-func (s *Segment) Release() {
-	left := s.refs.Add(-1)
-	invariant.Check(left >= 0, "segment %s is released more often than retained", s.info.Name)
-	if left == 0 {
-		_ = s.file.Close() // nothing was written through this handle
-	}
+// Close closes the file. Whoever shares a segment counts its readers: reading or closing
+// it afterwards is wrong code.
+func (s *Segment) Close() {
+	invariant.Check(s.closed.CompareAndSwap(false, true), "segment %s is closed twice", s.info.Name)
+	_ = s.file.Close() // nothing was written through this handle
 }
 
 // Info tells of the segment; its slices are shared and not to be changed.

@@ -16,7 +16,7 @@ func Verify(fs vfs.FS, name string) error {
 	if err != nil {
 		return err
 	}
-	defer s.Release()
+	defer s.Close()
 	var damages []error
 	for i := range s.groups {
 		if err := s.verifyGroup(&s.groups[i], i); err != nil {
