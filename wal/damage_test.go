@@ -380,24 +380,6 @@ func TestMissingAndStaleFiles(t *testing.T) {
 	}
 }
 
-// A newer writer's file is refused as such; it is not damage, and not a torn tail.
-func TestNewerVersionIsRefusedClearly(t *testing.T) {
-	disk := vfs.NewCrash(1)
-	if err := disk.MkdirAll(dir); err != nil {
-		t.Fatal(err)
-	}
-	head := make([]byte, 4096)
-	copy(head, "STOALOG\x02")
-	crc := codec.CRC(head[:60])
-	for i := range 4 {
-		head[60+i] = byte(crc >> (8 * i))
-	}
-	put(t, disk, "0000000000000001.log", head)
-	if _, _, err := opened(t, disk, wal.Options{FileBytes: 64 << 10}); !errors.Is(err, codec.ErrVersion) {
-		t.Fatalf("version 2: %v", err)
-	}
-}
-
 // The last commit of a file that has a successor is zeroed: nothing in that file tells,
 // but the state that opens the next one does. Here it is a vote, which has no Seq that
 // could be missed.

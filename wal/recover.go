@@ -182,6 +182,9 @@ func (l *Log) tornTail(w *walk, later []uint64, rec *Recovery) error {
 	if err != nil {
 		return err
 	}
+	if rest.newer != nil {
+		return rest.newer
+	}
 	if rest.found {
 		return codec.At(codec.Corrupt("damaged commit: the one at offset %d says that all before %d was synced",
 			rest.later.offset, rest.later.syncedUpTo), w.path, w.at)
@@ -195,6 +198,9 @@ func (l *Log) tornTail(w *walk, later []uint64, rec *Recovery) error {
 		rest, err := next.rest()
 		if err != nil {
 			return err
+		}
+		if rest.newer != nil {
+			return rest.newer
 		}
 		if rest.any {
 			return codec.At(codec.Corrupt("damaged commit: %s was begun after it was synced", next.path), w.path, w.at)

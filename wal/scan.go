@@ -125,11 +125,15 @@ type remainder struct {
 	later header // the first later header that claims to know better, if found
 	found bool
 	next  int64 // the first later header of any kind; 0 without one
-	any   bool  // a header stands somewhere, w.at included
+	any   bool  // a header stands somewhere, w.at included; of a newer version, too
+	newer error // says where a newer Stoa's header stands, if one does
 }
 
 // rest reads everything from w.at on. A later header proves the bytes at w.at to be
 // damage if more than them was synced when it was written.
+//
+// A file is of one version: a newer header behind a commit that this build can read is
+// an entry's own bytes, and not reported.
 func (w *walk) rest() (remainder, error) {
 	r := remainder{used: w.at}
 	for at := w.at; at < w.in.size; at += commitAlign {
@@ -143,6 +147,12 @@ func (w *walk) rest() (remainder, error) {
 		}
 		r.used = at + n
 		h, err := parseHeader(block, w.id, at)
+		if errors.Is(err, codec.ErrVersion) && w.at == 0 {
+			r.any = true
+			if r.newer == nil {
+				r.newer = codec.At(err, w.path, at)
+			}
+		}
 		if err != nil {
 			continue
 		}

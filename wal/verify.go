@@ -90,6 +90,11 @@ func (v *verifier) file(w *walk, oldest bool, later []uint64) {
 			v.damage(w.path, at, restErr)
 			return
 		}
+		if rest.newer != nil && !errors.Is(err, codec.ErrVersion) {
+			v.broken = true
+			v.report(Damage{w.path, at, rest.newer})
+			return
+		}
 		if errors.Is(err, codec.ErrCorrupt) && !rest.found && !v.begun(later) {
 			if v.sum.TornBytes == 0 {
 				v.sum.TornFile, v.sum.TornOffset = w.path, at
