@@ -50,6 +50,8 @@ type Options struct {
 	Logger *slog.Logger
 	Now    func() time.Time
 
+	MustExist bool // refuse an empty folder instead of making it a data folder
+
 	Log wal.Options // file size and sync interval; SyncInterval 0 syncs before every answer
 
 	MemtableBytesMax int64         // raw payload in one shard's open memtable; default 96 MiB / shards

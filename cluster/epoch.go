@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/stoadb/stoa/internal/codec"
 	"github.com/stoadb/stoa/internal/vfs"
@@ -91,9 +92,6 @@ func openEpoch(disk vfs.FS, shards int) (Epoch, error) {
 }
 
 func newEpoch(disk vfs.FS, shards int) (Epoch, error) {
-	if _, err := disk.List(logDir); err == nil {
-		return Epoch{}, fmt.Errorf("%s is missing, but the folder holds a log: without it nobody knows how many shards there are", epochFile)
-	}
 	if shards == 0 {
 		shards = ShardsDefault
 	}
@@ -102,4 +100,36 @@ func newEpoch(disk vfs.FS, shards int) (Epoch, error) {
 	}
 	e := Epoch{Shards: shards, Hash: placeHash}
 	return e, vfs.ReplaceFile(disk, epochFile, e.AppendBinary(nil))
+}
+
+// ErrForeign marks a folder that is not Stoa's: it is refused before a byte in it changes.
+var ErrForeign = errors.New("this is not a Stoa data folder")
+
+// beforeEpoch is what a folder may hold without being anybody else's: what a start leaves
+// that is killed before its record is durable, and what ext4 keeps at a disk's root.
+var beforeEpoch = []string{lockFile, epochFile + vfs.NewSuffix, "lost+found"}
+
+// checkFolder tells by its names alone whether a folder is Stoa's, or free to become so.
+// It takes no lock, because that would leave a file: a start that makes the folder at this
+// moment is told from the outside by its record, or by nothing but beforeEpoch.
+func checkFolder(disk vfs.FS, create bool) error {
+	names, err := disk.List(".")
+	if err != nil {
+		return err
+	}
+	if slices.Contains(names, epochFile) {
+		return nil
+	}
+	if slices.Contains(names, logDir) && slices.Contains(names, shardDir(0)) {
+		return fmt.Errorf("%s is missing, but the folder holds a log and shards: without it nobody knows how many there are", epochFile)
+	}
+	if !create {
+		return fmt.Errorf("%w: it holds no file %q", ErrForeign, epochFile)
+	}
+	for _, name := range names {
+		if !slices.Contains(beforeEpoch, name) {
+			return fmt.Errorf("%w, nor is it empty: it holds %q; name another, or a new one", ErrForeign, name)
+		}
+	}
+	return nil
 }

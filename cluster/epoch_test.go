@@ -3,10 +3,12 @@ package cluster_test
 import (
 	"encoding/hex"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/stoadb/stoa/cluster"
 	"github.com/stoadb/stoa/internal/codec"
+	"github.com/stoadb/stoa/internal/vfs"
 )
 
 var golden4 = cluster.Epoch{Shards: 4, Hash: "xxh3-64(tenant,0,trace-id)"}
@@ -46,5 +48,42 @@ func TestEpochRecordReportsEveryCutAndFlip(t *testing.T) {
 	}
 	if _, err := cluster.DecodeEpoch("epoch", append(b, 0)); !errors.Is(err, codec.ErrCorrupt) {
 		t.Errorf("a byte more: %v", err)
+	}
+}
+
+// TestFolderOfOthersStaysAsItIs: neither a start nor verify leaves a name in it.
+func TestFolderOfOthersStaysAsItIs(t *testing.T) {
+	for _, c := range []struct {
+		names     []string
+		mustExist bool
+		foreign   bool // else the folder is made
+	}{
+		{nil, false, false}, {nil, true, true},
+		{[]string{"lock", "epoch.new", "lost+found"}, false, false}, {[]string{"lock", "epoch.new"}, true, true},
+		{[]string{"x.txt"}, false, true}, {[]string{"x.txt"}, true, true}, {[]string{"lock", "log"}, false, true},
+	} {
+		disk := vfs.NewCrash(1)
+		for _, name := range c.names {
+			if err := vfs.ReplaceFile(disk, name, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := cluster.Verify(disk, func(error) {}); !errors.Is(err, cluster.ErrForeign) {
+			t.Errorf("%q: Verify says %v", c.names, err)
+		}
+		o := small(disk)
+		o.MustExist = c.mustExist
+		s, err := cluster.Open(t.Context(), o)
+		if (err != nil) != c.foreign || (err != nil && !errors.Is(err, cluster.ErrForeign)) {
+			t.Errorf("%q, must exist %t: Open says %v", c.names, c.mustExist, err)
+		}
+		if err == nil {
+			shut(t, s)
+			continue
+		}
+		names, err := disk.List(".")
+		if err != nil || !slices.Equal(names, slices.Sorted(slices.Values(c.names))) {
+			t.Errorf("%q, must exist %t: afterwards it holds %q, %v", c.names, c.mustExist, names, err)
+		}
 	}
 }

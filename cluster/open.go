@@ -9,7 +9,6 @@ import (
 
 	"github.com/stoadb/stoa/cluster/raftstore"
 	"github.com/stoadb/stoa/engine"
-	"github.com/stoadb/stoa/internal/vfs"
 	"github.com/stoadb/stoa/wal"
 )
 
@@ -21,13 +20,14 @@ const (
 )
 
 // Open takes the folder for this process, opens its log and shards and replays what
-// the segments do not hold yet. The folder is made where it is empty.
+// the segments do not hold yet. An empty folder becomes a data folder, unless MustExist; one
+// that holds anything else is ErrForeign, one that is in use vfs.ErrLocked.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	o = o.withDefaults()
-	lock, err := o.FS.Lock(lockFile)
-	if errors.Is(err, vfs.ErrLocked) {
-		return nil, fmt.Errorf("the folder is in use by another process: %w", err)
+	if err := checkFolder(o.FS, !o.MustExist); err != nil {
+		return nil, err
 	}
+	lock, err := o.FS.Lock(lockFile)
 	if err != nil {
 		return nil, err
 	}

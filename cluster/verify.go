@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 
 	"github.com/stoadb/stoa/engine"
@@ -24,6 +23,9 @@ type Verified struct {
 // reading, such as a folder in use.
 func Verify(disk vfs.FS, report func(damage error)) (Verified, error) {
 	var done Verified
+	if err := checkFolder(disk, false); err != nil {
+		return done, err
+	}
 	lock, err := disk.Lock(lockFile)
 	if err != nil {
 		return done, err
@@ -34,9 +36,6 @@ func Verify(disk vfs.FS, report func(damage error)) (Verified, error) {
 
 func verify(disk vfs.FS, report func(error), done *Verified) error {
 	b, err := vfs.ReadFile(disk, epochFile, fileBytesMax)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("no data folder: %w", err)
-	}
 	if err != nil {
 		return err
 	}

@@ -61,6 +61,10 @@ func printServices(w io.Writer, form string, services []string) error {
 	case "csv":
 		return printCSV(w, []string{"service"}, rows)
 	}
+	if len(services) == 0 {
+		_, err := fmt.Fprintln(w, "no service found")
+		return err
+	}
 	for i, s := range services {
 		if s == "" {
 			rows[i] = []string{`""`}
@@ -102,6 +106,9 @@ func printOperations(w io.Writer, form string, operations []span.Operation) erro
 	case "csv":
 		return printCSV(w, []string{"name", "kind"}, rows)
 	}
-	head := []string{"NAME", "KIND"}
-	return printTable(w, head, rows)
+	if len(operations) == 0 {
+		_, err := fmt.Fprintln(w, "no operation found")
+		return err
+	}
+	return printTable(w, []string{"NAME", "KIND"}, rows)
 }

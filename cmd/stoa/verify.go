@@ -35,10 +35,10 @@ every checksum and count, changes nothing, and reports each damage with file and
 				fmt.Fprintf(cmd.OutOrStdout(), "damage: %s/%v\n", args[0], damage)
 			})
 			if errors.Is(err, vfs.ErrLocked) {
-				return fmt.Errorf("data folder %s is in use: stop the server that runs there, then verify: %w", args[0], err)
+				return fmt.Errorf("data folder %s is in use: stop the server that runs there, then verify", args[0])
 			}
 			if err != nil {
-				return err
+				return fmt.Errorf("data folder %s: %w", args[0], err)
 			}
 			if damages > 0 {
 				return fmt.Errorf("%s: %d damaged places", args[0], damages)

@@ -35,10 +35,13 @@ func readWhole(f File, name string, bytesMax int64) ([]byte, error) {
 	return content, nil
 }
 
+// NewSuffix ends the temporary name under which ReplaceFile writes: a crash may leave it.
+const NewSuffix = ".new"
+
 // ReplaceFile puts content under name so that a crash leaves the old content or the
 // new: a temporary file is synced and renamed, then the folder is synced.
 func ReplaceFile(disk FS, name string, content []byte) error {
-	temporary := name + ".new"
+	temporary := name + NewSuffix
 	if err := writeSynced(disk, temporary, content); err != nil {
 		return fmt.Errorf("write %s: %w", temporary, err)
 	}
