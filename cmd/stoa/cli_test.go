@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"encoding/csv"
 	"encoding/json"
@@ -16,6 +17,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stoadb/stoa/bench"
 	"github.com/stoadb/stoa/internal/codec"
@@ -30,7 +32,10 @@ type result struct {
 // stoa runs the built binary as a person would.
 func stoa(t testing.TB, args ...string) result {
 	t.Helper()
-	command := exec.Command(stoaBinary(t), args...)
+	// A command line that should be refused, and serves instead, must not hang the run.
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	command := exec.CommandContext(ctx, stoaBinary(t), args...)
 	var out, errs bytes.Buffer
 	command.Stdout, command.Stderr = &out, &errs
 	err := command.Run()
@@ -117,6 +122,14 @@ func TestWrongCommandLineExitsWith2(t *testing.T) {
 	wants(t, 2, []string{`--reserve "some"`}, "serve", "--reserve", "some")
 	wants(t, 2, []string{"give one of them"}, "find", "--addr", "127.0.0.1:1", "--data", ".")
 	wants(t, 2, []string{"graph knows from, to and since only"}, "graph", "service=a")
+	wants(t, 2, []string{"--retention -5h0m0s: want"}, "serve", "--retention", "-5h")
+	wants(t, 2, []string{"--memory 1: .*64 MiB"}, "serve", "--memory", "1")
+	wants(t, 2, []string{"--shards -1: want"}, "serve", "--shards", "-1")
+	wants(t, 2, []string{"--shards 65: want"}, "serve", "--shards", "65")
+	wants(t, 2, []string{"--admin-port 70000: want 0 to 65535"}, "serve", "--admin-port", "70000")
+	wants(t, 2, []string{"--admin-port and --otlp-grpc-port are both 4317"}, "serve", "--admin-port", "4317")
+	wants(t, 2, []string{`--addr "localhost": want HOST:PORT`}, "services", "--addr", "localhost")
+	wants(t, 2, []string{`--admin "localhost": want HOST:PORT`}, "import", "--admin", "localhost", "file")
 }
 
 func TestQueryTextErrorsNameThePlace(t *testing.T) {
@@ -132,7 +145,17 @@ func TestQueryTextErrorsNameThePlace(t *testing.T) {
 		{"from=3000-01-01", "outside of what a span's time can hold"},
 		{"from=2026-01-02 to=2026-01-01", "the time range is empty"},
 		{"minDuration=2s maxDuration=1s", "minDuration is more than maxDuration"},
-		{"from=1 since=1h", "from is given already"},
+		{"from=1 since=1h", `since: from is given already(?s:.*)\^ character 14\n`},
+		{"since=1h from=1", `from: since is given already(?s:.*)\^ character 15\n`},
+		{"maxDuration=0s", `maxDuration: .*(?s:.*)\^ character 13\n`},
+		{"a=b minduration=10ms", `did you mean minDuration\?(?s:.*)\^ character 5\n`},
+		{"Service=a", `did you mean service\?(?s:.*)\^ character 1\n`},
+		{"http.status_code>=500", `compares with = only(?s:.*)\^ character 17\n`},
+		{"a!=b", `compares with = only(?s:.*)\^ character 2\n`},
+		{"a<=b", `compares with = only(?s:.*)\^ character 2\n`},
+		{"a~=b", `compares with = only(?s:.*)\^ character 2\n`},
+		{"a=~b", `compares with = only(?s:.*)\^ character 3\n`},
+		{"duration>10ms", `compares with = only(?s:.*)\^ character 9\n`},
 	} {
 		wants(t, 2, []string{c.want}, "find", c.text)
 	}
@@ -190,7 +213,7 @@ func TestAskingNobodyIsAClearError(t *testing.T) {
 	wants(t, 1, []string{"connect to " + address, "stoa serve", "--data"}, "services", "--addr", address)
 	wants(t, 1, []string{"nowhere does not exist"}, "services", "--data", filepath.Join(t.TempDir(), "nowhere"))
 	wants(t, 1, []string{"nowhere"}, "verify", filepath.Join(t.TempDir(), "nowhere"))
-	wants(t, 1, []string{"no data folder"}, "verify", t.TempDir())
+	wants(t, 1, []string{"not a Stoa data folder"}, "verify", t.TempDir())
 }
 
 // TestStartSaysWhatAPersonNeedsToKnow and SIGTERM leaves a folder with nothing to replay.
@@ -247,7 +270,7 @@ func TestImportSaysWhereAFileIsBroken(t *testing.T) {
 		t.Fatal(err)
 	}
 	folder := t.TempDir()
-	broken := filepath.Join(folder, "broken.otlp.zst")
+	broken := filepath.Join(t.TempDir(), "broken.otlp.zst")
 	if err := os.WriteFile(broken, whole[:len(whole)/2], 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -46,14 +46,30 @@ func withStore(cmd *cobra.Command, t targetFlags, ask question) error {
 	if t.data != "" && cmd.Flags().Changed("addr") {
 		return usagef("--addr asks a server, --data opens a folder: give one of them")
 	}
+	if t.admin != "" {
+		if err := checkAddress("admin", t.admin); err != nil {
+			return err
+		}
+	}
 	if t.data != "" {
 		return withFolder(cmd.Context(), t, ask)
+	}
+	if err := checkAddress("addr", t.address); err != nil {
+		return err
 	}
 	admin := t.admin
 	if admin == "" {
 		admin = besideStorage(t.address)
 	}
 	return withServer(cmd.Context(), t.address, admin, ask)
+}
+
+// checkAddress tells a slip of the hand from a server that is not there.
+func checkAddress(flag, address string) error {
+	if _, port, err := net.SplitHostPort(address); err != nil || port == "" {
+		return usagef("--%s %q: want HOST:PORT", flag, address)
+	}
+	return nil
 }
 
 func withServer(ctx context.Context, address, admin string, ask question) error {

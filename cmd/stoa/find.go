@@ -18,7 +18,8 @@ const findLong = `Finds the traces that hold a span on which every word of the t
 A word is KEY=VALUE. service, name (or operation), minDuration, maxDuration, from, to and
 since are Stoa's own; any other key is a tag, looked for in the attributes of the span,
 its resource, scope, events and links, and compared as text. error=true finds spans of
-status Error. Keys and values with spaces stand in quotes.`
+status Error. Keys and values with spaces stand in quotes. There is no comparison but =,
+and Stoa's own words are spelled as here; a tag that looks otherwise goes in quotes.`
 
 func newFind() *cobra.Command {
 	var target targetFlags

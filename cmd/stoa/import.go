@@ -19,14 +19,6 @@ import (
 	"github.com/stoadb/stoa/internal/codec"
 )
 
-// importsAtOnce is how many requests are under way: enough that the log's syncs and the
-// walking of the next request overlap, few enough that memory stays small.
-const importsAtOnce = 8
-
-// ledgerRecordsStep is after how many records the ledger is told: what an interrupted
-// import sends again, which is harmless, only slower.
-const ledgerRecordsStep = 256
-
 const importLong = `Sends files of recorded OTLP requests to a server. A file is a zstd stream (.otlp.zst) of
 records: a varint length, then an ExportTraceServiceRequest.
 

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/stoadb/stoa/cluster"
 	"github.com/stoadb/stoa/internal/codec"
@@ -26,9 +25,6 @@ import (
 type ledgerEntry struct {
 	Records uint64 `json:"records"`
 }
-
-// ledgerBodyBytesMax bounds what a PUT may send; it needs a number.
-const ledgerBodyBytesMax = 1 << 10
 
 // importsHandler serves the ledger.
 func importsHandler(ledger *cluster.Imports) http.Handler {
@@ -76,9 +72,6 @@ func answerEntry(w http.ResponseWriter, entry ledgerEntry) {
 	// Where nobody is left to read the answer, nothing is lost.
 	_ = json.NewEncoder(w).Encode(entry)
 }
-
-// ledgerTimeMax bounds one question to the ledger: it answers after one small write.
-const ledgerTimeMax = 10 * time.Second
 
 // ledger asks the ledger behind an admin port about one file.
 type ledger struct {

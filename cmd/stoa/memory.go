@@ -10,14 +10,6 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-// memoryBytesDefault is the soft limit of the process's own memory. Memtables, frozen
-// memtables and a flush together need about half of it; the rest is what garbage may
-// pile up to between two collections.
-const memoryBytesDefault = 512 << 20
-
-// memoryShare of what the machine or its cgroup has is ours at most.
-const memoryShare = 0.9
-
 // limitMemory tells the Go runtime how much to use and returns that. GOMEMLIMIT in the
 // environment wins over all, --memory over the default.
 func limitMemory(flag string) (int64, error) {
@@ -29,6 +21,9 @@ func limitMemory(flag string) (int64, error) {
 		var err error
 		if bytes, err = parseBytes(flag); err != nil {
 			return 0, usagef("--memory %w", err)
+		}
+		if bytes < memoryBytesMin {
+			return 0, usagef("--memory %s: less than %d MiB, and the process would do nothing but collect garbage", flag, memoryBytesMin>>20)
 		}
 	} else {
 		provider := memlimit.ApplyRatio(memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem), memoryShare)

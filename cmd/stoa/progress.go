@@ -13,9 +13,6 @@ import (
 	"github.com/stoadb/stoa/cluster"
 )
 
-// plainInterval is how often long work says where it is when nobody watches a bar.
-const plainInterval = 10 * time.Second
-
 // progress shows how much of some bytes is done: a bar on a terminal, else a line every
 // ten seconds. Its methods may be called from several goroutines.
 type progress struct {

@@ -48,12 +48,18 @@ func parseQuery(text string, now time.Time) (span.Query, error) {
 		}
 		at = next
 		set, own := ownWords[w.key]
+		if err := slip(text, w); !own && err != nil {
+			return q, usageError{err}
+		}
 		if w.quoted || !own {
 			q.Tags = append(q.Tags, span.Tag{Key: w.key, Value: w.value})
 			continue
 		}
 		if seen[w.key] {
 			return q, usageError{&queryError{text, w.keyAt, w.key + " stands twice"}}
+		}
+		if other := sameBound[w.key]; seen[other] {
+			return q, usageError{&queryError{text, w.valueAt, w.key + ": " + other + " is given already"}}
 		}
 		seen[w.key] = true
 		if reason := set(&q, w.value, now); reason != "" {
@@ -69,13 +75,37 @@ func parseQuery(text string, now time.Time) (span.Query, error) {
 	return q, nil
 }
 
+// slip finds what was hardly meant as a tag and would only find nothing: a comparison that
+// the plain form does not have, and one of our words in another case. Quotes keep both.
+func slip(text string, w word) *queryError {
+	if w.quoted {
+		return nil
+	}
+	const compares = "the plain form compares with = only; put a key or a value that holds such signs in quotes"
+	if trimmed := strings.TrimRight(w.key, "!<>~"); trimmed != w.key {
+		return &queryError{text, w.keyAt + len(trimmed), compares}
+	}
+	if strings.HasPrefix(w.value, "~") && text[w.valueAt] == '~' || strings.HasPrefix(w.value, "=") && text[w.valueAt] == '=' {
+		return &queryError{text, w.valueAt, compares}
+	}
+	for own := range ownWords {
+		if strings.EqualFold(own, w.key) {
+			return &queryError{text, w.keyAt, fmt.Sprintf("did you mean %s? A tag %q goes in quotes", own, w.key)}
+		}
+	}
+	return nil
+}
+
+// sameBound names the word that sets the same end of the time range.
+var sameBound = map[string]string{"from": "since", "since": "from"}
+
 // ownWords sets a part of the query; a reason is what is wrong with the value.
 var ownWords = map[string]func(q *span.Query, value string, now time.Time) (reason string){
 	"service":     setService,
 	"name":        setName,
 	"operation":   setName,
 	"minDuration": func(q *span.Query, v string, _ time.Time) string { return setDuration(&q.DurationMin, v) },
-	"maxDuration": func(q *span.Query, v string, _ time.Time) string { return setDuration(&q.DurationMax, v) },
+	"maxDuration": func(q *span.Query, v string, _ time.Time) string { return setDurationMax(q, v) },
 	"from":        func(q *span.Query, v string, _ time.Time) string { return setTime(&q.StartMin, v) },
 	"to":          func(q *span.Query, v string, _ time.Time) string { return setTime(&q.StartMax, v) },
 	"since":       setSince,
@@ -100,6 +130,17 @@ func setDuration(dst *uint64, value string) string {
 		return fmt.Sprintf("%q is not a duration such as 10ms, 1.5s or 2m", value)
 	}
 	*dst = uint64(d)
+	return ""
+}
+
+// setDurationMax refuses 0, which stands for "not given" in a query and on the wire.
+func setDurationMax(q *span.Query, value string) string {
+	if reason := setDuration(&q.DurationMax, value); reason != "" {
+		return reason
+	}
+	if q.DurationMax == 0 {
+		return "a maximum of 0 is not a bound; the shortest is 1ns"
+	}
 	return ""
 }
 
@@ -131,9 +172,6 @@ func setSince(q *span.Query, value string, now time.Time) string {
 	if reason := setDuration(&back, value); reason != "" {
 		return reason
 	}
-	if q.StartMin != 0 {
-		return "from is given already"
-	}
 	q.StartMin = uint64(max(now.UnixNano()-int64(back), 0))
 	return ""
 }
@@ -153,6 +191,9 @@ func nextWord(text string, at int) (word, int, error) {
 		return w, at, err
 	}
 	if at >= len(text) || text[at] != '=' {
+		if sign := strings.IndexAny(w.key, "<>~"); sign > 0 && !w.quoted {
+			return w, at, &queryError{text, w.keyAt + sign, "the plain form compares with = only: write KEY=VALUE"}
+		}
 		return w, at, &queryError{text, w.keyAt, fmt.Sprintf("%q has no value: write KEY=VALUE", w.key)}
 	}
 	if w.key == "" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -60,10 +61,42 @@ func newServe() *cobra.Command {
 	return cmd
 }
 
-// drainTimeMax is how long calls that are under way may take after SIGTERM.
-const drainTimeMax = 10 * time.Second
+// check finds what the flags cannot mean. Two of a kind in one place are found here and not
+// by listening, which would blame another process.
+func (f serveFlags) check() error {
+	if f.retention < 0 {
+		return usagef("--retention %s: want how long spans are kept, such as 168h, or 0 to keep all", f.retention)
+	}
+	if f.shards < 0 || f.shards > cluster.ShardsMax {
+		return usagef("--shards %d: want 1 to %d, or 0 for what the folder has", f.shards, cluster.ShardsMax)
+	}
+	taken := make(map[int]string)
+	for _, p := range f.ports() {
+		if p.port < 0 || p.port > math.MaxUint16 {
+			return usagef("--%s %d: want 0 to %d", p.flag, p.port, math.MaxUint16)
+		}
+		if other := taken[p.port]; other != "" && p.port != 0 {
+			return usagef("--%s and --%s are both %d: each needs a port of its own", other, p.flag, p.port)
+		}
+		taken[p.port] = p.flag
+	}
+	return nil
+}
+
+// portFlag is a port and the flag that chooses it.
+type portFlag struct {
+	flag string
+	port int
+}
+
+func (f serveFlags) ports() [3]portFlag {
+	return [3]portFlag{{"storage-port", f.storagePort}, {"admin-port", f.adminPort}, {"otlp-grpc-port", f.otlpPort}}
+}
 
 func serve(ctx context.Context, out io.Writer, f serveFlags) error {
+	if err := f.check(); err != nil {
+		return err
+	}
 	syncInterval, err := parseSync(f.sync)
 	if err != nil {
 		return err
@@ -120,19 +153,17 @@ func checkHost(host string, insecure bool) error {
 // listen takes all ports before the folder is touched.
 func listen(f serveFlags) (api.Listeners, error) {
 	var l api.Listeners
-	for _, want := range []struct {
-		listener *net.Listener
-		port     int
-		flag     string
-	}{{&l.Storage, f.storagePort, "storage-port"}, {&l.Admin, f.adminPort, "admin-port"}, {&l.OTLP, f.otlpPort, "otlp-grpc-port"}} {
-		listener, err := net.Listen("tcp", net.JoinHostPort(f.host, strconv.Itoa(want.port)))
+	for i, listener := range [3]*net.Listener{&l.Storage, &l.Admin, &l.OTLP} { // in the order of ports
+		want := f.ports()[i]
+		var err error
+		*listener, err = net.Listen("tcp", net.JoinHostPort(f.host, strconv.Itoa(want.port)))
 		if errors.Is(err, syscall.EADDRINUSE) {
 			err = fmt.Errorf("port %d on %s is taken by another process: choose another with --%s", want.port, f.host, want.flag)
 		}
 		if err != nil {
+			*listener = nil
 			return l, errors.Join(err, closeListeners(l))
 		}
-		*want.listener = listener
 	}
 	return l, nil
 }
@@ -213,12 +244,12 @@ func openNode(ctx context.Context, o nodeOptions) (*node, error) {
 		return nil, err
 	}
 	store, err := cluster.Open(ctx, cluster.Options{
-		FS: disk, Shards: o.shards, Logger: o.logger, Retention: o.retention, ReserveBytes: o.reserve,
+		FS: disk, MustExist: !o.create, Shards: o.shards, Logger: o.logger, Retention: o.retention, ReserveBytes: o.reserve,
 		Log: wal.Options{SyncInterval: o.syncInterval}, Progress: replayLog(o.logger),
 	})
 	if errors.Is(err, vfs.ErrLocked) {
 		return nil, fmt.Errorf("data folder %s is in use: a server (or another command) runs there; "+
-			"ask the server with --addr HOST:PORT instead of --data, or stop it first: %w", o.data, err)
+			"ask the server with --addr HOST:PORT instead of --data, or stop it first", o.data)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("data folder %s: %w", o.data, err)

@@ -1,0 +1,43 @@
+package main
+
+import "time"
+
+// The server's process.
+const (
+	// memoryBytesDefault is the soft limit of the process's own memory. Memtables, frozen
+	// memtables and a flush together need about half of it; the rest is what garbage may
+	// pile up to between two collections.
+	memoryBytesDefault = 512 << 20
+
+	// memoryBytesMin is the least that --memory takes: with less than the runtime and the
+	// tables of an idle node need, the collector would run without end and free nothing.
+	memoryBytesMin = 64 << 20
+
+	// memoryShare of what the machine or its cgroup has is ours at most: the kernel's part
+	// of a process (stacks, page tables, socket buffers) counts too.
+	memoryShare = 0.9
+
+	// drainTimeMax is how long calls that are under way may take after SIGTERM: less than
+	// the 30 s after which Kubernetes kills, so that the flush still has its turn.
+	drainTimeMax = 10 * time.Second
+)
+
+// An import.
+const (
+	// importsAtOnce is how many requests are under way: enough that the log's syncs and the
+	// walking of the next request overlap, few enough that memory stays small.
+	importsAtOnce = 8
+
+	// ledgerRecordsStep is after how many records the ledger is told: what an interrupted
+	// import sends again, which is harmless, only slower.
+	ledgerRecordsStep = 256
+
+	// ledgerBodyBytesMax bounds what a PUT may send; it needs a number.
+	ledgerBodyBytesMax = 1 << 10
+
+	// ledgerTimeMax bounds one question to the ledger: it answers after one small write.
+	ledgerTimeMax = 10 * time.Second
+)
+
+// plainInterval is how often long work says where it is when nobody watches a bar.
+const plainInterval = 10 * time.Second
