@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"path"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 
@@ -170,7 +169,7 @@ func (c *Crash) Crash() *Crash {
 	}
 	for _, name := range sortedNames(names) {
 		n := names[name]
-		if name != "." && names[path.Dir(name)] == nil {
+		if name != "." && k.now[path.Dir(name)] == nil {
 			continue // its folder did not survive
 		}
 		left := &node{folder: n.folder, now: c.survivor(n, keep), dirty: map[int64]bool{}}
@@ -332,31 +331,45 @@ func (c *Crash) List(dir string) ([]string, error) {
 	return names, nil
 }
 
-// MkdirAll implements FS.
+// MkdirAll implements FS, step by step as OS does: every step is a call that may fail,
+// and a name is durable only after the sync of its parent.
 func (c *Crash) MkdirAll(dir string) error {
 	dir, err := c.enter("mkdir", dir)
 	defer c.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	made := "."
-	for _, part := range strings.Split(dir, "/") {
-		made = path.Join(made, part)
-		if n := c.now[made]; n == nil {
-			c.now[made] = &node{folder: true}
-			c.safe[made] = c.now[made]
-		} else if !n.folder {
-			return &fs.PathError{Op: "mkdir", Path: made, Err: syscall.ENOTDIR}
+	return c.mkdirAll(dir)
+}
+
+func (c *Crash) mkdirAll(dir string) error {
+	parent := path.Dir(dir)
+	if n := c.now[dir]; n == nil {
+		if err := c.mkdirAll(parent); err != nil {
+			return err
 		}
+		if err := c.call("mkdir", dir); err != nil {
+			return err
+		}
+		c.change(nameChange{name: dir, node: &node{folder: true}})
+	} else if !n.folder {
+		return &fs.PathError{Op: "mkdir", Path: dir, Err: syscall.ENOTDIR}
 	}
-	return nil
+	if dir == "." {
+		return nil
+	}
+	return c.syncNames(parent)
 }
 
 // SyncDir implements FS. A failed one leaves the names as they were: not durable.
 func (c *Crash) SyncDir(dir string) error {
-	dir, err := c.enter("sync folder", dir)
+	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err != nil {
+	return c.syncNames(path.Clean(dir))
+}
+
+func (c *Crash) syncNames(dir string) error {
+	if err := c.call("sync folder", dir); err != nil {
 		return err
 	}
 	if n := c.now[dir]; n == nil || !n.folder {

@@ -108,14 +108,20 @@ func (o *osFS) Lock(name string) (io.Closer, error) {
 // Free implements FS.
 func (o *osFS) Free() (int64, error) { return freeBytes(o.root) }
 
-// mkdirAllDurably makes dir and its parents; each new name is synced in its parent.
+// mkdirAllDurably makes dir and its parents; each new name is synced in its parent, and
+// the last one also when it is there already: who made it may have died before that. Its
+// parents' names were synced before it was made.
 func mkdirAllDurably(dir string) error {
 	info, err := os.Stat(dir)
 	if err == nil {
 		if !info.IsDir() {
 			return &fs.PathError{Op: "mkdir", Path: dir, Err: errors.New("not a folder")}
 		}
-		return nil
+		err := syncDir(filepath.Dir(dir))
+		if errors.Is(err, fs.ErrPermission) || isReadOnly(err) {
+			return nil // not our parent: whoever prepared the folder answers for its name
+		}
+		return err
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -205,6 +205,40 @@ func TestRenameIsWholeOrNotAtAll(t *testing.T) {
 	}
 }
 
+// MkdirAll is durable when it returns, also for a folder whose maker was killed before
+// it could sync the name; until then a power cut may take the folder and all in it.
+func TestFoldersAreDurableOnceMade(t *testing.T) {
+	var gone, left int
+	for seed := range uint64(20) {
+		for stop := 1; stop <= 6; stop++ { // enter, then a name and a sync for each of a, a/b
+			disk := vfs.NewCrash(seed)
+			disk.StopAt(stop)
+			err := disk.MkdirAll("a/b")
+			if (err == nil) != (stop == 6) {
+				t.Fatalf("stop at call %d: %v", stop, err)
+			}
+			after := disk.Crash()
+			if _, err := after.List("a/b"); err == nil {
+				left++
+			} else if stop == 6 {
+				t.Fatalf("made durably, and gone: %v", err)
+			} else {
+				gone++
+			}
+			killed := disk.KillCopy()
+			must(t, killed.MkdirAll("a/b"))
+			write(t, killed, "a/b/f", "content", true)
+			must(t, killed.SyncDir("a/b"))
+			if got := read(t, killed.Crash(), "a/b/f"); got != "content" {
+				t.Fatalf("stop at call %d: %q", stop, got)
+			}
+		}
+	}
+	if gone == 0 || left == 0 {
+		t.Fatalf("%d power cuts took the folder, %d left it", gone, left)
+	}
+}
+
 func TestFullDisk(t *testing.T) {
 	disk := vfs.NewCrash(1)
 	disk.SetFree(10)
