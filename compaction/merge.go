@@ -30,7 +30,7 @@ func Merge(ctx context.Context, fs vfs.FS, inputs []*segment.Segment, out string
 	if err != nil {
 		return segment.Info{}, err
 	}
-	m := &merge{ctx: ctx, w: w, cache: newCache(len(inputs), cacheBytesMax), progress: progress}
+	m := &merge{ctx: ctx, w: w, cache: segment.NewCache(segment.Projection{All: true}, len(inputs), cacheBytesMax), progress: progress}
 	for _, s := range inputs {
 		m.inputs = append(m.inputs, &input{s: s, done: make([]uint64, (s.TraceCount()+63)/64), group: -1})
 		m.total += s.Info().Rows
@@ -47,7 +47,7 @@ type merge struct {
 	ctx      context.Context
 	w        *segment.Writer
 	inputs   []*input
-	cache    *cache
+	cache    *segment.Cache
 	progress func(done, total int)
 	rows     []span.Row // for the writer
 	read     int
@@ -120,7 +120,7 @@ func (m *merge) trace(id span.TraceID) error {
 	for _, in := range m.inputs {
 		if i, ok := in.s.FindTrace(id); ok {
 			in.done[i/64] |= 1 << (i % 64)
-			c := in.s.TraceWith(i, m.cache.read)
+			c := in.s.TraceWith(i, m.cache.Read)
 			if c.Next() {
 				parts = append(parts, c)
 			} else if c.Err() != nil {

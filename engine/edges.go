@@ -51,8 +51,8 @@ func (s *Shard) Edges(ctx context.Context, startMin, startMax uint64, add func(p
 			return err
 		}
 	}
-	whole := &groupCache{projection: segment.Projection{All: true}, bytesMax: cachedBytesMax}
-	cheap := &groupCache{projection: factsProjection, bytesMax: cachedBytesMax}
+	whole := newCache(segment.Projection{All: true})
+	cheap := newCache(factsProjection)
 	for _, id := range v.inRowOrder(split) {
 		err := mergeRows(ctx, v.sources(id, cheap, whole), func(row span.Row) error {
 			c.facts.add(row)
@@ -80,33 +80,36 @@ func (s *Shard) Edges(ctx context.Context, startMin, startMax uint64, add func(p
 // adjacent and begin in one row group; the trace is counted where the first row group in
 // range meets it.
 func (c *edgeCounter) countSegment(ctx context.Context, l *liveSegment, split map[span.TraceID]bool) error {
-	cache := &groupCache{projection: factsProjection, bytesMax: cachedBytesMax}
+	cache := newCache(factsProjection)
+	read := func(s *segment.Segment, group int) (*span.Batch, error) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		return cache.Read(s, group)
+	}
 	counted := 0 // rows before this one belong to traces that are done
 	for g := range l.Groups() {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
 		group := l.Group(g)
 		if group.MaxStart < c.startMin || group.MinStart > c.startMax {
 			continue
 		}
-		batch, err := cache.read(l, g)
+		batch, err := read(l.Segment, g)
 		if err != nil {
 			return err
 		}
 		for row := max(group.FirstRow, counted); row < group.FirstRow+group.Rows; row = counted {
 			id := batch.TraceIDs[row-group.FirstRow]
-			first, n := l.TraceRows(l.TraceAtRow(row))
+			trace := l.TraceAtRow(row)
+			first, n := l.TraceRows(trace)
 			counted = first + n
 			if split[id] {
 				continue
 			}
-			source := []rowSource{{segment: l, cache: cache, next: first, end: first + n}}
-			err := mergeRows(ctx, source, func(row span.Row) error {
-				c.facts.add(row)
-				return nil
-			})
-			if err != nil {
+			rows := l.TraceWith(trace, read)
+			for rows.Next() {
+				c.facts.add(rows.Row())
+			}
+			if err := rows.Err(); err != nil {
 				return err
 			}
 			c.count()

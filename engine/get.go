@@ -17,7 +17,7 @@ func (s *Shard) Rows(ctx context.Context, id span.TraceID, visit func(row span.R
 		return err
 	}
 	defer v.close()
-	whole := &groupCache{projection: segment.Projection{All: true}} // one trace comes by each group once
+	whole := segment.NewCache(segment.Projection{All: true}, 0, 0) // one trace comes by each group once
 	return mergeRows(ctx, v.sources(id, whole, whole), visit)
 }
 
@@ -56,7 +56,7 @@ func (s *Shard) Spans(ctx context.Context, q span.Query, visit func(row span.Row
 	if err != nil {
 		return err
 	}
-	whole := &groupCache{projection: segment.Projection{All: true}, bytesMax: cachedBytesMax}
+	whole := newCache(segment.Projection{All: true})
 	var b bound
 	for _, id := range v.inRowOrder(found) {
 		err := mergeRows(ctx, v.sources(id, whole, whole), func(row span.Row) error {

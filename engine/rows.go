@@ -10,102 +10,60 @@ import (
 	"github.com/stoadb/stoa/engine/span"
 )
 
-// groupCache keeps the row groups that one question decoded last, all with one
-// projection. It serves one goroutine.
-type groupCache struct {
-	projection segment.Projection
-	bytesMax   int           // what it keeps besides the group read last
-	groups     []cachedGroup // last used first
-	bytes      int
-}
-
-type cachedGroup struct {
-	segment *liveSegment
-	group   int
-	batch   *span.Batch
-	bytes   int
-}
-
-func (c *groupCache) read(l *liveSegment, group int) (*span.Batch, error) {
-	for i, g := range c.groups {
-		if g.segment == l && g.group == group {
-			copy(c.groups[1:i+1], c.groups[:i])
-			c.groups[0] = g
-			return g.batch, nil
-		}
-	}
-	batch, err := l.ReadGroup(group, c.projection)
-	if err != nil {
-		return nil, err
-	}
-	size := batch.MemoryBytes()
-	for len(c.groups) > 0 && c.bytes+size > c.bytesMax {
-		last := len(c.groups) - 1
-		c.bytes -= c.groups[last].bytes
-		c.groups[last] = cachedGroup{}
-		c.groups = c.groups[:last]
-	}
-	c.bytes += size
-	c.groups = slices.Insert(c.groups, 0, cachedGroup{l, group, batch, size})
-	return batch, nil
-}
+// newCache keeps what one question decoded last.
+func newCache(p segment.Projection) *segment.Cache { return segment.NewCache(p, 0, cachedBytesMax) }
 
 // rowSource gives the rows of one trace in one source, in the order of span.Compare and
 // distinct. A segment's are read row group by row group, so a trace of any size needs
 // the memory of one.
 type rowSource struct {
-	rows []span.Row // what is in memory and still to come
-
-	segment   *liveSegment // nil for a memtable
-	cache     *groupCache
-	next, end int // rows of the segment still to be read
+	rows   []span.Row      // of a memtable, still to come
+	cursor *segment.Cursor // of a segment, else nil
+	ready  bool            // the cursor stands on a row still to come
 }
 
 // head gives the first row still to come; ok is false at the end.
 func (r *rowSource) head() (row span.Row, ok bool, err error) {
-	for len(r.rows) == 0 {
-		if r.segment == nil || r.next >= r.end {
+	if r.cursor == nil {
+		if len(r.rows) == 0 {
 			return span.Row{}, false, nil
 		}
-		if err := r.fill(); err != nil {
-			return span.Row{}, false, err
-		}
+		return r.rows[0], true, nil
 	}
-	return r.rows[0], true, nil
+	if !r.ready && !r.cursor.Next() {
+		return span.Row{}, false, r.cursor.Err()
+	}
+	r.ready = true
+	return r.cursor.Row(), true, nil
 }
 
-// fill brings the rows of the next row group.
-func (r *rowSource) fill() error {
-	group := r.segment.GroupOfRow(r.next)
-	info := r.segment.Group(group)
-	batch, err := r.cache.read(r.segment, group)
-	if err != nil {
-		return err
+// drop goes beyond the head.
+func (r *rowSource) drop() {
+	if r.cursor == nil {
+		r.rows = r.rows[1:]
 	}
-	for ; r.next < min(r.end, info.FirstRow+info.Rows); r.next++ {
-		r.rows = append(r.rows, span.Row{Batch: batch, Pos: r.next - info.FirstRow})
-	}
-	return nil
+	r.ready = false
 }
 
 // sources gives where the trace stands; from a memtable the rows come sorted and without
 // copies. Segments are read with cheap where the trace stands in that one source only,
 // with whole otherwise: only then must rows be compared by content.
-func (v *view) sources(id span.TraceID, cheap, whole *groupCache) []rowSource {
+func (v *view) sources(id span.TraceID, cheap, whole *segment.Cache) []rowSource {
 	var found []rowSource
 	for _, t := range v.tables {
 		if rows := t.trace(nil, id, t.count); len(rows) > 0 {
 			found = append(found, rowSource{rows: rows})
 		}
 	}
+	var last func(cache *segment.Cache) *segment.Cursor
 	for _, l := range v.segments {
 		if i, ok := l.FindTrace(id); ok {
-			first, n := l.TraceRows(i)
-			found = append(found, rowSource{segment: l, next: first, end: first + n, cache: whole})
+			last = func(cache *segment.Cache) *segment.Cursor { return l.TraceWith(i, cache.Read) }
+			found = append(found, rowSource{cursor: last(whole)})
 		}
 	}
-	if len(found) == 1 {
-		found[0].cache = cheap
+	if len(found) == 1 && last != nil {
+		found[0].cursor = last(cheap)
 	}
 	return found
 }
@@ -135,7 +93,7 @@ func mergeRows(ctx context.Context, sources []rowSource, visit func(row span.Row
 		if least == nil {
 			return nil
 		}
-		least.rows = least.rows[1:]
+		least.drop()
 		if len(sources) > 1 && last.Batch != nil && span.Compare(last, row) == 0 {
 			continue
 		}

@@ -66,8 +66,8 @@ func (s *Shard) Summaries(ctx context.Context, found []span.Found) ([]span.Summa
 	defer v.close()
 	projection := factsProjection
 	projection.Names = true
-	cheap := &groupCache{projection: projection, bytesMax: cachedBytesMax}
-	whole := &groupCache{projection: segment.Projection{All: true}, bytesMax: cachedBytesMax}
+	cheap := newCache(projection)
+	whole := newCache(segment.Projection{All: true})
 	facts := newTraceFacts()
 	summaries := make([]span.Summary, 0, len(found))
 	for _, trace := range found {
