@@ -116,9 +116,11 @@ func sameRows(t failer, want, got *span.Batch) {
 	}
 }
 
-// readable checks the output form: what generated Go types and strict readers accept.
+// readable checks the output form: what generated Go types and strict readers accept, and
+// nothing else than the reference, but for what is too long for a chunk.
 func readable(t failer, b *span.Batch) {
 	t.Helper()
+	want := referenceOf(t, b)
 	spans := 0
 	e := otlp.NewEncoder(func(chunk []byte) error {
 		if len(chunk) == 0 || len(chunk) >= otlp.ChunkBytesMax {
@@ -127,6 +129,11 @@ func readable(t failer, b *span.Batch) {
 		var data tracev1.TracesData
 		if err := proto.Unmarshal(chunk, &data); err != nil {
 			t.Fatalf("output form: %v", err)
+		}
+		for i, got := range deliveredIn(&data) {
+			if mine := want[spans+i]; mine.span != got.span && mine.bytes < otlp.ChunkBytesMax/4*3 {
+				t.Fatalf("readers get\n%s\nwant\n%s", got.span, mine.span)
+			}
 		}
 		ids := map[string]bool{}
 		for _, rs := range data.ResourceSpans {
