@@ -3,6 +3,7 @@ package cluster
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"slices"
@@ -56,7 +57,13 @@ func (l *Imports) Records(file codec.Hash) uint64 {
 	return l.done[file]
 }
 
-// SetRecords notes durably that the first records of the file are stored.
+// ErrImportsFull is a ledger that cannot hold one more file: what the next start would
+// refuse to read must not be written.
+var ErrImportsFull = errors.New("the ledger of imports is full")
+
+// SetRecords notes durably that the first records of the file are stored. A ledger that has
+// come to its bound, some 900,000 files, takes no new one: it is ErrImportsFull, and what it
+// holds stands. No entry is given up for another, because none knows how old it is.
 func (l *Imports) SetRecords(file codec.Hash, records uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -65,7 +72,11 @@ func (l *Imports) SetRecords(file codec.Hash, records uint64) error {
 	}
 	changed := maps.Clone(l.done)
 	changed[file] = records
-	if err := vfs.ReplaceFile(l.fs, importsFile, AppendImports(nil, changed)); err != nil {
+	content := AppendImports(nil, changed)
+	if len(content) > fileBytesMax {
+		return fmt.Errorf("%w: %d files would take %d bytes, at most %d are read", ErrImportsFull, len(changed), len(content), fileBytesMax)
+	}
+	if err := vfs.ReplaceFile(l.fs, importsFile, content); err != nil {
 		return err
 	}
 	l.done = changed

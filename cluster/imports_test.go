@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"maps"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/stoadb/stoa/cluster"
 	"github.com/stoadb/stoa/internal/codec"
+	"github.com/stoadb/stoa/internal/vfs"
 )
 
 var someImports = map[codec.Hash]uint64{{0x11}: 300, {0x01, 0x02}: 1}
@@ -43,5 +45,37 @@ func TestImportLedgerReportsEveryCutAndFlip(t *testing.T) {
 		if _, err := cluster.DecodeImports("imports", flipped); !errors.Is(err, codec.ErrCorrupt) && !errors.Is(err, codec.ErrVersion) {
 			t.Errorf("bit %d flipped: %v", bit, err)
 		}
+	}
+}
+
+// TestFullImportLedgerRefusesOneFileMore, and the folder goes on to start.
+func TestFullImportLedgerRefusesOneFileMore(t *testing.T) {
+	const bytesMax, frameBytes, entryBytes = 16 << 20, 8 + 4 + 3 + 4, 17
+	full := make(map[codec.Hash]uint64)
+	for i := range uint32((bytesMax - frameBytes) / entryBytes) {
+		var hash codec.Hash
+		binary.BigEndian.PutUint32(hash[:], i)
+		full[hash] = 1
+	}
+	disk := vfs.NewCrash(1)
+	shut(t, open(t, small(disk)))
+	if err := vfs.ReplaceFile(disk, "imports", cluster.AppendImports(nil, full)); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, small(disk))
+	more := codec.Hash{0xff}
+	if err := s.Imports().SetRecords(more, 1); !errors.Is(err, cluster.ErrImportsFull) {
+		t.Errorf("one file more: %v", err)
+	}
+	if n := s.Imports().Records(more); n != 0 {
+		t.Errorf("the ledger says %d records of the file it refused", n)
+	}
+	if err := s.Imports().SetRecords(codec.Hash{}, 2); err != nil { // it takes no more bytes
+		t.Errorf("more records of a file it knows: %v", err)
+	}
+	shut(t, s)
+	s = open(t, small(disk))
+	if n := s.Imports().Records(codec.Hash{}); n != 2 {
+		t.Errorf("after the next start it says %d records, want 2", n)
 	}
 }

@@ -300,7 +300,8 @@ func TestPoisonedLogStopsWritesNotReads(t *testing.T) {
 	}
 }
 
-// TestRefusedPartIsQuarantinedAndTheNextStartServes is proof 7 of the first issue.
+// TestRefusedPartIsQuarantinedAndTheNextStartServes: a part that passed the door and cannot
+// be applied is set aside and counted, at every start again, and costs no other part.
 func TestRefusedPartIsQuarantinedAndTheNextStartServes(t *testing.T) {
 	g, m := enginetest.NewGenerator(3, 9), enginetest.NewModel()
 	poison := g.Spans(1)

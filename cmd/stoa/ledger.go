@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -44,7 +45,11 @@ func importsHandler(ledger *cluster.Imports) http.Handler {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		if err := ledger.SetRecords(hash, entry.Records); err != nil {
+		switch err := ledger.SetRecords(hash, entry.Records); {
+		case errors.Is(err, cluster.ErrImportsFull):
+			http.Error(w, err.Error(), http.StatusInsufficientStorage)
+			return
+		case err != nil:
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}

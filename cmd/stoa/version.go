@@ -20,23 +20,29 @@ func newVersion() *cobra.Command {
 	}
 }
 
-// version is the module's version, or the commit for a build from a working copy.
+// version is what the Go toolchain stamped into this binary.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return "unknown"
+		return "devel"
 	}
+	return versionOf(info)
+}
+
+// versionOf is the module's version, or the commit for a build from a working copy, or
+// "devel" where neither was stamped, as in a build without a repository.
+func versionOf(info *debug.BuildInfo) string {
 	if v := info.Main.Version; v != "" && v != "(devel)" {
 		return v
 	}
-	commit, changed := "unknown", ""
+	version, changed := "devel", ""
 	for _, s := range info.Settings {
 		switch {
 		case s.Key == "vcs.revision" && len(s.Value) >= 12:
-			commit = s.Value[:12]
+			version = "devel-" + s.Value[:12]
 		case s.Key == "vcs.modified" && s.Value == "true":
 			changed = "+changes"
 		}
 	}
-	return "devel-" + commit + changed
+	return version + changed
 }
