@@ -82,7 +82,11 @@ func (s *Shard) applyPart(mem *memtable, next uint32, seq uint64, received int64
 	}
 	if err != nil {
 		did.Quarantined++
-		s.quarantine(seq, *p, err)
+		spans := 1 // nobody can count what cannot be walked
+		if batch != nil {
+			spans = batch.Len()
+		}
+		s.quarantine(seq, *p, spans, err)
 		return next
 	}
 	s.seen.add(p.Hash, received)
@@ -158,7 +162,7 @@ const quarantineDir = "quarantine"
 // quarantine sets a part aside. The file is named after the content, so a replay writes
 // no second one. Where the disk refuses it, the flusher tries again before it lets the
 // log go.
-func (s *Shard) quarantine(seq uint64, p Part, cause error) {
+func (s *Shard) quarantine(seq uint64, p Part, spans int, cause error) {
 	p.Batch = nil
 	s.log.Error("part quarantined", "seq", seq, "hash", p.Hash.String(), "cause", cause)
 	isNew, err := s.saveQuarantined(p)
@@ -171,6 +175,7 @@ func (s *Shard) quarantine(seq uint64, p Part, cause error) {
 	}
 	if isNew {
 		s.quarantined++
+		s.stats.QuarantinedSpans += spans
 	}
 }
 

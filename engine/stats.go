@@ -11,6 +11,7 @@ type Stats struct {
 	Merges, MergeFailures       int
 	Dropped                     int // segments, by retention
 	Quarantined                 int
+	QuarantinedSpans            int // set aside by this process; 1 for a part that cannot be walked
 	Applied, Flushed            uint64
 }
 

@@ -33,6 +33,11 @@ func (c statsCollector) Collect(out chan<- prometheus.Metric) {
 	s.api(c.node.server.Stats())
 	stats := c.node.store.Stats()
 	s.log(stats)
+	quarantined := 0
+	for _, shard := range stats.Shards {
+		quarantined += shard.QuarantinedSpans
+	}
+	s.dropped("quarantined", uint64(quarantined))
 	for i := range stats.Shards {
 		s.shard(strconv.Itoa(i), stats.Groups[i], stats.Shards[i])
 	}
@@ -64,7 +69,7 @@ func (s sender) level(name, help string, value int64, labels ...labelled) {
 func (s sender) api(a api.Stats) {
 	s.total("stoa_spans_accepted_total", "Spans of acknowledged requests, copies included.", a.SpansAccepted)
 	for reason, n := range a.SpansDropped {
-		s.total("stoa_spans_dropped_total", "Spans that were not stored.", n, labelled{"reason", reason})
+		s.dropped(reason, n)
 	}
 	for change, n := range a.SpansChanged {
 		s.total("stoa_values_changed_total", "Parts of spans that met a limit or are odd.", n, labelled{"change", change})
@@ -82,6 +87,11 @@ func (s sender) api(a api.Stats) {
 	for call, n := range a.Calls {
 		s.total("stoa_calls_total", "gRPC calls.", n, labelled{"method", call.Method}, labelled{"code", call.Code})
 	}
+}
+
+// dropped sends the one metric that tells of every span that no answer will hold.
+func (s sender) dropped(reason string, spans uint64) {
+	s.total("stoa_spans_dropped_total", "Spans that no answer holds.", spans, labelled{"reason", reason})
 }
 
 func (s sender) log(c cluster.Stats) {
