@@ -43,8 +43,8 @@ const (
 	// tracesMax bounds the traces of one answer.
 	tracesMax = span.TracesFoundMax
 
-	// tagsMax bounds the tags of one search: each is looked for on every span in range.
-	tagsMax = 128
+	// tagsMax bounds the tags of one search.
+	tagsMax = span.TagsMax
 )
 
 // What one connection may cost.

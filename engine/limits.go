@@ -26,8 +26,6 @@ const (
 	seenAge       = compaction.HashAgeMax
 	// partsMax bounds the parts of one entry; a coalescer sends far fewer.
 	partsMax = 1 << 16
-	// tagsMax bounds the tags of one query: they are bits of one word.
-	tagsMax = 64
 	// foundSlack is how many traces beyond twice the limit a search remembers before it
 	// forgets those that cannot be in the answer any more.
 	foundSlack = 1024

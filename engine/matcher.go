@@ -64,8 +64,8 @@ const (
 
 // newMatcher refuses a query beyond the limits.
 func newMatcher(q span.Query) (*matcher, error) {
-	if len(q.Tags) > tagsMax {
-		return nil, fmt.Errorf("%w: %d tags, the limit is %d", span.ErrTooMuch, len(q.Tags), tagsMax)
+	if len(q.Tags) > span.TagsMax {
+		return nil, fmt.Errorf("%w: %d tags, the limit is %d", span.ErrTooMuch, len(q.Tags), span.TagsMax)
 	}
 	m := &matcher{query: q}
 	for i, tag := range q.Tags {

@@ -128,3 +128,22 @@ func TestRangesAreInclusive(t *testing.T) {
 		}
 	}
 }
+
+// TestAsManyTagsAsASearchMayHaveAllCount, the last one too.
+func TestAsManyTagsAsASearchMayHaveAllCount(t *testing.T) {
+	w := newWorld(t, 1, 1)
+	w.mustOpen()
+	w.apply(enginetest.Telling())
+	tags := make([]span.Tag, span.TagsMax)
+	for i := range tags {
+		tags[i] = span.Tag{Key: "zone", Value: "eu"}
+	}
+	q := span.Query{StartMax: math.MaxUint64, Limit: 5, Tags: tags}
+	if found, err := w.shard.Find(context.Background(), q); err != nil || len(found) != 1 {
+		t.Errorf("%d traces, %v", len(found), err)
+	}
+	tags[len(tags)-1].Value = "us"
+	if found, err := w.shard.Find(context.Background(), q); err != nil || len(found) != 0 {
+		t.Errorf("the last tag does not hold: %d traces, %v", len(found), err)
+	}
+}

@@ -82,8 +82,9 @@ type Edge struct {
 	Calls         uint64
 }
 
-// Limits of answers: a search that wants more is refused, never silently cut.
+// Limits of searches: one that asks for more is refused, never silently cut.
 const (
 	LimitDefault   = 100    // traces, where the asker names none
 	TracesFoundMax = 20_000 // traces in one answer: what a client can page through
+	TagsMax        = 64     // tags of one query: those that hold are bits of one word
 )
