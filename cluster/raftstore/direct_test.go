@@ -63,9 +63,10 @@ func startRaft(t *testing.T, s *raftstore.Store) (node *raft.Raft, machine *appl
 	return node, machine, stop
 }
 
-// A folder that the direct group wrote opens with raft: the node of the configuration
-// entry becomes leader of itself, and its machine is given every command in order.
-func TestRaftOpensAFolderOfTheDirectGroup(t *testing.T) {
+// A stream of a configuration entry and commands opens with raft: the node becomes
+// leader of itself, and its machine is given every command in order. That the direct
+// group writes such streams is tested in cluster.
+func TestRaftOpensAStreamOfCommands(t *testing.T) {
 	disk, err := vfs.NewOS(t.TempDir())
 	check(t, err)
 	l := openLog(t, disk)
