@@ -2,19 +2,18 @@ package bench
 
 import (
 	"bufio"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"os"
 
-	"github.com/stoadb/stoa/engine/span/otlp"
+	"github.com/stoadb/stoa/api/client"
 	"github.com/stoadb/stoa/internal/codec"
 )
 
 // Requests reads recorded files one after the other: each is one zstd stream of
-// records "uvarint length, ExportTraceServiceRequest", in the order received. A
+// the records that client.ReadRequest reads, in the order received. A
 // yielded request belongs to the caller. The first error ends the sequence.
 func Requests(files ...string) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
@@ -37,25 +36,18 @@ func readRecords(name string, yield func([]byte, error) bool) (more bool, err er
 		return false, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	content, err := codec.NewZstdReader(f)
+	content, err := codec.NewZstdReader(f, codec.FileWindowBytesMax)
 	if err != nil {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, content.Close()) }()
 	records := bufio.NewReaderSize(content, 1<<20)
 	for {
-		size, err := binary.ReadUvarint(records)
+		request, err := client.ReadRequest(records)
 		if errors.Is(err, io.EOF) {
 			return true, nil
 		}
 		if err != nil {
-			return false, err
-		}
-		if size > otlp.RequestBytesMax {
-			return false, codec.Corrupt("a record of %d bytes", size)
-		}
-		request := make([]byte, size)
-		if _, err := io.ReadFull(records, request); err != nil {
 			return false, err
 		}
 		if !yield(request, nil) {

@@ -28,7 +28,7 @@ func realRows(t testing.TB, name string, limit int) (rows []span.Row) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	z, err := codec.NewZstdReader(file)
+	z, err := codec.NewZstdReader(file, codec.FileWindowBytesMax)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ func (zstdCompressor) Name() string { return "zstd" }
 
 // Decompress reads a message; grpc stops at the receive limit and closes the reader.
 func (zstdCompressor) Decompress(r io.Reader) (io.Reader, error) {
-	return codec.NewZstdMessageReader(r)
+	return codec.NewZstdReader(r, codec.MessageWindowBytesMax)
 }
 
 // Compress gathers a whole message, which becomes one frame on Close.

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stoadb/stoa/api/client"
-	"github.com/stoadb/stoa/engine/span/otlp"
 	"github.com/stoadb/stoa/internal/codec"
 )
 
@@ -138,7 +136,7 @@ func (im *importing) send(ctx context.Context, f *os.File) (records uint64, err 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	counter := &countingReader{r: f}
-	content, err := codec.NewZstdReader(bufio.NewReaderSize(counter, 1<<20))
+	content, err := codec.NewZstdReader(bufio.NewReaderSize(counter, 1<<20), codec.FileWindowBytesMax)
 	if err != nil {
 		return 0, err
 	}
@@ -148,7 +146,7 @@ func (im *importing) send(ctx context.Context, f *os.File) (records uint64, err 
 	settled := make(chan error, 1)
 	go func() { settled <- im.settle(ctx, cancel, queue) }()
 	for ctx.Err() == nil {
-		request, readErr := readRecord(r)
+		request, readErr := client.ReadRequest(r)
 		if readErr != nil {
 			if !errors.Is(readErr, io.EOF) {
 				err = fmt.Errorf("record %d: %w", records+1, readErr)
@@ -180,22 +178,11 @@ func (im *importing) send(ctx context.Context, f *os.File) (records uint64, err 
 	return records, err
 }
 
-// export sends a request, and sends it again as long as the server asks for that; the
-// person hears why it takes so long.
+// export sends a request; the person hears why it takes so long.
 func (im *importing) export(ctx context.Context, request []byte) (client.Rejected, error) {
-	for {
-		rejected, err := im.server.Export(ctx, request)
-		delay, again := client.RetryAfter(err)
-		if !again {
-			return rejected, err
-		}
-		im.bar.say(fmt.Sprintf("waiting, the server says: %v", err))
-		select {
-		case <-ctx.Done():
-			return rejected, errors.Join(context.Cause(ctx), err)
-		case <-time.After(delay):
-		}
-	}
+	return im.server.ExportPatiently(ctx, request, func(refusal error) {
+		im.bar.say(fmt.Sprintf("waiting, the server says: %v", refusal))
+	})
 }
 
 // settle waits for the requests in their order and tells the ledger. After the first
@@ -236,28 +223,6 @@ func (im *importing) note(ctx context.Context, noted, done uint64) uint64 {
 		return noted
 	}
 	return done
-}
-
-// readRecord reads a length and that many bytes; io.EOF only between records.
-func readRecord(r *bufio.Reader) ([]byte, error) {
-	length, err := binary.ReadUvarint(r)
-	if err != nil {
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			return nil, codec.Corrupt("the file ends within a length")
-		}
-		return nil, err
-	}
-	if length > otlp.RequestBytesMax {
-		return nil, codec.Corrupt("a request of %d bytes, at most %d expected", length, otlp.RequestBytesMax)
-	}
-	request := make([]byte, length)
-	if _, err := io.ReadFull(r, request); err != nil {
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return nil, codec.Corrupt("the file ends within a request of %d bytes", length)
-		}
-		return nil, err
-	}
-	return request, nil
 }
 
 // countingReader counts what was read of the file.

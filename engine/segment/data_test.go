@@ -30,7 +30,7 @@ func realBatches(t testing.TB, name string, limit int) []*span.Batch {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	z, err := codec.NewZstdReader(file)
+	z, err := codec.NewZstdReader(file, codec.FileWindowBytesMax)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,8 +9,9 @@ import (
 	"github.com/stoadb/stoa/internal/invariant"
 )
 
-// Both coders are stateless for EncodeAll and DecodeAll and safe for concurrent use;
-// concurrency 1 keeps the output a function of the input alone.
+// Both coders are stateless for EncodeAll and DecodeAll and safe for concurrent use. The
+// concurrency is how many calls run at once: each is done by one goroutine, so the output
+// is a function of the input alone.
 var (
 	zstdEncoder = sync.OnceValue(func() *zstd.Encoder {
 		e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(2), zstd.WithEncoderLevel(zstd.SpeedFastest),

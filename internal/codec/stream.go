@@ -9,15 +9,23 @@ import (
 	"github.com/zeebo/xxh3"
 )
 
-// streamWindowBytesMax bounds the window a zstd stream may ask for, and so the memory
-// that reading it takes: 128 MiB is what zstd's own highest ordinary level uses.
-const streamWindowBytesMax = 128 << 20
+// What a zstd stream may ask for as its window, and so the memory that reading it takes.
+const (
+	// FileWindowBytesMax is for files that somebody chose to give us: what zstd's own
+	// highest ordinary level uses.
+	FileWindowBytesMax = 128 << 20
 
-// NewZstdReader reads the content of a zstd stream of any length. Wrong bytes show as
-// ErrCorrupt from Read. Close lets go of the memory; it leaves r open.
-func NewZstdReader(r io.Reader) (io.ReadCloser, error) {
+	// MessageWindowBytesMax is for messages from strangers, where a few bytes of input
+	// could make us take that much: what writers use by default.
+	MessageWindowBytesMax = 8 << 20
+)
+
+// NewZstdReader reads the content of a zstd stream of any length whose window is at
+// most windowBytesMax. Wrong bytes show as ErrCorrupt from Read. Close lets go of the
+// memory; it leaves r open.
+func NewZstdReader(r io.Reader, windowBytesMax uint64) (io.ReadCloser, error) {
 	d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxWindow(streamWindowBytesMax))
+		zstd.WithDecoderMaxWindow(windowBytesMax))
 	if err != nil {
 		return nil, fmt.Errorf("zstd: %w", err)
 	}

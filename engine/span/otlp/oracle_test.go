@@ -94,7 +94,7 @@ func requestsOf(t testing.TB, name string, limit int) [][]byte {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	z, err := codec.NewZstdReader(file)
+	z, err := codec.NewZstdReader(file, codec.FileWindowBytesMax)
 	if err != nil {
 		t.Fatal(err)
 	}
