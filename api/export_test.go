@@ -270,7 +270,14 @@ func TestPatientWriterComesAgain(t *testing.T) {
 		}
 		return otlp.Counts{}, nil
 	}}, api.Options{Random: func() float64 { return 0 }})
-	if _, err := server.ExportPatiently(t.Context(), nil); err != nil || tries.Load() != 3 {
-		t.Errorf("%d tries, %v", tries.Load(), err)
+	waits := 0
+	_, err := server.ExportPatiently(t.Context(), nil, func(refusal error) {
+		waits++
+		if !errors.Is(refusal, span.ErrUnavailable) {
+			t.Errorf("it waits because of %v", refusal)
+		}
+	})
+	if err != nil || tries.Load() != 3 || waits != 2 {
+		t.Errorf("%d tries, %d waits, %v", tries.Load(), waits, err)
 	}
 }

@@ -89,7 +89,7 @@ func sendAll(ctx context.Context, address string, queue <-chan []byte, mu *sync.
 	}
 	for request := range queue {
 		begin := time.Now()
-		rejected, err := c.ExportPatiently(ctx, request)
+		rejected, err := c.ExportPatiently(ctx, request, nil)
 		if err != nil {
 			_ = c.Close() // the first error is the one to tell
 			return fmt.Errorf("export of %d bytes: %w", len(request), err)

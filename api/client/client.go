@@ -76,16 +76,20 @@ func (c *Client) Export(ctx context.Context, request []byte) (Rejected, error) {
 
 // ExportPatiently is Export that comes again as long as the server asks for it, which
 // is harmless: the same request is stored once. Other errors end it, and so does ctx.
-func (c *Client) ExportPatiently(ctx context.Context, request []byte) (Rejected, error) {
+// waiting, where not nil, hears of each refusal before the wait that it asks for.
+func (c *Client) ExportPatiently(ctx context.Context, request []byte, waiting func(refusal error)) (Rejected, error) {
 	for {
 		rejected, err := c.Export(ctx, request)
 		delay, again := RetryAfter(err)
 		if !again {
 			return rejected, err
 		}
+		if waiting != nil {
+			waiting(err)
+		}
 		select {
 		case <-ctx.Done():
-			return rejected, errors.Join(ctx.Err(), err)
+			return rejected, errors.Join(context.Cause(ctx), err)
 		case <-time.After(delay):
 		}
 	}

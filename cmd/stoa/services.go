@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
+	"github.com/stoadb/stoa/api/wire"
 	"github.com/stoadb/stoa/engine/span"
 )
 
@@ -79,16 +81,12 @@ type operationJSON struct {
 	Kind string `json:"kind"`
 }
 
-var kindWords = map[int32]string{
-	span.KindUnspecified: "", span.KindInternal: "internal", span.KindServer: "server",
-	span.KindClient: "client", span.KindProducer: "producer", span.KindConsumer: "consumer",
-}
-
+// kindName spells a kind as the storage API does; a number that OTLP does not know stays one.
 func kindName(kind int32) string {
-	if name, ok := kindWords[kind]; ok {
+	if name := wire.KindName(kind); name != "" || kind == span.KindUnspecified {
 		return name
 	}
-	return fmt.Sprint(kind)
+	return strconv.Itoa(int(kind))
 }
 
 func printOperations(w io.Writer, form string, operations []span.Operation) error {
