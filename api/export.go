@@ -28,7 +28,7 @@ func (s *Server) export(stream *call) error {
 		return s.overloaded()
 	}
 	if err != nil {
-		s.stats.exportsFailed.Add(1)
+		s.stats.countNotReceived(err)
 		s.complain("export not received", "error", err)
 		return err
 	}

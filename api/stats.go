@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/engine/span/otlp"
@@ -23,7 +24,7 @@ type Stats struct {
 	Calls map[Call]uint64
 
 	Exports         uint64            // written: durable
-	ExportsInvalid  uint64            // refused: not decodable
+	ExportsInvalid  uint64            // refused: not decodable, or too long
 	ExportsOverload uint64            // refused: bytes in flight
 	ExportsFailed   uint64            // not received, or the store failed
 	BytesReceived   uint64            // of written and refused requests, after decompression
@@ -52,6 +53,17 @@ func (c *counters) countCall(method string, code codes.Code) {
 		c.calls = map[Call]uint64{}
 	}
 	c.calls[Call{method, code.String()}]++
+}
+
+// countNotReceived counts a request that did not come whole: the writer's mistake, or
+// its going away.
+func (c *counters) countNotReceived(err error) {
+	switch status.Code(err) {
+	case codes.InvalidArgument, codes.ResourceExhausted:
+		c.exportsInvalid.Add(1)
+	default:
+		c.exportsFailed.Add(1)
+	}
 }
 
 func (c *counters) countExport(size int64, counts otlp.Counts, err error) {
