@@ -36,7 +36,7 @@ func readRecords(name string, yield func([]byte, error) bool) (more bool, err er
 		return false, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	content, err := codec.NewZstdReader(f)
+	content, err := codec.NewZstdReader(f, codec.FileWindowBytesMax)
 	if err != nil {
 		return false, err
 	}

@@ -136,7 +136,7 @@ func (im *importing) send(ctx context.Context, f *os.File) (records uint64, err 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	counter := &countingReader{r: f}
-	content, err := codec.NewZstdReader(bufio.NewReaderSize(counter, 1<<20))
+	content, err := codec.NewZstdReader(bufio.NewReaderSize(counter, 1<<20), codec.FileWindowBytesMax)
 	if err != nil {
 		return 0, err
 	}
