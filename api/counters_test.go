@@ -49,71 +49,83 @@ func deep(arrays int) *commonv1.AnyValue {
 	return value
 }
 
-// TestEachBadInputIsCountedUnderItsName goes through docs/limits.md: each request has
-// three spans, of which one or two are changed.
+// change makes a request of a resource with three spans.
+type change func(t *testing.T, r *tracev1.ResourceSpans) []byte
+
+// first changes the first span.
+func first(do func(s *tracev1.Span)) change {
+	return func(t *testing.T, r *tracev1.ResourceSpans) []byte {
+		do(r.GetScopeSpans()[0].GetSpans()[0])
+		return requestOf(t, r)
+	}
+}
+
+// give gives the first span an attribute.
+func give(key string, value *commonv1.AnyValue) change {
+	return first(func(s *tracev1.Span) { s.Attributes = append(s.Attributes, &commonv1.KeyValue{Key: key, Value: value}) })
+}
+
+func longText(n int) *commonv1.AnyValue {
+	return stringAttribute("", strings.Repeat("x", n)).GetValue()
+}
+
+func names(pairs ...any) map[string]uint64 {
+	m := map[string]uint64{}
+	for i := 0; i < len(pairs); i += 2 {
+		m[pairs[i].(string)] = uint64(pairs[i+1].(int))
+	}
+	return m
+}
+
+// badInputs are those of docs/limits.md, beside what is as long or deep as permitted.
+var badInputs = map[string]struct {
+	request change
+	code    codes.Code
+	want    counted
+}{
+	"nothing bad":       {first(func(*tracev1.Span) {}), codes.OK, counted{stored: 1, accepted: 3}},
+	"8 byte trace id":   {first(func(s *tracev1.Span) { s.TraceId = []byte("12345678") }), codes.OK, counted{stored: 1, accepted: 3}},
+	"zero trace id":     {first(func(s *tracev1.Span) { s.TraceId = make([]byte, 16) }), codes.OK, counted{stored: 1, accepted: 2, DroppedOrChanged: names("trace_id", 1)}},
+	"odd trace id":      {first(func(s *tracev1.Span) { s.TraceId = []byte("odd") }), codes.OK, counted{stored: 1, accepted: 2, DroppedOrChanged: names("trace_id", 1)}},
+	"zero span id":      {first(func(s *tracev1.Span) { s.SpanId = make([]byte, 8) }), codes.OK, counted{stored: 1, accepted: 2, DroppedOrChanged: names("span_id", 1)}},
+	"odd span id":       {first(func(s *tracev1.Span) { s.SpanId = make([]byte, 9) }), codes.OK, counted{stored: 1, accepted: 2, DroppedOrChanged: names("span_id", 1)}},
+	"depth 64":          {give("k", deep(64)), codes.OK, counted{stored: 1, accepted: 3}},
+	"depth 65":          {give("k", deep(65)), codes.OK, counted{stored: 1, accepted: 3, DroppedOrChanged: names("nested_too_deep", 1)}},
+	"depth 1,001":       {give("k", deep(1001)), codes.InvalidArgument, counted{invalid: 1}},
+	"end before start":  {first(func(s *tracev1.Span) { s.EndTimeUnixNano = 1 }), codes.OK, counted{stored: 1, accepted: 3, DroppedOrChanged: names("end_before_start", 1)}},
+	"duration overflow": {first(func(s *tracev1.Span) { s.StartTimeUnixNano, s.EndTimeUnixNano = 0, 1<<63 }), codes.OK, counted{stored: 1, accepted: 3, DroppedOrChanged: names("end_before_start", 1)}},
+	"time 0":            {first(func(s *tracev1.Span) { s.StartTimeUnixNano, s.EndTimeUnixNano = 0, 0 }), codes.OK, counted{stored: 1, accepted: 3}},
+	"a value of 1 MiB":  {give("k", longText(otlp.ValueBytesMax)), codes.OK, counted{stored: 1, accepted: 3}},
+	"a longer value":    {give("k", longText(otlp.ValueBytesMax+1)), codes.OK, counted{stored: 1, accepted: 3, DroppedOrChanged: names("value_truncated", 1)}},
+	"a key of 1 KiB":    {give(strings.Repeat("k", 1<<10), longText(1)), codes.OK, counted{stored: 1, accepted: 3}},
+	"a longer key":      {give(strings.Repeat("k", 1<<10+1), longText(1)), codes.OK, counted{stored: 1, accepted: 3, DroppedOrChanged: names("key_truncated", 1)}},
+	"in a resource": {func(t *testing.T, r *tracev1.ResourceSpans) []byte {
+		r.Resource.Attributes = append(r.GetResource().GetAttributes(), &commonv1.KeyValue{Key: strings.Repeat("k", 2000), Value: longText(1)})
+		return requestOf(t, r)
+	}, codes.OK, counted{stored: 1, accepted: 3, DroppedOrChanged: names("key_truncated", 1)}},
+	"invalid UTF-8": {func(t *testing.T, r *tracev1.ResourceSpans) []byte {
+		return bytes.Replace(first(func(s *tracev1.Span) { s.Name = "no text" })(t, r), []byte("no text"), []byte("no\xfftext"), 1)
+	}, codes.OK, counted{stored: 1, accepted: 3, DroppedOrChanged: names("invalid_utf8", 1)}},
+	"duplicate keys": {give("note", longText(5)), codes.OK, counted{stored: 1, accepted: 3}},
+	"several at once": {func(t *testing.T, r *tracev1.ResourceSpans) []byte {
+		r.GetScopeSpans()[0].GetSpans()[1].EndTimeUnixNano = 1
+		return give("k", deep(65))(t, r)
+	}, codes.OK, counted{stored: 1, accepted: 3, DroppedOrChanged: names("nested_too_deep", 1, "end_before_start", 1)}},
+	"cut":         {func(t *testing.T, r *tracev1.ResourceSpans) []byte { b := requestOf(t, r); return b[:len(b)-1] }, codes.InvalidArgument, counted{invalid: 1}},
+	"no protobuf": {func(*testing.T, *tracev1.ResourceSpans) []byte { return []byte("not protobuf") }, codes.InvalidArgument, counted{invalid: 1}},
+	"a million stubs": {func(t *testing.T, r *tracev1.ResourceSpans) []byte {
+		r.GetScopeSpans()[0].GetSpans()[0].Links = slices.Repeat([]*tracev1.Span_Link{{}}, otlp.StubsMax+1)
+		return requestOf(t, r)
+	}, codes.InvalidArgument, counted{invalid: 1}},
+	"over 64 MiB": {func(*testing.T, *tracev1.ResourceSpans) []byte { return make([]byte, otlp.RequestBytesMax+1) }, codes.ResourceExhausted, counted{invalid: 1}},
+}
+
 func TestEachBadInputIsCountedUnderItsName(t *testing.T) {
 	server := start(t, &scripted{}, api.Options{})
-	names := func(pairs ...any) map[string]uint64 {
-		m := map[string]uint64{}
-		for i := 0; i < len(pairs); i += 2 {
-			m[pairs[i].(string)] = uint64(pairs[i+1].(int))
-		}
-		return m
-	}
-	first := func(change func(s *tracev1.Span)) func(r *tracev1.ResourceSpans) []byte {
-		return func(r *tracev1.ResourceSpans) []byte {
-			change(r.GetScopeSpans()[0].GetSpans()[0])
-			return requestOf(t, r)
-		}
-	}
-	give := func(key string, value *commonv1.AnyValue) func(r *tracev1.ResourceSpans) []byte {
-		return first(func(s *tracev1.Span) { s.Attributes = append(s.Attributes, &commonv1.KeyValue{Key: key, Value: value}) })
-	}
-	text := func(n int) *commonv1.AnyValue { return stringAttribute("", strings.Repeat("x", n)).GetValue() }
-	for name, c := range map[string]struct {
-		request func(r *tracev1.ResourceSpans) []byte
-		code    codes.Code
-		want    counted
-	}{
-		"nothing bad":       {first(func(*tracev1.Span) {}), codes.OK, counted{stored: 1, accepted: 3}},
-		"8 byte trace id":   {first(func(s *tracev1.Span) { s.TraceId = []byte("12345678") }), codes.OK, counted{stored: 1, accepted: 3}},
-		"zero trace id":     {first(func(s *tracev1.Span) { s.TraceId = make([]byte, 16) }), codes.OK, counted{stored: 1, accepted: 2, DroppedOrChanged: names("trace_id", 1)}},
-		"odd trace id":      {first(func(s *tracev1.Span) { s.TraceId = []byte("odd") }), codes.OK, counted{stored: 1, accepted: 2, DroppedOrChanged: names("trace_id", 1)}},
-		"zero span id":      {first(func(s *tracev1.Span) { s.SpanId = make([]byte, 8) }), codes.OK, counted{stored: 1, accepted: 2, DroppedOrChanged: names("span_id", 1)}},
-		"odd span id":       {first(func(s *tracev1.Span) { s.SpanId = make([]byte, 9) }), codes.OK, counted{stored: 1, accepted: 2, DroppedOrChanged: names("span_id", 1)}},
-		"depth 64":          {give("k", deep(64)), codes.OK, counted{stored: 1, accepted: 3}},
-		"depth 65":          {give("k", deep(65)), codes.OK, counted{stored: 1, accepted: 3, DroppedOrChanged: names("nested_too_deep", 1)}},
-		"depth 1,001":       {give("k", deep(1001)), codes.InvalidArgument, counted{invalid: 1}},
-		"end before start":  {first(func(s *tracev1.Span) { s.EndTimeUnixNano = 1 }), codes.OK, counted{stored: 1, accepted: 3, DroppedOrChanged: names("end_before_start", 1)}},
-		"duration overflow": {first(func(s *tracev1.Span) { s.StartTimeUnixNano, s.EndTimeUnixNano = 0, 1<<63 }), codes.OK, counted{stored: 1, accepted: 3, DroppedOrChanged: names("end_before_start", 1)}},
-		"time 0":            {first(func(s *tracev1.Span) { s.StartTimeUnixNano, s.EndTimeUnixNano = 0, 0 }), codes.OK, counted{stored: 1, accepted: 3}},
-		"a value of 1 MiB":  {give("k", text(otlp.ValueBytesMax)), codes.OK, counted{stored: 1, accepted: 3}},
-		"a longer value":    {give("k", text(otlp.ValueBytesMax+1)), codes.OK, counted{stored: 1, accepted: 3, DroppedOrChanged: names("value_truncated", 1)}},
-		"a key of 1 KiB":    {give(strings.Repeat("k", 1<<10), text(1)), codes.OK, counted{stored: 1, accepted: 3}},
-		"a longer key":      {give(strings.Repeat("k", 1<<10+1), text(1)), codes.OK, counted{stored: 1, accepted: 3, DroppedOrChanged: names("key_truncated", 1)}},
-		"in a resource": {func(r *tracev1.ResourceSpans) []byte {
-			r.Resource.Attributes = append(r.GetResource().GetAttributes(), &commonv1.KeyValue{Key: strings.Repeat("k", 2000), Value: text(1)})
-			return requestOf(t, r)
-		}, codes.OK, counted{stored: 1, accepted: 3, DroppedOrChanged: names("key_truncated", 1)}},
-		"invalid UTF-8": {func(r *tracev1.ResourceSpans) []byte {
-			return bytes.Replace(first(func(s *tracev1.Span) { s.Name = "no text" })(r), []byte("no text"), []byte("no\xfftext"[:7]), 1)
-		}, codes.OK, counted{stored: 1, accepted: 3, DroppedOrChanged: names("invalid_utf8", 1)}},
-		"duplicate keys": {give("note", text(5)), codes.OK, counted{stored: 1, accepted: 3}},
-		"several at once": {func(r *tracev1.ResourceSpans) []byte {
-			r.GetScopeSpans()[0].GetSpans()[1].EndTimeUnixNano = 1
-			return give("k", deep(65))(r)
-		}, codes.OK, counted{stored: 1, accepted: 3, DroppedOrChanged: names("nested_too_deep", 1, "end_before_start", 1)}},
-		"cut":         {func(r *tracev1.ResourceSpans) []byte { b := requestOf(t, r); return b[:len(b)-1] }, codes.InvalidArgument, counted{invalid: 1}},
-		"no protobuf": {func(*tracev1.ResourceSpans) []byte { return []byte("not protobuf") }, codes.InvalidArgument, counted{invalid: 1}},
-		"a million stubs": {func(r *tracev1.ResourceSpans) []byte {
-			r.GetScopeSpans()[0].GetSpans()[0].Links = slices.Repeat([]*tracev1.Span_Link{{}}, otlp.StubsMax+1)
-			return requestOf(t, r)
-		}, codes.InvalidArgument, counted{invalid: 1}},
-		"over 64 MiB": {func(*tracev1.ResourceSpans) []byte { return make([]byte, otlp.RequestBytesMax+1) }, codes.ResourceExhausted, counted{invalid: 1}},
-	} {
+	for name, c := range badInputs {
 		t.Run(name, func(t *testing.T) {
 			before := server.Stats()
-			rejected, err := server.Export(t.Context(), c.request(trace(id(1), "s", 3)))
+			rejected, err := server.Export(t.Context(), c.request(t, trace(id(1), "s", 3)))
 			if status.Code(err) != c.code {
 				t.Fatal(err)
 			}
