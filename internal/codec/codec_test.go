@@ -1,0 +1,162 @@
+package codec_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/stoadb/stoa/internal/codec"
+)
+
+// Hashes and checksums are in files and name them: they are what they are for ever.
+func TestHashesAreLaw(t *testing.T) {
+	for _, c := range []struct {
+		in     string
+		hash   string
+		hash64 uint64 // with seed 7
+		crc    uint32
+	}{
+		{"", "99aa06d3014798d86001c324468d497f", 0x913ae0873e9b7eb8, 0},
+		{"123456789", "33119477ede5dcd5e9716427681d5860", 0xd44565a47e51d7cd, 0xe3069283}, // the check value of CRC-32C
+		{"a trace of spans", "b8dda11b3d208b94e012745be50dca16", 0x3d774ae97ab6f807, 0x4a0f48d5},
+	} {
+		got, err := codec.HashReader(strings.NewReader(c.in))
+		if err != nil || got != codec.HashBytes([]byte(c.in)) {
+			t.Errorf("%q: HashReader gives %v, %v", c.in, got, err)
+		}
+		if h, h64, crc := got.String(), codec.Hash64([]byte(c.in), 7), codec.CRC([]byte(c.in)); h != c.hash || h64 != c.hash64 || crc != c.crc {
+			t.Errorf("{%q, %q, %#x, %#x},", c.in, h, h64, crc)
+		}
+		cut := len(c.in) / 2
+		if crc := codec.CRCAppend(codec.CRC([]byte(c.in[:cut])), []byte(c.in[cut:])); crc != c.crc {
+			t.Errorf("%q in two pieces: %#x", c.in, crc)
+		}
+	}
+}
+
+// samples are contents that compressors treat differently.
+func samples() [][]byte {
+	noise := make([]byte, 5000)
+	r := rand.New(rand.NewPCG(1, 1))
+	for i := range noise {
+		noise[i] = byte(r.Uint32())
+	}
+	return [][]byte{nil, {1}, noise, bytes.Repeat([]byte("service.name"), 3000), append(noise[:700:700], make([]byte, 70_000)...)}
+}
+
+func TestZstdRoundTrip(t *testing.T) {
+	prefix := []byte("in front")
+	for i, content := range samples() {
+		packed := codec.AppendZstd(prefix, content)
+		if !bytes.Equal(packed[:len(prefix)], prefix) || !bytes.Equal(packed[len(prefix):], codec.AppendZstd(nil, content)) {
+			t.Fatalf("sample %d: does not append", i)
+		}
+		packed = packed[len(prefix):]
+		got, err := codec.DecodeZstd(bytes.Clone(prefix), packed, len(content))
+		if err != nil || !bytes.Equal(got, append(bytes.Clone(prefix), content...)) {
+			t.Fatalf("sample %d: %d bytes, %v", i, len(got), err)
+		}
+		for _, size := range []int{-1, len(content) - 1, len(content) + 1, 1 << 40} {
+			if got, err := codec.DecodeZstd(bytes.Clone(prefix), packed, size); !errors.Is(err, codec.ErrCorrupt) || !bytes.Equal(got, prefix) {
+				t.Fatalf("sample %d of %d bytes read as %d: %v", i, len(content), size, err)
+			}
+		}
+		for cut := 1; cut < len(packed); cut += 1 + cut/7 {
+			if _, err := codec.DecodeZstd(nil, packed[:cut], len(content)); !errors.Is(err, codec.ErrCorrupt) {
+				t.Fatalf("sample %d cut at %d of %d: %v", i, cut, len(packed), err)
+			}
+		}
+	}
+}
+
+func TestS2RoundTrip(t *testing.T) {
+	prefix := []byte("in front")
+	for i, content := range samples() {
+		packed := codec.AppendS2(bytes.Clone(prefix), content)[len(prefix):]
+		if got, err := codec.DecodeS2(packed); err != nil || !bytes.Equal(got, content) {
+			t.Fatalf("sample %d: %d bytes, %v", i, len(got), err)
+		}
+		for cut := 0; cut < len(packed); cut += 1 + cut/7 {
+			if _, err := codec.DecodeS2(packed[:cut]); !errors.Is(err, codec.ErrCorrupt) {
+				t.Fatalf("sample %d cut at %d of %d: %v", i, cut, len(packed), err)
+			}
+		}
+	}
+	if _, err := codec.DecodeS2([]byte{0xff, 0xff, 0xff, 0xff, 0x0f, 0}); !errors.Is(err, codec.ErrCorrupt) {
+		t.Fatalf("a block that claims 4 GiB: %v", err)
+	}
+}
+
+// A stream is read whole, damage in it is ErrCorrupt, and a window beyond the bound is
+// refused before it is taken.
+func TestZstdStream(t *testing.T) {
+	content := bytes.Repeat([]byte("0123456789abcdef"), 1<<20) // 16 MiB
+	var packed bytes.Buffer
+	w, err := zstd.NewWriter(&packed, zstd.WithWindowSize(16<<20), zstd.WithEncoderCRC(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(content); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	readAll := func(b []byte, windowBytesMax uint64) ([]byte, error) {
+		r, err := codec.NewZstdReader(bytes.NewReader(b), windowBytesMax)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = r.Close() }()
+		return io.ReadAll(r)
+	}
+	if got, err := readAll(packed.Bytes(), codec.FileWindowBytesMax); err != nil || !bytes.Equal(got, content) {
+		t.Fatalf("%d bytes, %v", len(got), err)
+	}
+	if _, err := readAll(packed.Bytes(), codec.MessageWindowBytesMax); !errors.Is(err, codec.ErrCorrupt) {
+		t.Fatalf("a window of 16 MiB in a message: %v", err)
+	}
+	damaged := bytes.Clone(packed.Bytes())
+	damaged[len(damaged)-1] ^= 1 // in the content's checksum
+	for _, b := range [][]byte{damaged, packed.Bytes()[:packed.Len()/2], []byte("no stream")} {
+		if _, err := readAll(b, codec.FileWindowBytesMax); !errors.Is(err, codec.ErrCorrupt) {
+			t.Fatalf("damage: %v", err)
+		}
+	}
+}
+
+// Whatever a Reader is asked beyond its input fails, sticks, and gives zero values.
+func TestReaderStaysInBounds(t *testing.T) {
+	for name, read := range map[string]func(*codec.Reader) bool{
+		"Uvarint":     func(r *codec.Reader) bool { return r.Uvarint() == 0 },
+		"Varint":      func(r *codec.Reader) bool { return r.Varint() == 0 },
+		"Count":       func(r *codec.Reader) bool { return r.Count(1) == 0 },
+		"Bytes":       func(r *codec.Reader) bool { return r.Bytes(3) == nil },
+		"less than 0": func(r *codec.Reader) bool { return r.Bytes(-1) == nil },
+		"LengthBytes": func(r *codec.Reader) bool { return len(r.LengthBytes()) == 0 },
+		"Uint32":      func(r *codec.Reader) bool { return r.Uint32() == 0 },
+		"Uint64":      func(r *codec.Reader) bool { return r.Uint64() == 0 },
+	} {
+		r := codec.NewReader([]byte{0xff, 0xff}) // an open varint, and too short for the rest
+		if !read(r) || !errors.Is(r.Err(), codec.ErrCorrupt) {
+			t.Errorf("%s: %v", name, r.Err())
+		}
+		first := r.Err()
+		if r.Uint8() != 0 || r.Bytes(0) == nil && r.Len() != 0 || r.Err() != first {
+			t.Errorf("%s: the failure did not stick: %v", name, r.Err())
+		}
+	}
+	r := codec.NewReader([]byte{200, 1, 9})
+	if r.Count(1); r.Err() == nil {
+		t.Error("200 things in one byte")
+	}
+	r = codec.NewReader(codec.AppendLengthBytes([]byte{7, 3}, []byte("abc")))
+	if r.Uint8() != 7 || r.Varint() != -2 || string(r.LengthBytes()) != "abc" || r.Len() != 0 || r.Offset() != 6 || r.Err() != nil {
+		t.Errorf("at %d: %v", r.Offset(), r.Err())
+	}
+}
