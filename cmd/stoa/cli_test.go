@@ -184,7 +184,10 @@ func TestServeRefusesWhatItCannotDo(t *testing.T) {
 	used := filepath.Join(folder, "used")
 	server := startServer(t, used)
 	wants(t, 1, []string{regexp.QuoteMeta(used) + " is in use", "--addr"}, append(free, "--data", used)...)
-	wants(t, 1, []string{regexp.QuoteMeta(used) + " is in use", "--addr"}, "find", "--data", used)
+	r := wants(t, 1, []string{regexp.QuoteMeta(used) + " is in use", "--addr"}, "find", "--data", used)
+	if strings.Contains(r.err, "locked") {
+		t.Errorf("the folder in use is said more than once: %s", r.err)
+	}
 	wants(t, 1, []string{regexp.QuoteMeta(used) + " is in use", "stop the server"}, "verify", used)
 	stopServer(t, server)
 	wants(t, 1, []string{"has 4 shards, 8 were asked for"}, append(free, "--data", used, "--shards=8")...)

@@ -218,7 +218,7 @@ func (im *importing) note(ctx context.Context, noted, done uint64) uint64 {
 		return noted
 	}
 	if err := im.ledger.setRecords(ctx, done); err != nil {
-		fmt.Fprintf(os.Stderr, "the ledger does not answer, another import would send again: %v\n", err)
+		fmt.Fprintf(os.Stderr, "the ledger does not take it, another import would send again: %v\n", err)
 		im.hasLedger = false
 		return noted
 	}
