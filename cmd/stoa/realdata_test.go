@@ -4,12 +4,16 @@ import (
 	"context"
 	"net"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stoadb/stoa/api"
+	"github.com/stoadb/stoa/api/client"
 	"github.com/stoadb/stoa/bench"
 	"github.com/stoadb/stoa/cluster"
+	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/internal/vfs"
 )
 
@@ -71,13 +75,35 @@ func inOneProcess(t *testing.T, want *expected, files []string) {
 	state("compacted", false)
 }
 
+// anonBytesMax is what the server's process may take of memory that only it answers for
+// (RssAnon), under full load with readers beside: the promise for its own settings.
+const anonBytesMax = 600 << 20
+
 // afterSIGKILL loads through the real binary with its own settings, kills it once
-// everything is acknowledged, and asks the folder that it left.
+// everything is acknowledged, and asks the folder that it left. While it loads, others ask,
+// and its memory is watched.
 func afterSIGKILL(t *testing.T, want *expected, files []string) {
 	folder := t.TempDir()
 	server := startServer(t, folder)
-	if _, err := bench.Load(context.Background(), server.Storage, 4, bench.Requests(files...)); err != nil {
+	watch := bench.NewWatch(server.PID())
+	defer watch.Stop()
+	stopAsking := keepAsking(t, server.Storage)
+	_, err := bench.Load(t.Context(), server.Storage, 4, bench.Requests(files...))
+	asked := stopAsking()
+	if err != nil {
 		t.Fatal(err)
+	}
+	used, err := watch.Usage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("RssAnon at most %d MiB while %d questions were answered", used.AnonBytes>>20, asked)
+	switch {
+	case testing.Short(): // the small set proves nothing of memory
+	case used.AnonBytes == 0 || asked == 0:
+		t.Errorf("nothing was measured: RssAnon %d, %d questions", used.AnonBytes, asked)
+	case used.AnonBytes > anonBytesMax:
+		t.Errorf("RssAnon reached %d MiB, at most %d MiB are promised", used.AnonBytes>>20, anonBytesMax>>20)
 	}
 	if err := server.Kill(); err != nil {
 		t.Fatal(err)
@@ -87,6 +113,47 @@ func afterSIGKILL(t *testing.T, want *expected, files []string) {
 		t.Error("nothing was replayed: the kill came too late to prove anything")
 	}
 	newAnswers(t, want, store, dial(t, serveStore(t, store))).all()
+}
+
+// keepAsking starts two readers: one finds whole traces, one summaries and the service
+// graph. stop ends them and says how many questions were answered.
+func keepAsking(t *testing.T, address string) (stop func() int64) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var readers sync.WaitGroup
+	var answered atomic.Int64
+	q := span.AllTime()
+	q.Limit = 20
+	edges := func(ctx context.Context, c *client.Client, _ int) (int, error) {
+		found, err := c.Dependencies(ctx, q.StartMin, q.StartMax)
+		return len(found), err
+	}
+	for _, classes := range [][]bench.Class{
+		{bench.FindClass("find", q)},
+		{bench.SummaryClass("summaries", q), {Name: "graph", Ask: edges}},
+	} {
+		readers.Go(func() {
+			c, err := client.Dial(ctx, address)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer func() { _ = c.Close() }() // nothing is in flight any more
+			for i := 0; ctx.Err() == nil; i++ {
+				class := classes[i%len(classes)]
+				if _, err := class.Ask(ctx, c, i); err == nil {
+					answered.Add(1)
+				} else if ctx.Err() == nil {
+					t.Errorf("%s under load: %v", class.Name, err)
+					return
+				}
+			}
+		})
+	}
+	return func() int64 {
+		cancel()
+		readers.Wait()
+		return answered.Load()
+	}
 }
 
 func openStore(t *testing.T, folder string, o cluster.Options) *cluster.Store {
