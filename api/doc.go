@@ -6,7 +6,8 @@
 // admits it, bounds its time, catches a panic, counts it and turns errors into status
 // codes; the method's own file turns protobuf into the words of engine/span and back.
 // Every method is served as a stream, also the unary ones (on the wire there is no
-// difference), so that a call is admitted before its message is received. Spans pass
+// difference), so that a call is admitted before its message is received, and its bytes
+// are counted while they arrive and inflate (receive.go). Spans pass
 // through as bytes in both directions: package wire is the codec that lets them.
 //
 // Goroutines: those of grpc (two a connection, one a call), those of net/http, and one
