@@ -7,8 +7,8 @@
 // codes; the method's own file turns protobuf into the words of engine/span and back.
 // Every method is served as a stream, also the unary ones (on the wire there is no
 // difference), so that a call is admitted before its message is received, and its bytes
-// are counted while they arrive and inflate (receive.go). Spans pass
-// through as bytes in both directions: package wire is the codec that lets them.
+// are counted while they arrive and inflate (receive.go). Spans pass through as
+// bytes in both directions: package wire is the codec that lets them.
 //
 // Goroutines: those of grpc (two a connection, one a call), those of net/http, and one
 // beside a call while it sends or receives a message, so that a peer that stops can be
