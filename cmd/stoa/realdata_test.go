@@ -42,7 +42,10 @@ func TestRealTracesAreAnsweredRightly(t *testing.T) {
 // it is asked to flush.
 func inOneProcess(t *testing.T, want *expected, files []string) {
 	ctx := context.Background()
-	store := openStore(t, t.TempDir(), cluster.Options{MemtableBytesMax: 1 << 40, MemtableAge: 24 * time.Hour, LogBytesMax: 1 << 40})
+	now := time.Now() // stands still: the next window would seal what has come in
+	store := openStore(t, t.TempDir(), cluster.Options{
+		MemtableBytesMax: 1 << 40, MemtableAge: 24 * time.Hour, LogBytesMax: 1 << 40, Now: func() time.Time { return now },
+	})
 	address := serveStore(t, store)
 	loaded, err := bench.Load(ctx, address, 4, bench.Requests(files...))
 	if err != nil {
