@@ -1,12 +1,13 @@
 // Package column turns the values of one column in one row group into a page and back:
-// integers as a constant, byte planes above a minimum, varints or deltas; text through a
-// dictionary of the page where that pays; raw fixed-width ids. A page carries its
-// checksum, and stands compressed where that makes it smaller.
+// integers as mini-blocks of 128 values, each in the form that is the shortest for it, or in
+// whole bytes under zstd where that is far smaller; text through a dictionary of the page where
+// that pays; raw fixed-width ids. A page carries its checksum.
 //
-// The flow: a builder or a slice of values -> Append... (the payload) -> AppendPage (the
-// bytes in the file) -> OpenPage (checked payload) -> Decode... (values). Everything is a
-// plain function of its arguments, the bytes too: same values, same bytes. The package
-// starts no goroutines.
+// The flow: a builder or a slice of values -> Pages.Append (what stands under zstd, the bytes in
+// the file) -> OpenPage (checked payload) -> Decode... (all values), or OpenInts (some of them,
+// and the rows between two bounds, by the zone maps of the mini-blocks). Everything is a plain
+// function of its arguments, the bytes too: same values, same bytes. The package starts no
+// goroutines.
 package column
 
 import (
@@ -17,16 +18,18 @@ import (
 
 // How a page's payload stands in the file; the numbers are stored.
 const (
-	formRaw  = 0
-	formZstd = 1
+	formRaw   = 0
+	formZstd  = 1
+	formSplit = 2
 )
 
 // AppendPage appends the page of a payload:
 //
 //	crc     4  CRC-32C of all that follows, little endian
-//	form    1  0 raw, 1 zstd
-//	size    v  bytes of the payload, uvarint; only where form is 1
-//	bytes      the payload, or its zstd frame
+//	form    1  0 raw, 1 zstd, 2 split: the front of the payload under zstd, the rest raw
+//	size    v  bytes of the payload under zstd, uvarint; only where form is 1 or 2
+//	frame   v  bytes of the frame; only where form is 2
+//	bytes      the payload, or the zstd frame, and after it the rest of the payload
 //
 // compress false says that the payload is known not to shrink (random ids).
 func AppendPage(dst, payload []byte, compress bool) []byte {
@@ -55,23 +58,26 @@ func OpenPage(page, scratch []byte) (payload, nextScratch []byte, err error) {
 	if sum, want := codec.CRC(page[4:]), binary.LittleEndian.Uint32(page); sum != want {
 		return nil, scratch, codec.Corrupt("page checksum %08x, %08x expected", sum, want)
 	}
-	switch page[4] {
-	case formRaw:
+	form, r := page[4], codec.NewReader(page[5:])
+	if form == formRaw {
 		return page[5:], scratch, nil
-	case formZstd:
-		r := codec.NewReader(page[5:])
-		size := r.Uvarint()
-		if r.Err() != nil || size > PageBytesMax {
-			return nil, scratch, codec.Corrupt("page content of %d bytes", size)
-		}
-		out, err := codec.DecodeZstd(scratch[:0], page[5+r.Offset():], int(size))
-		if err != nil {
-			return nil, scratch, err
-		}
-		return out, out, nil
-	default:
-		return nil, scratch, codec.Corrupt("page form %d", page[4])
 	}
+	if form != formZstd && form != formSplit {
+		return nil, scratch, codec.Corrupt("page form %d", form)
+	}
+	size, frame := r.Uvarint(), uint64(r.Len())
+	if form == formSplit {
+		frame = r.Uvarint()
+	}
+	if r.Err() != nil || size > PageBytesMax || frame > uint64(r.Len()) {
+		return nil, scratch, codec.Corrupt("page content of %d bytes in %d", size, frame)
+	}
+	out, err := codec.DecodeZstd(scratch[:0], r.Bytes(int(frame)), int(size))
+	if err != nil {
+		return nil, scratch, err
+	}
+	out = append(out, r.Bytes(r.Len())...)
+	return out, out, nil
 }
 
 // PayloadBytes is how large the payload of a page says to be, unchecked: good for a first
@@ -80,9 +86,15 @@ func PayloadBytes(page []byte) int {
 	if len(page) < 5 {
 		return 0
 	}
-	if page[4] != formZstd {
-		return len(page) - 5
+	r := codec.NewReader(page[5:])
+	if page[4] == formRaw {
+		return r.Len()
 	}
-	size, _ := binary.Uvarint(page[5:])
-	return int(min(size, PageBytesMax))
+	size, rest := r.Uvarint(), 0
+	if page[4] == formSplit {
+		if frame := r.Uvarint(); frame <= uint64(r.Len()) {
+			rest = r.Len() - int(frame)
+		}
+	}
+	return int(min(size, PageBytesMax)) + rest
 }

@@ -77,7 +77,7 @@ func TestTextsComeBackExactly(t *testing.T) {
 		}
 		table := column.NewTable()
 		table.Add([]byte("before"))
-		r := codec.NewReader(kept.AppendTo(nil))
+		r := codec.NewReader(payloadOf(&kept))
 		ids := column.DecodeTexts([]uint32{1}, &table, r, len(values))
 		if r.Err() != nil || r.Len() != 0 {
 			t.Fatalf("%d bytes left, %v", r.Len(), r.Err())
@@ -92,6 +92,11 @@ func TestTextsComeBackExactly(t *testing.T) {
 			}
 		}
 	})
+}
+
+func payloadOf(texts *column.Texts) []byte {
+	head, codes := texts.AppendHead(nil)
+	return column.AppendInts(head, codes)
 }
 
 func textOf(table *column.Table, id uint32) []byte {
@@ -157,7 +162,7 @@ func FuzzDecodeTexts(f *testing.F) {
 		for _, v := range values {
 			texts.Add([]byte{byte(v)})
 		}
-		f.Add(texts.AppendTo(nil), uint16(len(values)))
+		f.Add(payloadOf(&texts), uint16(len(values)))
 	}
 	f.Fuzz(func(t *testing.T, data []byte, n uint16) {
 		r := codec.NewReader(data)

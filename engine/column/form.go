@@ -11,8 +11,13 @@ func PageForm(page []byte) string {
 	if len(page) < 5 {
 		return "no page"
 	}
-	if page[4] == formZstd {
-		return fmt.Sprintf("zstd of %d", codec.NewReader(page[5:]).Uvarint())
+	r := codec.NewReader(page[5:])
+	switch page[4] {
+	case formZstd:
+		return fmt.Sprintf("zstd of %d", r.Uvarint())
+	case formSplit:
+		size, frame := r.Uvarint(), r.Uvarint()
+		return fmt.Sprintf("zstd of %d, then raw %d", size, uint64(r.Len())-frame)
 	}
 	return fmt.Sprintf("raw %d", len(page)-5)
 }
@@ -32,6 +37,9 @@ func IntsForm(payload []byte) string {
 		return fmt.Sprintf("varints above %d", r.Uvarint())
 	case form == intsDelta:
 		return fmt.Sprintf("deltas from %d", r.Uvarint())
+	case form == intsBlocks:
+		wide := r.Uint8()
+		return fmt.Sprintf("mini-blocks, bases of %d bytes above %d", wide, r.Uvarint())
 	default:
 		return fmt.Sprintf("integer form %d", form)
 	}

@@ -14,14 +14,49 @@ const (
 	intsPlanes   = 1 // width, minimum uvarint; all lowest bytes of (value - minimum), then all second ones, ...
 	intsVarint   = 2 // minimum uvarint; value - minimum, uvarints
 	intsDelta    = 3 // first uvarint; differences, zigzag varints
+	intsBlocks   = 4 // mini-blocks of 128 values, see blocks.go
 )
 
-// AppendInts appends one form byte and the values in whichever form is the shortest. Signed
-// values and IEEE bits come as their 64 bits: all arithmetic wraps. No values: no bytes.
+// AppendInts appends one form byte and the values in whichever form is the shortest, but
+// mini-blocks where they cost up to an eighth more: they alone are read in part. Signed values
+// and IEEE bits come as their 64 bits: all arithmetic wraps. No values: no bytes.
 func AppendInts(dst []byte, values []uint64) []byte {
 	if len(values) == 0 {
 		return dst
 	}
+	return appendInts(dst, values, planBytes(values))
+}
+
+func appendInts(dst []byte, values []uint64, bytewise bytesPlan) []byte {
+	if bytewise.form == intsConstant {
+		return bytewise.append(dst, values)
+	}
+	var room [groupBlocks]blockPlan
+	plans, size := planBlocks(room[:0], values)
+	if bytewise.bytes+bytewise.bytes/blocksShare < size {
+		return bytewise.append(dst, values)
+	}
+	return appendBlocks(dst, values, plans)
+}
+
+// AppendBytewise is AppendInts for a payload that zstd goes over: whole bytes, no bits, so
+// that equal values look equal.
+func AppendBytewise(dst []byte, values []uint64) []byte {
+	if len(values) == 0 {
+		return dst
+	}
+	return planBytes(values).append(dst, values)
+}
+
+// bytesPlan is the shortest of the forms in whole bytes.
+type bytesPlan struct {
+	low   uint64
+	bytes int
+	width int
+	form  byte
+}
+
+func planBytes(values []uint64) bytesPlan {
 	low, high := values[0], values[0]
 	deltaBytes := 0
 	previous := values[0]
@@ -31,30 +66,43 @@ func AppendInts(dst []byte, values []uint64) []byte {
 		previous = v
 	}
 	if low == high {
-		return binary.AppendUvarint(append(dst, intsConstant), low)
+		return bytesPlan{low: low, bytes: 1 + varintBytes(low), form: intsConstant}
 	}
 	varBytes := 0
 	for _, v := range values {
 		varBytes += varintBytes(v - low)
 	}
-	width := (bits.Len64(high-low) + 7) / 8
+	width := wideOf(high - low)
 	planesBytes := width * len(values)
 	switch {
 	case planesBytes <= varBytes && planesBytes <= deltaBytes:
-		dst = binary.AppendUvarint(append(dst, intsPlanes, byte(width)), low)
-		for shift := 0; shift < width*8; shift += 8 {
+		return bytesPlan{low, 2 + varintBytes(low) + planesBytes, width, intsPlanes}
+	case varBytes <= deltaBytes:
+		return bytesPlan{low: low, bytes: 1 + varintBytes(low) + varBytes, form: intsVarint}
+	default:
+		return bytesPlan{low: values[0], bytes: varintBytes(values[0]) + deltaBytes, form: intsDelta} // the first difference is 0, and left out
+	}
+}
+
+func (p bytesPlan) append(dst []byte, values []uint64) []byte {
+	dst = append(dst, p.form)
+	if p.form == intsPlanes {
+		dst = append(dst, byte(p.width))
+	}
+	dst = binary.AppendUvarint(dst, p.low)
+	switch p.form {
+	case intsPlanes:
+		for shift := 0; shift < p.width*8; shift += 8 {
 			for _, v := range values {
-				dst = append(dst, byte((v-low)>>shift))
+				dst = append(dst, byte((v-p.low)>>shift))
 			}
 		}
-	case varBytes <= deltaBytes:
-		dst = binary.AppendUvarint(append(dst, intsVarint), low)
+	case intsVarint:
 		for _, v := range values {
-			dst = binary.AppendUvarint(dst, v-low)
+			dst = binary.AppendUvarint(dst, v-p.low)
 		}
-	default:
-		dst = binary.AppendUvarint(append(dst, intsDelta), values[0])
-		previous = values[0]
+	case intsDelta:
+		previous := values[0]
 		for _, v := range values[1:] {
 			dst = binary.AppendUvarint(dst, zigzag(v-previous))
 			previous = v
@@ -76,6 +124,9 @@ func DecodeInts(dst []uint64, r *codec.Reader, n int) []uint64 {
 		return dst
 	}
 	form := r.Uint8()
+	if form == intsBlocks {
+		return decodeBlocks(dst, r, n)
+	}
 	width := 1 // bytes a value takes at least
 	switch form {
 	case intsConstant:

@@ -13,3 +13,23 @@ const dictionaryShare = 2
 
 // textBytesMax bounds the text table of one decoded row group: positions are uint32.
 const textBytesMax = 1 << 31
+
+// blocksShare: mini-blocks stand where they take at most this share more than whole bytes.
+const blocksShare = 8
+
+// zstdSaves: integers stand under zstd only where that saves more than this share of what
+// they take as mini-blocks; docs/decisions/0006-light-pages.md has the numbers.
+const zstdSaves = 3
+
+// lightBytesMax: integers that take no more than this stand light without asking zstd.
+const lightBytesMax = 64
+
+// groupBlocks: columns of so many mini-blocks, those of a row group, are planned on the stack.
+const groupBlocks = 32
+
+// dictionaryEntriesMax: more distinct values among 128 take 7 bits each and a dictionary
+// beside them, which hardly ever pays.
+const dictionaryEntriesMax = 64
+
+// patchedBytesMin: a body of 2 bits a value has nothing to gain from patches of 2 bytes.
+const patchedBytesMin = 2 * blockRows / 8

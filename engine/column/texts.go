@@ -110,22 +110,23 @@ func (t *Texts) grow() {
 	}
 }
 
-// AppendTo appends the payload: a form byte and what the form says. No values: no bytes.
-func (t *Texts) AppendTo(dst []byte) []byte {
+// AppendHead appends the payload, a form byte and what the form says, up to the codes of a
+// dictionary, which it gives: they end the payload, as integers. Without a dictionary it is the
+// whole payload, and there are no codes. No values: no bytes.
+func (t *Texts) AppendHead(dst []byte) (_ []byte, codes []uint64) {
 	if len(t.codes) == 0 {
-		return dst
+		return dst, nil
 	}
 	if len(t.ends)*dictionaryShare > len(t.codes) {
-		return t.appendPlain(append(dst, textsPlain))
+		return t.appendPlain(append(dst, textsPlain)), nil
 	}
 	dst = binary.AppendUvarint(append(dst, textsDictionary), uint64(len(t.ends)))
 	lengths := make([]uint64, len(t.ends))
 	for code := range t.ends {
 		lengths[code] = uint64(len(t.Value(uint64(code))))
 	}
-	dst = AppendInts(dst, lengths)
-	dst = append(dst, t.text...)
-	return AppendInts(dst, t.codes)
+	dst = AppendBytewise(dst, lengths)
+	return append(dst, t.text...), t.codes
 }
 
 func (t *Texts) appendPlain(dst []byte) []byte {
@@ -133,7 +134,7 @@ func (t *Texts) appendPlain(dst []byte) []byte {
 	for i, code := range t.codes {
 		lengths[i] = uint64(len(t.Value(code)))
 	}
-	dst = AppendInts(dst, lengths)
+	dst = AppendBytewise(dst, lengths)
 	for _, code := range t.codes {
 		dst = append(dst, t.Value(code)...)
 	}

@@ -24,20 +24,24 @@ func (g *groupWriter) end() error {
 	ref := groupRef{GroupInfo: g.info, offset: g.w.out.offset()}
 	g.resolveParents()
 	for col := range colFixed {
-		g.payload = g.fixedPayload(col, g.payload[:0])
-		if len(g.payload) == 0 {
+		payload, values := g.fixedPayload(col, g.payload[:0])
+		g.payload = payload
+		if len(payload) == 0 && len(values) == 0 {
 			continue
 		}
-		compress := col != colSpanID && col != colParentID && col != colLinkSpanID
-		if err := g.writePage(&ref, uint32(col), compress); err != nil {
+		if err := g.writePage(&ref, uint32(col), values); err != nil {
 			return err
 		}
 	}
 	slices.Sort(g.used)
 	for _, id := range g.used {
 		values := g.attrs[id-colFixed]
-		g.payload = values.text.AppendTo(column.AppendInts(g.payload[:0], values.ints))
-		if err := g.writePage(&ref, id, true); err != nil {
+		codes := values.ints
+		g.payload = g.payload[:0]
+		if g.w.columns[id-colFixed].kind.HasText() {
+			g.payload, codes = values.text.AppendHead(g.payload)
+		}
+		if err := g.writePage(&ref, id, codes); err != nil {
 			return err
 		}
 	}
@@ -53,16 +57,22 @@ func (g *groupWriter) end() error {
 	return nil
 }
 
-func (g *groupWriter) writePage(ref *groupRef, id uint32, compress bool) error {
-	g.page = column.AppendPage(g.page[:0], g.payload, compress)
+// writePage writes the page of a column: g.payload, then the values as integers.
+func (g *groupWriter) writePage(ref *groupRef, id uint32, values []uint64) error {
+	if id == colSpanID || id == colParentID || id == colLinkSpanID {
+		g.page = column.AppendPage(g.page[:0], g.payload, false)
+	} else {
+		g.page = g.pages.Append(g.page[:0], g.payload, values)
+	}
 	at := uint32(g.w.out.offset() - ref.offset)
 	ref.pages = append(ref.pages, pageRef{column: id, offset: at, length: uint32(len(g.page))})
 	return g.w.out.write(g.page)
 }
 
-// fixedPayload appends the payload of a fixed column; nothing where all is zero or empty,
-// but for the types of a map column, whose page says that there is one.
-func (g *groupWriter) fixedPayload(col int, dst []byte) []byte {
+// fixedPayload appends the payload of a fixed column, up to the integers it ends with, and
+// gives these; nothing where all is zero or empty, but for the types of a map column, whose
+// page says that there is one.
+func (g *groupWriter) fixedPayload(col int, dst []byte) (_ []byte, values []uint64) {
 	switch col {
 	case colResource:
 		return g.resources.appendTo(dst)
@@ -72,13 +82,13 @@ func (g *groupWriter) fixedPayload(col int, dst []byte) []byte {
 		for _, id := range g.spanIDs {
 			dst = append(dst, id[:]...)
 		}
-		return dst
+		return dst, nil
 	case colParentID:
-		return append(dst, g.literals...)
+		return append(dst, g.literals...), nil
 	case colLinkSpanID:
-		return append(dst, g.linkIDs...)
+		return append(dst, g.linkIDs...), nil
 	case colLinkTraceID:
-		return append(dst, g.links...)
+		return append(dst, g.links...), nil
 	case colAttrShape:
 		return g.shapes[span.SpanLevel].appendTo(dst)
 	case colEventShape:
@@ -88,15 +98,15 @@ func (g *groupWriter) fixedPayload(col int, dst []byte) []byte {
 	}
 	if textColumns[col] {
 		if !g.texts[col].Filled() {
-			return dst
+			return dst, nil
 		}
-		return g.texts[col].AppendTo(dst)
+		return g.texts[col].AppendHead(dst)
 	}
 	mapped := col == colAttrMap+mapType || col == colEventMap+mapType || col == colLinkMap+mapType
 	if !mapped && !slices.ContainsFunc(g.ints[col], func(v uint64) bool { return v != 0 }) {
-		return dst
+		return dst, nil
 	}
-	return column.AppendInts(dst, g.ints[col])
+	return dst, g.ints[col]
 }
 
 // resolveParents turns parent ids into distances to the row that has the id, in the same
@@ -196,7 +206,7 @@ func (g *groupWriter) reset() {
 
 // memoryBytes is what stays for the next group, but for what always is small.
 func (g *groupWriter) memoryBytes() int {
-	total := cap(g.payload) + cap(g.page)
+	total := cap(g.payload) + cap(g.page) + g.pages.MemoryBytes()
 	for col := range g.ints {
 		total += 8*cap(g.ints[col]) + g.texts[col].MemoryBytes()
 	}

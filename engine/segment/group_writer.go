@@ -31,6 +31,7 @@ type groupWriter struct {
 	used      []uint32      // attribute columns with values in this group
 
 	payload, page []byte
+	pages         column.Pages
 	slots         []uint32
 }
 
@@ -185,11 +186,10 @@ func (l *locals) add(d *dictionary, known []uint32, b *span.Batch, i uint32) {
 	l.codes = append(l.codes, uint64(l.of[id]-1))
 }
 
-// appendTo appends the payload: ids v, the ids, the codes, both as integers.
-func (l *locals) appendTo(dst []byte) []byte {
+// appendTo appends the head of the payload: ids v, the ids as integers; then come the codes.
+func (l *locals) appendTo(dst []byte) (_ []byte, codes []uint64) {
 	dst = binary.AppendUvarint(dst, uint64(len(l.ids)))
-	dst = column.AppendInts(dst, l.ids)
-	return column.AppendInts(dst, l.codes)
+	return column.AppendBytewise(dst, l.ids), l.codes
 }
 
 func (l *locals) reset() {

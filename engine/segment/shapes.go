@@ -55,12 +55,13 @@ func (s *shapeWriter) list(code uint32) []uint32 {
 	return s.lists[begin:s.ends[code]]
 }
 
-// appendTo appends the payload, nothing where no list has an attribute:
+// appendTo appends the head of the payload and gives the codes, nothing where no list has
+// an attribute:
 //
 //	shapes v; per shape: columns v + each v; a code per list, as integers
-func (s *shapeWriter) appendTo(dst []byte) []byte {
+func (s *shapeWriter) appendTo(dst []byte) (_ []byte, codes []uint64) {
 	if !s.filled {
-		return dst
+		return dst, nil
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(s.ends)))
 	for code := range s.ends {
@@ -70,7 +71,7 @@ func (s *shapeWriter) appendTo(dst []byte) []byte {
 			dst = binary.AppendUvarint(dst, uint64(id))
 		}
 	}
-	return column.AppendInts(dst, s.codes)
+	return dst, s.codes
 }
 
 func (s *shapeWriter) reset() {
