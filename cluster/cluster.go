@@ -138,6 +138,9 @@ func (s *Store) Close(ctx context.Context) error {
 	s.closeOnce.Do(func() {
 		s.closing.Store(true)
 		close(s.quit)
+		for _, shard := range s.shards {
+			shard.StopMerging() // the caretaker may wait for a merge
+		}
 		for _, g := range s.groups {
 			g.Close()
 		}

@@ -23,7 +23,8 @@ import (
 //
 // Entries stand in the order of their hash.
 type Imports struct {
-	fs vfs.FS
+	fs   vfs.FS
+	sync func() error // makes what was acknowledged durable, before the ledger relies on it
 
 	mu   sync.Mutex
 	done map[codec.Hash]uint64
@@ -37,8 +38,8 @@ const (
 )
 
 // openImports reads the ledger; a folder without one has an empty ledger.
-func openImports(disk vfs.FS) (*Imports, error) {
-	l := &Imports{fs: disk, done: make(map[codec.Hash]uint64)}
+func openImports(disk vfs.FS, sync func() error) (*Imports, error) {
+	l := &Imports{fs: disk, sync: sync, done: make(map[codec.Hash]uint64)}
 	b, err := vfs.ReadFile(disk, importsFile, fileBytesMax)
 	if errors.Is(err, fs.ErrNotExist) {
 		return l, nil
@@ -75,6 +76,9 @@ func (l *Imports) SetRecords(file codec.Hash, records uint64) error {
 	content := AppendImports(nil, changed)
 	if len(content) > fileBytesMax {
 		return fmt.Errorf("%w: %d files would take %d bytes, at most %d are read", ErrImportsFull, len(changed), len(content), fileBytesMax)
+	}
+	if err := l.sync(); err != nil {
+		return fmt.Errorf("sync the log before the ledger: %w", err)
 	}
 	if err := vfs.ReplaceFile(l.fs, importsFile, content); err != nil {
 		return err

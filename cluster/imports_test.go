@@ -1,15 +1,20 @@
 package cluster_test
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"maps"
 	"testing"
+	"time"
 
 	"github.com/stoadb/stoa/cluster"
+	"github.com/stoadb/stoa/engine/enginetest"
+	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/internal/codec"
 	"github.com/stoadb/stoa/internal/vfs"
+	"github.com/stoadb/stoa/wal"
 )
 
 var someImports = map[codec.Hash]uint64{{0x11}: 300, {0x01, 0x02}: 1}
@@ -77,5 +82,40 @@ func TestFullImportLedgerRefusesOneFileMore(t *testing.T) {
 	s = open(t, small(disk))
 	if n := s.Imports().Records(codec.Hash{}); n != 2 {
 		t.Errorf("after the next start it says %d records, want 2", n)
+	}
+}
+
+// TestTheLedgerNeverSaysMoreThanTheLogHolds: with a sync interval spans are acknowledged
+// before they are durable, but what the ledger says is stored survives a power cut.
+func TestTheLedgerNeverSaysMoreThanTheLogHolds(t *testing.T) {
+	disk := vfs.NewCrash(1)
+	ctx := context.Background()
+	options := cluster.Options{FS: disk, Shards: 1, Log: wal.Options{SyncInterval: time.Minute}}
+	store, err := cluster.Open(ctx, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Write(ctx, enginetest.Numbered(1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Imports().SetRecords(codec.HashBytes([]byte("a file")), 1); err != nil {
+		t.Fatal(err)
+	}
+	options.FS = disk.Crash()
+	again, err := cluster.Open(ctx, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := again.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	}()
+	found, err := again.Find(ctx, span.AllTime())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if records := again.Imports().Records(codec.HashBytes([]byte("a file"))); records != 1 || len(found) == 0 {
+		t.Errorf("after a power cut the ledger says %d records are stored, and %d traces are there", records, len(found))
 	}
 }

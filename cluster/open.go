@@ -62,7 +62,7 @@ func (s *Store) open(ctx context.Context) error {
 	if s.epoch, err = openEpoch(s.o.FS, s.o.Shards); err != nil {
 		return err
 	}
-	if s.imports, err = openImports(s.o.FS); err != nil {
+	if s.imports, err = openImports(s.o.FS, func() error { return s.wal.Sync() }); err != nil {
 		return err
 	}
 	if s.wal, s.recovery.Log, err = wal.Open(s.o.FS, logDir, s.o.Log); err != nil {

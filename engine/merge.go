@@ -58,7 +58,7 @@ func (s *Shard) mergePicked(ctx context.Context) bool {
 func (s *Shard) Compact(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(s.running, cancel)() // Close waits for us, but not for the merge
+	defer context.AfterFunc(s.merges, cancel)() // Close waits for us, but not for the merge
 	s.merging.Lock()
 	defer s.merging.Unlock()
 	v, err := s.view()

@@ -99,6 +99,8 @@ type Shard struct {
 	mergeWake chan struct{}
 	running   context.Context // ends with Close
 	stop      context.CancelFunc
+	merges    context.Context // ends with StopMerging, or with running
+	stopMerge context.CancelFunc
 	done      sync.WaitGroup
 }
 
@@ -132,12 +134,18 @@ func Open(o Options) (*Shard, error) {
 		return nil, fmt.Errorf("shard %d: %w", o.Shard, err)
 	}
 	s.running, s.stop = context.WithCancel(context.Background())
+	s.merges, s.stopMerge = context.WithCancel(s.running)
 	s.done.Go(func() { s.flushLoop(s.running) })
 	if !o.ManualCompaction {
-		s.done.Go(func() { s.mergeLoop(s.running) })
+		s.done.Go(func() { s.mergeLoop(s.merges) })
 	}
 	return s, nil
 }
+
+// StopMerging ends the merge under way, which leaves nothing behind, and lets no other
+// begin. Who is about to close shards calls it first: what waits for a merge to end, as
+// retention does, is then through at once.
+func (s *Shard) StopMerging() { s.stopMerge() }
 
 // Close ends the goroutines. What was applied and not flushed is for the log to bring
 // back. Queries in flight go on.

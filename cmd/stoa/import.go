@@ -53,7 +53,7 @@ func newImport() *cobra.Command {
 	}
 	target.add(cmd)
 	cmd.Flags().StringVar(&target.admin, "admin", "", "admin port of the server, HOST:PORT (default: one below the port of --addr)")
-	cmd.Flags().BoolVar(&again, "again", false, "send also what the ledger says is stored: after retention dropped it, or a power cut under --sync INTERVAL")
+	cmd.Flags().BoolVar(&again, "again", false, "send also what the ledger says is stored: after retention dropped it")
 	return cmd
 }
 
