@@ -15,8 +15,8 @@ fuzz:            ## every fuzz target for FUZZTIME each
 	FUZZTIME=$(FUZZTIME) .ci/fuzz
 
 MODEL_SEEDS ?= 2000
-model:           ## the model tests of engine and cluster with many seeds
-	STOA_TEST_SEEDS=$(MODEL_SEEDS) go test -timeout 4h -run 'Model|Crash|AnySplit|AnyCall|DuringIngest' ./engine/... ./cluster/... ./wal/...
+model:           ## the model and crash tests of engine, cluster and log, with many seeds
+	STOA_TEST_SEEDS=$(MODEL_SEEDS) go test -timeout 4h -run 'Model|Crash|AnySplit|AnyCall|DuringIngest|Acknowledged|EveryCall|EveryNumber' ./engine/... ./cluster/... ./wal/...
 
 KILLS ?= 1000
 kill:            ## SIGKILL under load, KILLS times

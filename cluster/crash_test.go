@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -49,7 +51,7 @@ func holdsBetween(t testing.TB, s *cluster.Store, acked, sent *enginetest.Model)
 	}
 }
 
-// senders sends requests, each one to three times and at once, until the store is gone.
+// senders sends requests, each one to five times and at once, until the store is gone.
 // What was acknowledged stands in acked.
 type senders struct {
 	mu    sync.Mutex
@@ -75,16 +77,24 @@ func (l *senders) snapshot() [][]byte {
 	return slices.Clone(l.acked)
 }
 
+// seeds gives how many seeds the test below runs: STOA_TEST_SEEDS for the long run.
+func seeds(t *testing.T) uint64 {
+	t.Helper()
+	if n, err := strconv.ParseUint(os.Getenv("STOA_TEST_SEEDS"), 10, 32); err == nil && n > 0 {
+		return n
+	}
+	if testing.Short() {
+		return 3
+	}
+	return 12
+}
+
 // TestNoAcknowledgedSpanIsLostByKillOrPowerCut lets senders, copies of their requests
 // in flight, flushes and ticks run, stops the world at some moment, looks at what a
 // SIGKILL or a power cut leaves, and goes on from there. In the end everything is sent
 // again and every answer is the model's.
 func TestNoAcknowledgedSpanIsLostByKillOrPowerCut(t *testing.T) {
-	seeds := uint64(12)
-	if testing.Short() {
-		seeds = 3
-	}
-	for seed := range seeds {
+	for seed := range seeds(t) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			random := rand.New(rand.NewPCG(seed, 2))
@@ -101,7 +111,7 @@ func TestNoAcknowledgedSpanIsLostByKillOrPowerCut(t *testing.T) {
 				for range 30 + random.IntN(40) {
 					request := enginetest.Payload(g.Spans(1 + random.IntN(30)))
 					sent = append(sent, request)
-					l.send(s, request, 1+random.IntN(3))
+					l.send(s, request, 1+random.IntN(5))
 					switch random.IntN(12) {
 					case 0:
 						beats <- time.Now().Add(time.Minute)
