@@ -136,6 +136,11 @@ func varint(number int, v uint64) []byte {
 	return binary.AppendUvarint(binary.AppendUvarint(nil, uint64(number<<3)), v)
 }
 
+// flags is a protobuf field of 32 bits, all set.
+func flags(number int) []byte {
+	return append(binary.AppendUvarint(nil, uint64(number<<3|5)), 0xff, 0xff, 0xff, 0xff)
+}
+
 // oddRequests are requests of one span each with what the generator has not: what no
 // encoder writes and every decoder takes.
 func oddRequests() [][]byte {
@@ -149,8 +154,9 @@ func oddRequests() [][]byte {
 	return [][]byte{
 		one(),
 		one(varint(6, highest), varint(16, highest), varint(10, highest)), // numbers beyond their type
-		one(field(7, []byte("text")), varint(5, 3)),                       // other wire types than the schema's
-		one([]byte{0x9b, 0x06, 0x08, 0x01, 0x9c, 0x06}),                   // a group
+		one(flags(16), field(13, flags(6))),
+		one(field(7, []byte("text")), varint(5, 3)),     // other wire types than the schema's
+		one([]byte{0x9b, 0x06, 0x08, 0x01, 0x9c, 0x06}), // a group
 		one(varint(6, 2), varint(6, 3), field(5, []byte("a")), field(5, []byte("b"))),
 		one(field(15, varint(3, 2)), field(15, text2("later"))),        // a status in two halves
 		one(attr(text("a"), varint(2, 1)), attr(varint(3, 1)), attr()), // two kinds, a key twice, none
