@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"testing"
@@ -37,7 +38,9 @@ import (
 //	edges_with_self                the engine's edges           the storage API leaves out self-calls
 //	tag_queries                    FindTraceIDs + the engine    bytes are base64 here, hex in the file;
 //	                                                            spans by level: of the matching spans
-//	service_tag_queries            FindTraceIDs + the engine    traces: where only span attributes hold it
+//	service_tag_queries            the engine's matching spans  exact; FindTraceIDs looks at more levels: it
+//	                                                            finds all of these, and where only span
+//	                                                            attributes hold the value no others
 //	duration_queries               FindTraceIDs + the engine
 //	start_range_queries            FindTraceIDs + the engine    end_ns - 1: the protocol's range is inclusive;
 //	                                                            an empty range cannot be asked: skipped, named
@@ -279,13 +282,16 @@ func texts(value string) []string {
 }
 
 // levels counts on which levels one key=value stands in the matching spans.
-type levels struct{ resource, span, event, any int }
+type levels struct {
+	resource, span, event, any int
+	traces                     map[span.TraceID]bool // of the spans that hold it at span level
+}
 
 func (a *answers) levels(service, key, text string) levels {
 	ask := span.AllTime()
 	ask.Service = service
 	ask.Tags = []span.Tag{{Key: key, Value: text}}
-	var n levels
+	n := levels{traces: map[span.TraceID]bool{}}
 	n.any = a.spans(ask, func(row span.Row) {
 		holds := func(list []span.Attr) bool {
 			return slices.ContainsFunc(list, func(attr span.Attr) bool {
@@ -297,6 +303,7 @@ func (a *answers) levels(service, key, text string) levels {
 		}
 		if holds(row.Attrs()) {
 			n.span++
+			n.traces[row.TraceID()] = true
 		}
 		begin, end := row.EventRange()
 		for i := begin; i < end; i++ {
@@ -334,21 +341,28 @@ func (a *answers) tags() {
 func (a *answers) serviceTags() {
 	for _, q := range a.want.ServiceTagQueries {
 		var n levels
-		traces := 0
+		traces, found := map[span.TraceID]bool{}, map[string]bool{}
 		for _, text := range texts(q.Value) {
 			one := a.levels(q.Service, q.Key, text)
 			n.span, n.any = n.span+one.span, n.any+one.any
+			maps.Copy(traces, one.traces)
 			search := params()
 			search.ServiceName = q.Service
 			search.Attributes = []*storage.KeyValue{textTag(q.Key, text)}
-			traces += len(a.find(search))
+			for _, id := range a.find(search) {
+				found[string(id)] = true
+			}
 		}
 		what := "service " + q.Service + " tag " + q.Key + "=" + q.Value + ": "
 		equal(a.t, what+"spans", n.span, q.Spans)
-		if n.any == n.span { // else the file counts fewer levels than a search looks at
-			equal(a.t, what+"traces", traces, q.Traces)
-		} else if traces < q.Traces {
-			a.t.Errorf("%straces: got %d, want at least %d", what, traces, q.Traces)
+		equal(a.t, what+"traces", len(traces), q.Traces)
+		for id := range traces {
+			if !found[string(id[:])] {
+				a.t.Errorf("%strace %v is not found", what, id)
+			}
+		}
+		if n.any == n.span { // else a search looks at more levels than the file counts
+			equal(a.t, what+"traces found", len(found), q.Traces)
 		}
 	}
 }
