@@ -28,12 +28,12 @@ func NumberedAt(i, at int) []byte {
 var LongTraceID = span.TraceID{15: 42}
 
 // Long is a request of n spans of one trace, numbered from the first, of about 700 bytes
-// each; no two Longs of different numbers share a span.
+// each; no two Longs of different numbers share a span. Three services take turns.
 func Long(first, n int) []byte {
 	spans := make([]Span, n)
 	for i := range spans {
 		s := Span{TraceID: LongTraceID, hasResource: true}
-		s.resource.bytes(1, keyValue("service.name", anyText("long")))
+		s.resource.bytes(1, keyValue("service.name", anyText(fmt.Sprintf("long %d", (first+i)%3))))
 		s.span.bytes(1, LongTraceID[:])
 		s.span.bytes(2, binary.BigEndian.AppendUint64(nil, uint64(first+i+1)))
 		s.span.text(5, "step")

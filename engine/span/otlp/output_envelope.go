@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"sort"
+	"weak"
 
 	"github.com/stoadb/stoa/engine/span"
 )
@@ -29,9 +30,11 @@ type output struct {
 	isCut bool
 }
 
-// cleanedKey names a resource or scope of a batch, and how long it may be.
+// cleanedKey names a resource or scope of a batch, and how long it may be. It does not
+// keep the batch alive: a long trace comes in a batch for each of its row groups, and is
+// read in the memory of few.
 type cleanedKey struct {
-	batch *span.Batch
+	batch weak.Pointer[span.Batch]
 	kind  schema
 	id    uint32
 	limit int
@@ -58,7 +61,7 @@ func (e *Encoder) clean(r span.Row, s schema, limit int) output {
 	if s == scopeMessage {
 		id = r.Batch.ScopeIDs[r.Pos]
 	}
-	key := cleanedKey{r.Batch, s, id, limit}
+	key := cleanedKey{weak.Make(r.Batch), s, id, limit}
 	out, known := e.cleaned[key]
 	if known {
 		return out
@@ -68,6 +71,7 @@ func (e *Encoder) clean(r span.Row, s schema, limit int) output {
 	} else {
 		out = outputEnvelope(resourceOf(r), r.Batch, r.Batch.ResourceAttrsOf(id), s, limit)
 	}
+	out.message, out.schemaURL = bytes.Clone(out.message), bytes.Clone(out.schemaURL) // from the batch's memory
 	if e.cleaned == nil {
 		e.cleaned = map[cleanedKey]output{}
 	}
@@ -116,7 +120,6 @@ func outputEnvelope(e envelope, b *span.Batch, attrs []span.Attr, s schema, limi
 		})
 	}
 	fits(o)
-	out.message = bytes.Clone(out.message)
 	return out
 }
 
