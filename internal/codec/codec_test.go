@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -126,6 +127,32 @@ func TestZstdStream(t *testing.T) {
 	for _, b := range [][]byte{damaged, packed.Bytes()[:packed.Len()/2], []byte("no stream")} {
 		if _, err := readAll(b, codec.FileWindowBytesMax); !errors.Is(err, codec.ErrCorrupt) {
 			t.Fatalf("damage: %v", err)
+		}
+	}
+}
+
+// What keeps the bytes from coming is told as it is, wherever in the stream: only wrong
+// bytes are ErrCorrupt.
+func TestZstdStreamTellsWhyItsSourceFailed(t *testing.T) {
+	var packed bytes.Buffer
+	w, err := zstd.NewWriter(&packed)
+	if err == nil {
+		_, err = w.Write(bytes.Repeat([]byte("0123456789abcdef"), 100))
+	}
+	if err = errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, cause := range []error{errors.New("input/output error"), io.ErrUnexpectedEOF} {
+		for cut := range packed.Len() + 1 {
+			source := io.MultiReader(bytes.NewReader(packed.Bytes()[:cut]), iotest.ErrReader(cause))
+			r, err := codec.NewZstdReader(source, codec.MessageWindowBytesMax)
+			if err == nil {
+				_, err = io.ReadAll(r)
+				_ = r.Close()
+			}
+			if !errors.Is(err, cause) || errors.Is(err, codec.ErrCorrupt) {
+				t.Fatalf("%v after %d bytes: %v", cause, cut, err)
+			}
 		}
 	}
 }

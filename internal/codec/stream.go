@@ -21,25 +21,50 @@ const (
 )
 
 // NewZstdReader reads the content of a zstd stream of any length whose window is at
-// most windowBytesMax. Wrong bytes show as ErrCorrupt from Read. Close lets go of the
-// memory; it leaves r open.
+// most windowBytesMax. Wrong bytes show as ErrCorrupt from Read, an error of r as it is.
+// Close lets go of the memory; it leaves r open.
 func NewZstdReader(r io.Reader, windowBytesMax uint64) (io.ReadCloser, error) {
-	d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+	source := &zstdSource{r: r}
+	d, err := zstd.NewReader(source, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 		zstd.WithDecoderMaxWindow(windowBytesMax))
 	if err != nil {
 		return nil, fmt.Errorf("zstd: %w", err)
 	}
-	return zstdStream{d}, nil
+	return zstdStream{d, source}, nil
 }
 
-type zstdStream struct{ decoder *zstd.Decoder }
+// zstdSource remembers why the source failed: the decoder takes some of its errors for
+// the end of the stream.
+type zstdSource struct {
+	r   io.Reader
+	err error
+}
+
+func (s *zstdSource) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	return n, err
+}
+
+type zstdStream struct {
+	decoder *zstd.Decoder
+	source  *zstdSource
+}
 
 func (s zstdStream) Read(p []byte) (int, error) {
 	n, err := s.decoder.Read(p)
-	if err != nil && err != io.EOF {
-		err = Corrupt("zstd stream: %v", err)
+	switch {
+	case err == nil:
+		return n, nil
+	case s.source.err != nil:
+		return n, s.source.err
+	case err == io.EOF:
+		return n, io.EOF
+	default:
+		return n, Corrupt("zstd stream: %v", err)
 	}
-	return n, err
 }
 
 func (s zstdStream) Close() error {
