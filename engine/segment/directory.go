@@ -16,6 +16,8 @@ import (
 //
 //	per group: rows v, min start v, max start - min start v, max duration v, pages v
 //	           per page: column - previous column v, length v
+//	           resources v, each - the one before v
+//	           of spans, events and links: templates v, each - the one before v, own templates v
 func appendGroups(dst []byte, groups []groupRef) []byte {
 	for i := range groups {
 		g := &groups[i]
@@ -28,15 +30,56 @@ func appendGroups(dst []byte, groups []groupRef) []byte {
 			dst = binary.AppendUvarint(dst, uint64(page.length))
 			previous = page.column
 		}
+		dst = appendAscending(dst, g.resources)
+		for _, level := range levels {
+			dst = appendAscending(dst, g.templates[level])
+			dst = binary.AppendUvarint(dst, uint64(g.local[level]))
+		}
 	}
 	return dst
 }
 
+// appendAscending appends numbers that rise: how many v, each less the one before v.
+func appendAscending(dst []byte, ids []uint32) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(ids)))
+	previous := uint32(0)
+	for _, id := range ids {
+		dst = binary.AppendUvarint(dst, uint64(id-previous))
+		previous = id
+	}
+	return dst
+}
+
+// readAscending reads them; all are below most.
+func readAscending(r *codec.Reader, most int) []uint32 {
+	n := r.Count(1)
+	if n == 0 {
+		return nil
+	}
+	ids, at := make([]uint32, n), uint64(0)
+	for i := range ids {
+		delta := r.Uvarint()
+		if at += delta; delta > uint64(most) || at >= uint64(most) || i > 0 && delta == 0 {
+			r.Fail("number %d of %d in a row group", at, most)
+			return nil
+		}
+		ids[i] = uint32(at)
+	}
+	return ids
+}
+
+// groupContext is what row groups refer to.
+type groupContext struct {
+	columns, resources int
+	templates          [span.Levels]int
+	pagesEnd           int64 // where the pages of groups must end
+}
+
 // decodeGroups also checks that the groups hold all rows and that their pages end where the
-// sections begin.
-func decodeGroups(payload []byte, info *Info, columns int, pagesEnd int64) ([]groupRef, error) {
+// next part of the file begins.
+func decodeGroups(payload []byte, info *Info, c groupContext) ([]groupRef, error) {
 	r := codec.NewReader(payload)
-	if info.Groups > r.Len()/5 {
+	if info.Groups > r.Len()/groupRefBytesMin {
 		r.Fail("%d row groups in %d bytes", info.Groups, r.Len())
 		return nil, r.Err()
 	}
@@ -44,37 +87,60 @@ func decodeGroups(payload []byte, info *Info, columns int, pagesEnd int64) ([]gr
 	offset, firstRow := int64(headerBytes), 0
 	for i := range groups {
 		g := &groups[i]
-		rows := r.Uvarint()
 		g.FirstRow, g.offset = firstRow, offset
-		g.MinStart = r.Uvarint()
-		g.MaxStart = g.MinStart + r.Uvarint()
-		g.MaxDuration = r.Uvarint()
-		if rows == 0 || rows > groupRowsMax || g.MaxStart < g.MinStart {
-			r.Fail("row group %d of %d rows", i, rows)
-		}
-		g.Rows = int(rows)
-		g.pages = make([]pageRef, r.Count(2))
-		at, previous := int64(0), uint64(0)
-		for p := range g.pages {
-			delta, length := r.Uvarint(), r.Uvarint()
-			if length > column.PageBytesMax || (p > 0 && delta == 0) || delta > uint64(colFixed+columns) || at+int64(length) > 1<<32-1 {
-				r.Fail("page %d of row group %d", p, i)
-				break
+		at := g.decodePages(r, c.columns)
+		g.resources = readAscending(r, c.resources)
+		values := 0
+		for _, level := range levels {
+			g.templates[level] = readAscending(r, c.templates[level])
+			local := r.Uvarint()
+			if values += len(g.templates[level]); local > groupValuesMax {
+				r.Fail("%d templates of its own in row group %d", local, i)
 			}
-			previous += delta
-			g.pages[p] = pageRef{uint32(previous), uint32(at), uint32(length)}
-			at += int64(length)
+			g.local[level] = uint32(local)
 		}
-		if previous >= uint64(colFixed+columns) {
-			r.Fail("column %d of %d", previous, columns)
+		if r.Err() != nil {
+			return nil, r.Err()
+		}
+		if len(g.resources) == 0 || len(g.resources) > g.Rows || len(g.templates[span.SpanLevel])+int(g.local[span.SpanLevel]) > g.Rows ||
+			len(g.templates[span.SpanLevel])+int(g.local[span.SpanLevel]) == 0 {
+			r.Fail("row group %d of %d rows has %d resources, %d templates", i, g.Rows, len(g.resources), values)
 		}
 		offset += at
 		firstRow += g.Rows
 	}
-	if r.Err() == nil && (r.Len() > 0 || firstRow != info.Rows || offset != pagesEnd) {
-		r.Fail("row groups: %d bytes left, %d rows of %d, pages end at %d of %d", r.Len(), firstRow, info.Rows, offset, pagesEnd)
+	if r.Err() == nil && (r.Len() > 0 || firstRow != info.Rows || offset != c.pagesEnd) {
+		r.Fail("row groups: %d bytes left, %d rows of %d, pages end at %d of %d", r.Len(), firstRow, info.Rows, offset, c.pagesEnd)
 	}
 	return groups, r.Err()
+}
+
+// decodePages reads the ranges and pages of a group, and gives the bytes of its pages.
+func (g *groupRef) decodePages(r *codec.Reader, columns int) int64 {
+	rows := r.Uvarint()
+	g.MinStart = r.Uvarint()
+	g.MaxStart = g.MinStart + r.Uvarint()
+	g.MaxDuration = r.Uvarint()
+	if rows == 0 || rows > groupRowsMax || g.MaxStart < g.MinStart {
+		r.Fail("row group of %d rows", rows)
+	}
+	g.Rows = int(rows)
+	g.pages = make([]pageRef, r.Count(2))
+	at, previous := int64(0), uint64(0)
+	for p := range g.pages {
+		delta, length := r.Uvarint(), r.Uvarint()
+		if length > column.PageBytesMax || (p > 0 && delta == 0) || delta > uint64(colFixed+columns) || at+int64(length) > 1<<32-1 {
+			r.Fail("page %d of a row group", p)
+			break
+		}
+		previous += delta
+		g.pages[p] = pageRef{uint32(previous), uint32(at), uint32(length)}
+		at += int64(length)
+	}
+	if previous >= uint64(colFixed+columns) {
+		r.Fail("column %d of %d", previous, columns)
+	}
+	return at
 }
 
 // appendColumns appends the section of attribute columns, whose ids count from colFixed:

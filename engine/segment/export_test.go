@@ -36,6 +36,15 @@ func Forge(fs vfs.FS, name string, n int, change func(payload []byte) []byte) ([
 			g.pages[p].length = add(payload)
 		}
 	}
+	filters := &filterWriter{columns: map[uint32]*columnFilters{}}
+	for _, f := range s.filters {
+		payload, err := s.readPage(at, f.length)
+		if err != nil {
+			return nil, false
+		}
+		at += int64(f.length)
+		filters.columns[f.column] = &columnFilters{data: make([]byte, add(payload))}
+	}
 	_, lengths, err := s.readFooter(new(Info))
 	if err != nil {
 		return nil, false
@@ -46,8 +55,11 @@ func Forge(fs vfs.FS, name string, n int, change func(payload []byte) []byte) ([
 			return nil, false
 		}
 		at += int64(length)
-		if i == sectionGroups {
+		switch i {
+		case sectionGroups:
 			payload = appendGroups(nil, s.groups)
+		case sectionFilters:
+			payload = filters.appendRefs(nil, func(c *columnFilters) int { return len(c.data) })
 		}
 		lengths[i] = add(payload)
 	}

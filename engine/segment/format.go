@@ -28,10 +28,15 @@ const (
 	sectionResources = iota
 	sectionScopes
 	sectionColumns
+	sectionTemplates // those of spans, events and links, one table after another
 	sectionGroups
 	sectionTraceIDs
 	sectionTraceRows
+	sectionTraceFilter
 	sectionCatalog
+	sectionKeys
+	sectionTerms   // of package index: which templates have a value
+	sectionFilters // where the filters of columns stand
 	sectionHashes
 	sections
 )
@@ -42,38 +47,27 @@ const (
 	colStart = iota
 	colDuration
 	colResource
-	colScope
-	colName
+	colTemplate
 	colSpanID
 	colParent
 	colParentID
-	colKind
-	colStatusCode
+	colName // only ever in templates
 	colStatusMessage
-	colStatusPresent
 	colTraceState
-	colFlags
-	colDroppedAttrs
-	colDroppedEvents
-	colDroppedLinks
 	colResidue
-	colAttrShape
-	colAttrMap    // four columns: keys, types, numbers, texts
-	colEventCount = iota + 3
-	colEventTime
-	colEventName
-	colEventDropped
+	colAttrMap       // four columns: keys, types, numbers, texts
+	colEventCount    = iota + 3
+	colEventTime     //
+	colEventTemplate //
+	colEventName     // only ever in templates
 	colEventResidue
-	colEventShape
 	colEventMap
 	colLinkCount = iota + 6
 	colLinkTraceID
 	colLinkSpanID
+	colLinkTemplate
 	colLinkTraceState
-	colLinkDropped
-	colLinkFlags
 	colLinkResidue
-	colLinkShape
 	colLinkMap
 	colFixed = 64 // the first attribute column
 )
@@ -101,17 +95,21 @@ type columnKey struct {
 	key   string
 }
 
-// levelColumns are the fixed columns of attributes of one level.
-type levelColumns struct{ shape, first uint32 }
+// levelColumns are the fixed columns of a level: the templates of its items and the first of
+// its map columns.
+type levelColumns struct{ template, first uint32 }
+
+// levels are those that have templates.
+var levels = [...]span.Level{span.SpanLevel, span.EventLevel, span.LinkLevel}
 
 func columnsOf(level span.Level) levelColumns {
 	switch level {
 	case span.EventLevel:
-		return levelColumns{colEventShape, colEventMap}
+		return levelColumns{colEventTemplate, colEventMap}
 	case span.LinkLevel:
-		return levelColumns{colLinkShape, colLinkMap}
+		return levelColumns{colLinkTemplate, colLinkMap}
 	default:
-		return levelColumns{colAttrShape, colAttrMap}
+		return levelColumns{colTemplate, colAttrMap}
 	}
 }
 
@@ -121,8 +119,11 @@ type pageRef struct{ column, offset, length uint32 }
 // groupRef is a row group in the directory.
 type groupRef struct {
 	GroupInfo
-	offset int64
-	pages  []pageRef // by column
+	offset    int64
+	pages     []pageRef // by column
+	resources []uint32  // that its rows have, ascending; a row's code is the position
+	templates [span.Levels][]uint32
+	local     [span.Levels]uint32 // templates in the group's own table: their codes follow
 }
 
 // find gives the page of a column.

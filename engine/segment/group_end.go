@@ -8,11 +8,10 @@ import (
 	"github.com/stoadb/stoa/engine/span"
 )
 
-// textColumns and intColumns are the fixed columns that stand plainly as such; a page whose
-// values are all zero or empty is left out, and reads as that.
+// textColumns are the fixed columns of texts; a page whose values are all zero or empty is
+// left out, and reads as that.
 var textColumns = [colFixed]bool{
-	colName: true, colStatusMessage: true, colTraceState: true, colResidue: true,
-	colEventName: true, colEventResidue: true, colLinkTraceState: true, colLinkResidue: true,
+	colStatusMessage: true, colTraceState: true, colResidue: true, colEventResidue: true, colLinkTraceState: true, colLinkResidue: true,
 	colAttrMap + mapKey: true, colEventMap + mapKey: true, colLinkMap + mapKey: true,
 	colAttrMap + mapText: true, colEventMap + mapText: true, colLinkMap + mapText: true,
 }
@@ -21,31 +20,34 @@ var textColumns = [colFixed]bool{
 func (g *groupWriter) end() error {
 	g.info.Rows = g.rows
 	g.info.FirstRow = g.w.info.Rows - g.rows
-	ref := groupRef{GroupInfo: g.info, offset: g.w.out.offset()}
+	ref := groupRef{GroupInfo: g.info, offset: g.w.out.offset(), resources: g.resources.finish()}
+	for _, level := range levels {
+		ref.templates[level] = g.templates[level].finish()
+		ref.local[level] = uint32(g.w.folding[level].local.table.len())
+	}
 	g.resolveParents()
 	for col := range colFixed {
-		payload, values := g.fixedPayload(col, g.payload[:0])
-		g.payload = payload
-		if len(payload) == 0 && len(values) == 0 {
-			continue
-		}
-		if err := g.writePage(&ref, uint32(col), values); err != nil {
+		if err := g.writeFixed(&ref, col); err != nil {
 			return err
 		}
 	}
 	slices.Sort(g.used)
+	for len(g.w.keys) < len(g.w.columns) {
+		g.w.keys = append(g.w.keys, keyStats{})
+	}
 	for _, id := range g.used {
 		values := g.attrs[id-colFixed]
-		codes := values.ints
-		g.payload = g.payload[:0]
 		if g.w.columns[id-colFixed].kind.HasText() {
-			g.payload, codes = values.text.AppendHead(g.payload)
+			g.page = values.text.AppendPage(g.page[:0], &g.pages)
+		} else {
+			g.page = g.pages.Append(g.page[:0], nil, values.ints)
 		}
-		if err := g.writePage(&ref, id, codes); err != nil {
+		if err := g.writePage(&ref, id); err != nil {
 			return err
 		}
+		g.addFilters(id)
 	}
-	g.count()
+	g.count(&ref)
 	total := &g.w.info
 	if len(g.w.groups) == 0 {
 		total.MinStart, total.MaxStart = g.info.MinStart, g.info.MaxStart
@@ -57,56 +59,62 @@ func (g *groupWriter) end() error {
 	return nil
 }
 
-// writePage writes the page of a column: g.payload, then the values as integers.
-func (g *groupWriter) writePage(ref *groupRef, id uint32, values []uint64) error {
-	if id == colSpanID || id == colParentID || id == colLinkSpanID {
-		g.page = column.AppendPage(g.page[:0], g.payload, false)
-	} else {
-		g.page = g.pages.Append(g.page[:0], g.payload, values)
+// writePage writes g.page as that of a column; an empty one is left out.
+func (g *groupWriter) writePage(ref *groupRef, id uint32) error {
+	if len(g.page) == 0 {
+		return nil
 	}
 	at := uint32(g.w.out.offset() - ref.offset)
 	ref.pages = append(ref.pages, pageRef{column: id, offset: at, length: uint32(len(g.page))})
 	return g.w.out.write(g.page)
 }
 
-// fixedPayload appends the payload of a fixed column, up to the integers it ends with, and
-// gives these; nothing where all is zero or empty, but for the types of a map column, whose
-// page says that there is one.
-func (g *groupWriter) fixedPayload(col int, dst []byte) (_ []byte, values []uint64) {
-	switch col {
-	case colResource:
-		return g.resources.appendTo(dst)
-	case colScope:
-		return g.scopes.appendTo(dst)
-	case colSpanID:
+// writeFixed writes the page of a fixed column; none where all is zero or empty, but for the
+// types of a map column, whose page says that there is one.
+func (g *groupWriter) writeFixed(ref *groupRef, col int) error {
+	g.page, g.payload = g.page[:0], g.payload[:0]
+	values := g.ints[col]
+	switch {
+	case textColumns[col]:
+		if g.texts[col].Filled() {
+			g.page = g.texts[col].AppendPage(g.page, &g.pages)
+		}
+		return g.writePage(ref, uint32(col))
+	case col == colSpanID:
 		for _, id := range g.spanIDs {
-			dst = append(dst, id[:]...)
+			g.payload = append(g.payload, id[:]...)
 		}
-		return dst, nil
-	case colParentID:
-		return append(dst, g.literals...), nil
-	case colLinkSpanID:
-		return append(dst, g.linkIDs...), nil
-	case colLinkTraceID:
-		return append(dst, g.links...), nil
-	case colAttrShape:
-		return g.shapes[span.SpanLevel].appendTo(dst)
-	case colEventShape:
-		return g.shapes[span.EventLevel].appendTo(dst)
-	case colLinkShape:
-		return g.shapes[span.LinkLevel].appendTo(dst)
+		return g.writeRaw(ref, col, g.payload, false)
+	case col == colParentID:
+		return g.writeRaw(ref, col, g.literals, false)
+	case col == colLinkSpanID:
+		return g.writeRaw(ref, col, g.linkIDs, false)
+	case col == colLinkTraceID:
+		return g.writeRaw(ref, col, g.links, true)
+	case col == colResource:
+		values = g.resources.codes
 	}
-	if textColumns[col] {
-		if !g.texts[col].Filled() {
-			return dst, nil
+	for _, level := range levels {
+		if col == int(columnsOf(level).template) {
+			values = g.templates[level].codes
+			if ref.local[level] > 0 {
+				g.payload = g.w.folding[level].local.finished(g.w.columns).appendTo(g.payload)
+			}
 		}
-		return g.texts[col].AppendHead(dst)
 	}
 	mapped := col == colAttrMap+mapType || col == colEventMap+mapType || col == colLinkMap+mapType
-	if !mapped && !slices.ContainsFunc(g.ints[col], func(v uint64) bool { return v != 0 }) {
-		return dst, nil
+	if len(g.payload) > 0 || len(values) > 0 && (mapped || slices.ContainsFunc(values, func(v uint64) bool { return v != 0 })) {
+		g.page = g.pages.Append(g.page, g.payload, values)
 	}
-	return dst, g.ints[col]
+	return g.writePage(ref, uint32(col))
+}
+
+// writeRaw writes a page of fixed-width values as they are.
+func (g *groupWriter) writeRaw(ref *groupRef, col int, payload []byte, compress bool) error {
+	if len(payload) > 0 {
+		g.page = column.AppendPage(g.page, payload, compress)
+	}
+	return g.writePage(ref, uint32(col))
 }
 
 // resolveParents turns parent ids into distances to the row that has the id, in the same
@@ -164,18 +172,41 @@ func (g *groupWriter) slotOf(id span.SpanID, begin int, mask uint64) uint64 {
 	return at
 }
 
-// count adds the group's operations to the catalog: first by codes, then by words.
-func (g *groupWriter) count() {
-	names, kinds := &g.texts[colName], g.ints[colKind]
-	type operation struct{ resource, name, kind uint64 }
-	counts := map[operation]uint64{}
-	for row, name := range names.Codes() {
-		counts[operation{g.resources.codes[row], name, kinds[row]}]++
+// count adds the group's operations to the catalog, and what its own templates hold to the
+// counts of keys.
+func (g *groupWriter) count(ref *groupRef) {
+	shared, local := g.w.folding[span.SpanLevel].shared, g.w.folding[span.SpanLevel].local
+	counts := map[[2]uint64]uint64{}
+	for row, template := range g.templates[span.SpanLevel].codes {
+		counts[[2]uint64{g.resources.codes[row], template}]++
 	}
-	resources := g.w.resources.batch
+	resources, templates := g.w.resources.batch, uint64(len(ref.templates[span.SpanLevel]))
 	for o, spans := range counts {
-		service := resources.String(resources.Resources[g.resources.ids[o.resource]].Service)
-		g.w.catalog.Add(service, string(names.Value(o.name)), int32(uint32(o.kind)), spans)
+		t, id := local, uint32(o[1]-templates)
+		if o[1] < templates {
+			t, id = shared, ref.templates[span.SpanLevel][o[1]]
+		}
+		name := ""
+		for _, s := range t.table.slotsOf(id) {
+			if s.column == colName {
+				name = t.texts.batch.String(span.TextID(s.value))
+			}
+		}
+		service := resources.String(resources.Resources[ref.resources[o[0]]].Service)
+		g.w.catalog.Add(service, name, int32(t.table.scalarsAt(id)[scalarKind]), spans)
+	}
+	for _, level := range levels {
+		if ref.local[level] == 0 {
+			continue
+		}
+		first := uint64(len(ref.templates[level]))
+		rows := make([]uint64, ref.local[level])
+		for _, code := range g.templates[level].codes {
+			if code >= first {
+				rows[code-first]++
+			}
+		}
+		g.w.countFolded(g.w.folding[level].local.finished(g.w.columns), func(i int) uint64 { return rows[i] })
 	}
 }
 
@@ -189,9 +220,9 @@ func (g *groupWriter) reset() {
 	g.spanIDs, g.parents, g.runs = g.spanIDs[:0], g.parents[:0], g.runs[:0]
 	g.links, g.linkIDs = g.links[:0], g.linkIDs[:0]
 	g.resources.reset()
-	g.scopes.reset()
-	for level := range g.shapes {
-		g.shapes[level].reset()
+	for _, level := range levels {
+		g.templates[level].reset()
+		g.w.folding[level].endGroup()
 	}
 	for _, id := range g.used {
 		values := g.attrs[id-colFixed]
@@ -200,7 +231,7 @@ func (g *groupWriter) reset() {
 	}
 	g.used = g.used[:0]
 	if g.memoryBytes() > writerKeptBytesMax {
-		*g = groupWriter{w: g.w}
+		g.w.group = newGroupWriter(g.w)
 	}
 }
 

@@ -33,4 +33,37 @@ const (
 	// footerBytesMax bounds the footer and the tables of a segment: 100 M-row segments are
 	// not written, and at 4 M rows of one span each the trace table has 64 MiB.
 	footerBytesMax = 192 << 20
+	// groupRefBytesMin is the least that a row group takes in the directory: ranges, no page,
+	// one resource, no templates of three levels.
+	groupRefBytesMin = 13
+	// templatesMax keeps the templates of a segment in what memory holds for each open one:
+	// 64 Ki of a dozen slots take 12 MiB.
+	templatesMax = 1<<16 - 1
+	// templatesMin templates are always fine, however few rows there are.
+	templatesMin = 256
+	// templateShare: else there is at most one template for so many spans, events or links.
+	// A template costs about as much as the columns of a few rows, and must pay for itself.
+	templateShare = 16
+	// templateTextBytesMax bounds the texts that templates of a segment keep.
+	templateTextBytesMax = 8 << 20
+	// foldTextBytesMax is the longest attribute value that a template holds: longer ones
+	// rarely repeat, and would fill the table.
+	foldTextBytesMax = 256
+	// takeOutsMax is how many columns a writer takes out of its templates before it gives up,
+	// and takeOutCandidatesMax how many it weighs for each: what varies most stands first.
+	takeOutsMax          = 256
+	takeOutCandidatesMax = 16
+	// rehearsalRowsMax rows tell enough of a flush: what varies within them varies.
+	rehearsalRowsMax = 4096
+	// indexedBytesMax is the longest value that filters know; searches for longer ones read.
+	indexedBytesMax = 256
+	// indexShare: the index takes at most one part in so many of the file, but always may take
+	// indexBytesMin; sectionShrinks is what zstd makes of tables, roughly.
+	indexShare     = 10
+	indexBytesMin  = 32 << 10
+	sectionShrinks = 2
+	// filterBytesMax bounds the filters that a writer holds: a tenth of some GB.
+	filterBytesMax = 64 << 20
+	// pageOverheadBytes is what an opened page takes beside its content, about.
+	pageOverheadBytes = 256
 )

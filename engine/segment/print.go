@@ -9,28 +9,25 @@ import (
 
 	"github.com/stoadb/stoa/engine/column"
 	"github.com/stoadb/stoa/engine/span"
-	"github.com/stoadb/stoa/internal/codec"
 	"github.com/stoadb/stoa/internal/vfs"
 )
 
 // fixedNames tell the fixed columns in words; map columns are told by their parts.
 var fixedNames = [colFixed]string{
-	colStart: "start", colDuration: "duration", colResource: "resource", colScope: "scope", colName: "name",
-	colSpanID: "span id", colParent: "parent row", colParentID: "parent id elsewhere", colKind: "kind",
-	colStatusCode: "status code", colStatusMessage: "status message", colStatusPresent: "status present",
-	colTraceState: "trace state", colFlags: "flags", colDroppedAttrs: "dropped attributes",
-	colDroppedEvents: "dropped events", colDroppedLinks: "dropped links", colResidue: "residue",
-	colAttrShape: "span shape", colEventCount: "event count", colEventTime: "event time", colEventName: "event name",
-	colEventDropped: "event dropped attributes", colEventResidue: "event residue", colEventShape: "event shape",
-	colLinkCount: "link count", colLinkTraceID: "link trace id", colLinkSpanID: "link span id",
-	colLinkTraceState: "link trace state", colLinkDropped: "link dropped attributes", colLinkFlags: "link flags",
-	colLinkResidue: "link residue", colLinkShape: "link shape",
+	colStart: "start", colDuration: "duration", colResource: "resource", colTemplate: "template",
+	colSpanID: "span id", colParent: "parent row", colParentID: "parent id elsewhere", colName: "name",
+	colStatusMessage: "status message", colTraceState: "trace state", colResidue: "residue",
+	colEventCount: "event count", colEventTime: "event time", colEventTemplate: "event template", colEventName: "event name",
+	colEventResidue: "event residue",
+	colLinkCount:    "link count", colLinkTraceID: "link trace id", colLinkSpanID: "link span id",
+	colLinkTemplate: "link template", colLinkTraceState: "link trace state", colLinkResidue: "link residue",
 }
 
 var (
-	sectionNames = [sections]string{"resources", "scopes", "attribute columns", "row groups", "trace ids", "trace rows", "catalog", "batch hashes"}
-	levelNames   = [span.Levels]string{"span", "resource", "scope", "event", "link"}
-	typeNames    = [span.ValueTypes]string{"no value", "empty", "string", "bool", "int", "double", "bytes", "array", "map", "raw value", "raw attribute"}
+	sectionNames = [sections]string{"resources", "scopes", "attribute columns", "templates", "row groups", "trace ids", "trace rows",
+		"trace filter", "catalog", "keys", "terms", "filters of columns", "batch hashes"}
+	levelNames = [span.Levels]string{"span", "resource", "scope", "event", "link"}
+	typeNames  = [span.ValueTypes]string{"no value", "empty", "string", "bool", "int", "double", "bytes", "array", "map", "raw value", "raw attribute"}
 )
 
 // columnName tells a column in words.
@@ -57,8 +54,8 @@ func (s *Segment) form(id uint32, payload []byte) string {
 	switch {
 	case id == colSpanID || id == colParentID || id == colLinkSpanID || id == colLinkTraceID:
 		return "ids"
-	case id == colResource || id == colScope || id == colAttrShape || id == colEventShape || id == colLinkShape:
-		return fmt.Sprintf("%d entries and a code each", codec.NewReader(payload).Uvarint())
+	case id == colTemplate || id == colEventTemplate || id == colLinkTemplate:
+		return "templates of its own, codes"
 	case s.isText(id):
 		return column.TextsForm(payload)
 	default:
@@ -113,6 +110,9 @@ func Print(w io.Writer, fs vfs.FS, name string, hexBytes int) error {
 				return fmt.Sprintf("column %d, %s: %s", page.column, s.columnName(page.column), s.form(page.column, payload))
 			})
 		}
+	}
+	for _, f := range s.filters {
+		p.page(f.length, func([]byte) string { return fmt.Sprintf("filters of column %d, %s", f.column, s.columnName(f.column)) })
 	}
 	fmt.Fprintf(p.w, "tables: %d resources, %d scopes, %d attribute columns, %d traces, %d operations, %d batch hashes\n",
 		len(s.resources.Resources), len(s.scopes.Scopes), len(s.columns), s.TraceCount(), len(s.catalog.Operations("")), s.received)

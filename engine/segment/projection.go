@@ -39,13 +39,12 @@ const mapColumns = columnSet(0b1111)
 
 // The fixed columns by what asks for them. Attribute columns come on top.
 var (
-	setAlways   = setOf(colResource, colScope)
+	setAlways   = setOf(colResource, colTemplate)
 	setTimes    = setOf(colStart, colDuration)
-	setNames    = setOf(colName)
-	setIdentity = setOf(colSpanID, colParent, colParentID, colKind, colStatusCode, colStatusMessage, colStatusPresent)
-	setAttrs    = setOf(colAttrShape) | mapColumns<<colAttrMap
-	setEvents   = setOf(colStart, colEventCount, colEventTime, colEventName, colEventDropped, colEventResidue, colEventShape) | mapColumns<<colEventMap
-	setLinks    = setOf(colLinkCount, colLinkTraceID, colLinkSpanID, colLinkTraceState, colLinkDropped, colLinkFlags, colLinkResidue, colLinkShape) |
+	setIdentity = setOf(colSpanID, colParent, colParentID, colStatusMessage)
+	setAttrs    = mapColumns << colAttrMap
+	setEvents   = setOf(colStart, colEventCount, colEventTime, colEventTemplate, colEventResidue) | mapColumns<<colEventMap
+	setLinks    = setOf(colLinkCount, colLinkTraceID, colLinkSpanID, colLinkTemplate, colLinkTraceState, colLinkResidue) |
 		mapColumns<<colLinkMap
 )
 
@@ -66,7 +65,7 @@ func (p Projection) fixed() columnSet {
 	for _, part := range []struct {
 		asked bool
 		set   columnSet
-	}{{p.Times, setTimes}, {p.Names, setNames}, {p.Identity, setIdentity}, {p.Attrs, setAttrs}, {p.Events, setEvents}, {p.Links, setLinks}} {
+	}{{p.Times, setTimes}, {p.Identity, setIdentity}, {p.Attrs, setAttrs}, {p.Events, setEvents}, {p.Links, setLinks}} {
 		if part.asked {
 			set |= part.set
 		}
@@ -89,16 +88,7 @@ func (p Projection) level(level span.Level) bool {
 // plan gives the pages of a group that p reads, in the order of the file.
 func (s *Segment) plan(g *groupRef, p Projection) []pageRef {
 	fixed := p.fixed()
-	if p.Keys != nil {
-		for _, level := range []span.Level{span.SpanLevel, span.EventLevel, span.LinkLevel} {
-			if !s.hasAny(g, level, p.Keys) {
-				cols := columnsOf(level)
-				fixed &^= setOf(int(cols.shape)) | mapColumns<<cols.first
-			}
-		}
-	}
 	pages := make([]pageRef, 0, bits.OnesCount64(uint64(fixed))+16)
-	wide := p.Keys == nil || len(p.Keys) > 8
 	for _, page := range g.pages {
 		if page.column < colFixed {
 			if fixed.has(int(page.column)) {
@@ -106,49 +96,11 @@ func (s *Segment) plan(g *groupRef, p Projection) []pageRef {
 			}
 			continue
 		}
-		if !wide {
-			break
-		}
 		if c := s.columns[page.column-colFixed]; p.level(c.level) && (p.Keys == nil || p.Keys[c.key]) {
 			pages = append(pages, page)
 		}
 	}
-	if !wide { // a few keys: ask for their columns rather than look at each page
-		for key := range p.Keys {
-			for _, level := range []span.Level{span.SpanLevel, span.EventLevel, span.LinkLevel} {
-				if !p.level(level) {
-					continue
-				}
-				for _, id := range s.byKey[level][key] {
-					if page, ok := g.find(id); ok {
-						pages = append(pages, page)
-					}
-				}
-			}
-		}
-		slices.SortFunc(pages, func(a, b pageRef) int { return int(a.column) - int(b.column) })
-	}
 	return pages
-}
-
-// hasAny reports whether a group may hold one of the keys on a level.
-func (s *Segment) hasAny(g *groupRef, level span.Level, keys map[string]bool) bool {
-	for key := range keys {
-		if s.hasKey(g, level, key) {
-			return true
-		}
-	}
-	return false
-}
-
-func (s *Segment) hasKey(g *groupRef, level span.Level, key string) bool {
-	for _, id := range s.byKey[level][key] {
-		if _, ok := g.find(id); ok {
-			return true
-		}
-	}
-	_, mapped := g.find(columnsOf(level).first + mapType)
-	return mapped
 }
 
 // HasKey reports whether a row group may hold an attribute with this key: false is certain.
@@ -158,5 +110,17 @@ func (s *Segment) HasKey(group int, level span.Level, key string) bool {
 		_, ok := s.byKey[level][key]
 		return ok
 	}
-	return s.hasKey(&s.groups[group], level, key)
+	g := &s.groups[group]
+	if g.local[level] > 0 {
+		return true
+	}
+	ids := s.byKey[level][key]
+	for _, template := range g.templates[level] {
+		for _, slot := range s.templates[level].slotsOf(template) {
+			if isMapped(level, slot.column) || slices.Contains(ids, slot.column) {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -1,6 +1,8 @@
 package segment
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 
 	"github.com/stoadb/stoa/engine/column"
@@ -12,311 +14,284 @@ import (
 // ReadGroup reads the columns of row group i that p asks for: row k of the batch is row
 // FirstRow + k of the segment. The batch owns its memory. Its tables hold the resources and
 // scopes that the group uses. A damaged page is codec.ErrCorrupt with file and offset.
+//
+// The pages are read near ones in one call, and not kept: who reads whole groups comes by
+// each of them once.
 func (s *Segment) ReadGroup(i int, p Projection) (*span.Batch, error) {
-	invariant.Check(!s.closed.Load(), "segment %s is read after its close", s.info.Name)
-	p = p.normal()
-	g := &groupReader{s: s, group: &s.groups[i], p: p, b: new(span.Batch), buffers: readBuffers.Get().(*buffers)}
-	err := g.read()
-	g.b.Text, g.b.TextEnd = g.text.Take(0)
-	if cap(g.pages)+cap(g.scratch)+8*(cap(g.ints)+cap(g.values)) <= keptBytesMax {
-		readBuffers.Put(g.buffers)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return g.b, nil
+	r := s.reader(i, 0, s.groups[i].Rows, p)
+	defer r.done()
+	r.fetch()
+	return r.read()
+}
+
+// ReadRows reads rows [from, to) of row group i, as ReadGroup does. It unpacks what these
+// rows need, of pages that stay with Pages for the next read.
+func (s *Segment) ReadRows(i, from, to int, p Projection) (*span.Batch, error) {
+	r := s.reader(i, from, to, p)
+	defer r.done()
+	return r.read()
+}
+
+// rowReader reads rows of one row group. Its methods note the first error in err and go on
+// with nothing, so that each step reads as one line.
+type rowReader struct {
+	s        *Segment
+	group    *groupRef
+	from, to int
+	p        Projection
+	b        *span.Batch
+	err      error
+
+	plan  []pageRef // of a whole group: what was read at once
+	bytes [][]byte
+	*buffers
 }
 
 // buffers are what one read needs and the next one can use again; nothing in a batch
 // points into them.
 type buffers struct {
-	pages, scratch []byte
-	ints, values   []uint64
-	text           column.Table
+	pages    []byte
+	ints     []uint64
+	values   []uint64
+	text     column.Table
+	keys     []span.TextID // by attribute column: its key in the batch + 1
+	keysUsed []uint32
 }
 
 var readBuffers = sync.Pool{New: func() any { return new(buffers) }}
 
-// groupReader reads one row group. Its methods note the first error in err and go on with
-// nothing, so that each step reads as one line.
-type groupReader struct {
-	s     *Segment
-	group *groupRef
-	p     Projection
-	b     *span.Batch
-	*buffers
-
-	plan  []pageRef
-	bytes [][]byte // of the plan's pages, in buffers.pages
-	err   error
+func (s *Segment) reader(i, from, to int, p Projection) *rowReader {
+	invariant.Check(!s.closed.Load(), "segment %s is read after its close", s.info.Name)
+	return &rowReader{s: s, group: &s.groups[i], from: from, to: to, p: p.normal(), b: new(span.Batch), buffers: readBuffers.Get().(*buffers)}
 }
 
-func (g *groupReader) read() error {
-	g.fetch()
-	g.traceIDs()
-	g.tables()
-	g.rows()
-	if g.p.Attrs {
-		g.b.AttrEnds = make([]uint32, g.group.Rows)
-		g.attributes(span.SpanLevel, func(i int) { g.b.AttrEnds[i] = uint32(len(g.b.Attrs)) }, &g.b.Attrs, g.group.Rows)
+func (r *rowReader) done() {
+	for _, id := range r.keysUsed {
+		r.keys[id] = 0
 	}
-	if g.p.Events {
-		g.events()
+	r.keysUsed = r.keysUsed[:0]
+	if cap(r.pages)+8*(cap(r.ints)+cap(r.values)) <= keptBytesMax {
+		readBuffers.Put(r.buffers)
 	}
-	if g.p.Links {
-		g.links()
-	}
-	return g.err
 }
+
+func (r *rowReader) read() (*span.Batch, error) {
+	if r.text.Ends == nil {
+		r.text.Take(0)
+	}
+	r.traceIDs()
+	r.resources()
+	r.times()
+	r.spans()
+	if r.p.Identity {
+		r.ids()
+	}
+	if r.p.All {
+		r.b.Residues = r.texts(colResidue, r.group.Rows, r.from, r.to)
+	}
+	if r.p.Events {
+		r.events()
+	}
+	if r.p.Links {
+		r.links()
+	}
+	r.b.Text, r.b.TextEnd = r.text.Take(0)
+	if r.err != nil {
+		return nil, r.err
+	}
+	return r.b, nil
+}
+
+func (r *rowReader) rows() int { return r.to - r.from }
 
 // fail notes an error of the page of a column, with its place in the file.
-func (g *groupReader) fail(col uint32, err error) {
-	if g.err != nil {
+func (r *rowReader) fail(col uint32, err error) {
+	if r.err != nil {
 		return
 	}
-	offset := g.group.offset
-	if page, ok := g.group.find(col); ok {
+	offset := r.group.offset
+	if page, ok := r.group.find(col); ok {
 		offset += int64(page.offset)
 	}
-	g.err = codec.At(err, g.s.info.Name, offset)
+	r.err = codec.At(err, r.s.info.Name, offset)
 }
 
-// fetch reads the pages of the plan, near ones in one call.
-func (g *groupReader) fetch() {
-	g.plan = g.s.plan(g.group, g.p)
+// fetch reads the pages of the projection, near ones in one call.
+func (r *rowReader) fetch() {
+	r.plan = r.s.plan(r.group, r.p)
 	total := 0
-	for first := 0; first < len(g.plan); {
-		last := g.lastNear(first)
-		total += int(g.plan[last].offset + g.plan[last].length - g.plan[first].offset)
+	for first := 0; first < len(r.plan); {
+		last := r.lastNear(first)
+		total += int(r.plan[last].offset + r.plan[last].length - r.plan[first].offset)
 		first = last + 1
 	}
-	if cap(g.pages) < total {
-		g.pages = make([]byte, total)
+	if cap(r.pages) < total {
+		r.pages = make([]byte, total)
 	}
-	buffer := g.pages[:total]
-	g.bytes = make([][]byte, len(g.plan))
-	for first := 0; first < len(g.plan) && g.err == nil; {
-		last := g.lastNear(first)
-		begin := g.plan[first].offset
-		read := buffer[:g.plan[last].offset+g.plan[last].length-begin]
+	buffer := r.pages[:total]
+	r.bytes = make([][]byte, len(r.plan))
+	for first := 0; first < len(r.plan) && r.err == nil; {
+		last := r.lastNear(first)
+		begin := r.plan[first].offset
+		read := buffer[:r.plan[last].offset+r.plan[last].length-begin]
 		buffer = buffer[len(read):]
-		g.err = g.s.readAt(read, g.group.offset+int64(begin))
+		r.err = r.s.readAt(read, r.group.offset+int64(begin))
 		for ; first <= last; first++ {
-			page := g.plan[first]
-			g.bytes[first] = read[page.offset-begin:][:page.length]
+			page := r.plan[first]
+			r.bytes[first] = read[page.offset-begin:][:page.length]
 		}
 	}
 	textBytes := 0
-	for i, page := range g.plan {
-		if g.s.isText(page.column) {
-			textBytes += column.PayloadBytes(g.bytes[i])
+	for i, page := range r.plan {
+		if r.s.isText(page.column) {
+			textBytes += column.PayloadBytes(r.bytes[i])
 		}
 	}
-	g.text.Take(min(textBytes, groupBytesMax))
+	r.text.Take(min(textBytes, groupBytesMax))
 }
 
 // lastNear gives the last page of the plan that is read in one call with first.
-func (g *groupReader) lastNear(first int) int {
+func (r *rowReader) lastNear(first int) int {
 	last := first
-	for last+1 < len(g.plan) && g.plan[last+1].offset <= g.plan[last].offset+g.plan[last].length+gapBytesMax {
+	for last+1 < len(r.plan) && r.plan[last+1].offset <= r.plan[last].offset+r.plan[last].length+gapBytesMax {
 		last++
 	}
 	return last
 }
 
-// page gives the checked payload of a column's page, until the next call; nil where there
-// is none, which stands for zeros.
-func (g *groupReader) page(col uint32) []byte {
-	low, high := 0, len(g.plan)
-	for low < high {
-		if middle := (low + high) / 2; g.plan[middle].column < col {
-			low = middle + 1
-		} else {
-			high = middle
-		}
-	}
-	if g.err != nil || low == len(g.plan) || g.plan[low].column != col {
+// page gives the opened page of a column; nil where there is none, which stands for zeros,
+// and after an error.
+func (r *rowReader) page(col uint32, open func(payload []byte) (*page, error)) *page {
+	ref, ok := r.group.find(col)
+	if !ok || r.err != nil {
 		return nil
 	}
-	payload, scratch, err := column.OpenPage(g.bytes[low], g.scratch)
-	g.scratch = scratch
+	if r.plan == nil {
+		p, err := r.s.opened(sectionRef{r.group.offset + int64(ref.offset), ref.length}, open)
+		if err != nil {
+			r.err = err
+			return nil
+		}
+		return p
+	}
+	i, ok := slices.BinarySearchFunc(r.plan, col, func(p pageRef, col uint32) int { return cmp.Compare(p.column, col) })
+	if !ok {
+		return nil
+	}
+	payload, _, err := column.OpenPage(r.bytes[i], nil)
+	var p *page
+	if err == nil {
+		p, err = open(payload)
+	}
 	if err != nil {
-		g.fail(col, err)
+		r.fail(col, err)
 		return nil
 	}
-	return payload
+	return p
 }
 
-// integers gives n values of a fixed column, until the next call.
-func (g *groupReader) integers(col int, n int) []uint64 {
-	payload := g.page(uint32(col))
-	if payload == nil {
-		if cap(g.ints) < n {
-			g.ints = make([]uint64, 0, n)
+// integers gives values [from, to) of the n of a column, until the next call.
+func (r *rowReader) integers(col uint32, n, from, to int) []uint64 {
+	p := r.page(col, func(payload []byte) (*page, error) { return openInts(payload, n) })
+	if p != nil {
+		var err error
+		if r.ints, err = p.ints.Decode(r.ints[:0], from, to); err == nil {
+			return r.ints
 		}
-		g.ints = g.ints[:n]
-		clear(g.ints)
-		return g.ints
+		r.fail(col, err)
 	}
-	r := codec.NewReader(payload)
-	g.ints = column.DecodeInts(g.ints[:0], r, n)
-	g.whole(uint32(col), r)
-	if g.err != nil {
-		return make([]uint64, n)
+	if cap(r.ints) < to-from {
+		r.ints = make([]uint64, 0, to-from)
 	}
-	return g.ints
+	r.ints = r.ints[:to-from]
+	clear(r.ints)
+	return r.ints
 }
 
-// whole notes an error of r, or bytes that it left.
-func (g *groupReader) whole(col uint32, r *codec.Reader) {
-	if r.Err() == nil && r.Len() > 0 {
-		r.Fail("%d bytes after the column", r.Len())
-	}
-	if r.Err() != nil {
-		g.fail(col, r.Err())
-	}
-}
-
-// texts gives n texts of a fixed column.
-func (g *groupReader) texts(col int, n int) []span.TextID {
-	ids := make([]span.TextID, 0, n)
-	if payload := g.page(uint32(col)); payload != nil {
-		r := codec.NewReader(payload)
-		ids = column.DecodeTexts(ids, &g.text, r, n)
-		g.whole(uint32(col), r)
-	}
-	if g.err != nil {
-		return make([]span.TextID, n)
-	}
-	return ids[:n]
-}
-
-// uint32s gives n values of a fixed column that stand in 32 bits.
-func uint32s[T ~int32 | ~uint32](g *groupReader, col, n int) []T {
-	out := make([]T, n)
-	for i, v := range g.integers(col, n) {
-		if v>>32 != 0 {
-			g.fail(uint32(col), codec.Corrupt("value %d in a column of 32 bits", v))
-			break
+// texts gives texts [from, to) of the n of a column.
+func (r *rowReader) texts(col uint32, n, from, to int) []span.TextID {
+	ids := make([]span.TextID, 0, to-from)
+	p := r.page(col, func(payload []byte) (*page, error) { return openTexts(payload, n) })
+	if p != nil {
+		var err error
+		if ids, err = column.DecodeTexts(ids, &r.text, p.texts, from, to); err != nil {
+			r.fail(col, err)
 		}
-		out[i] = T(uint32(v))
 	}
-	return out
+	if r.err != nil {
+		return make([]span.TextID, to-from)
+	}
+	return ids[:to-from]
 }
 
-// raw gives the bytes of n fixed-width values; zeros where there is no page.
-func (g *groupReader) raw(col, n, width int) []byte {
-	payload := g.page(uint32(col))
-	if payload == nil {
-		return make([]byte, n*width)
+// raw gives the bytes of fixed-width values [from, to) of the n of a column; zeros where
+// there is no page.
+func (r *rowReader) raw(col uint32, n, width, from, to int) []byte {
+	p := r.page(col, func(payload []byte) (*page, error) { return openRaw(payload, n, width) })
+	if p == nil {
+		return make([]byte, (to-from)*width)
 	}
-	if len(payload) != n*width {
-		g.fail(uint32(col), codec.Corrupt("%d values of %d bytes in %d bytes", n, width, len(payload)))
-		return make([]byte, n*width)
-	}
-	return payload
+	return p.payload[from*width : to*width]
 }
 
 // traceIDs fills the ids from the trace table.
-func (g *groupReader) traceIDs() {
-	t, rows := &g.s.traces, g.group.Rows
-	g.b.TraceIDs = make([]span.TraceID, rows)
-	order := t.orderAt(g.group.FirstRow)
-	for row := 0; row < rows; order++ {
+func (r *rowReader) traceIDs() {
+	t, rows, first := &r.s.traces, r.rows(), r.group.FirstRow+r.from
+	r.b.TraceIDs = make([]span.TraceID, rows)
+	for row, order := 0, t.orderAt(first); row < rows; order++ {
 		i := t.byRow[order]
-		end := min(int(t.first[i]+t.rows[i])-g.group.FirstRow, rows)
+		end := min(int(t.first[i]+t.rows[i])-first, rows)
 		for ; row < end; row++ {
-			g.b.TraceIDs[row] = t.ids[i]
+			r.b.TraceIDs[row] = t.ids[i]
 		}
 	}
 }
 
-// tables fills the resources and scopes of the group, and the rows' positions in them.
-func (g *groupReader) tables() {
-	add := func(text []byte) span.TextID { return span.TextID(g.text.Add(text)) }
-	one := func(col int, count int, copyEntry func(id uint32)) []uint32 {
-		r := codec.NewReader(g.page(uint32(col)))
-		n := r.Uvarint()
-		if n > uint64(g.group.Rows) {
-			r.Fail("%d entries for %d rows", n, g.group.Rows)
-			n = 0
+// resources fills the table of resources that the rows have, and their positions in it.
+func (r *rowReader) resources() {
+	positions := make([]uint32, len(r.group.resources)) // + 1
+	r.b.ResourceIDs = make([]uint32, r.rows())
+	for row, code := range r.integers(colResource, r.group.Rows, r.from, r.to) {
+		if code >= uint64(len(positions)) {
+			r.fail(colResource, codec.Corrupt("resource %d of %d", code, len(positions)))
+			return
 		}
-		ids := column.DecodeInts(nil, r, int(n))
-		g.ints = column.DecodeInts(g.ints[:0], r, g.group.Rows)
-		g.whole(uint32(col), r)
-		local := make([]uint32, g.group.Rows)
-		if g.err != nil {
-			return local
+		if positions[code] == 0 {
+			addResource(r.b, resourceOf(r.s.resources, r.group.resources[code]).copied(r.s.resources, r.addText))
+			positions[code] = uint32(len(r.b.Resources))
 		}
-		for _, id := range ids {
-			if id >= uint64(count) {
-				g.fail(uint32(col), codec.Corrupt("entry %d of %d", id, count))
-				return local
-			}
-			copyEntry(uint32(id))
-		}
-		for row, code := range g.ints {
-			if code >= n {
-				g.fail(uint32(col), codec.Corrupt("code %d of %d", code, n))
-				return local
-			}
-			local[row] = uint32(code)
-		}
-		return local
+		r.b.ResourceIDs[row] = positions[code] - 1
 	}
-	resources, scopes := g.s.resources, g.s.scopes
-	g.b.ResourceIDs = one(colResource, len(resources.Resources), func(id uint32) {
-		addResource(g.b, resourceOf(resources, id).copied(resources, add))
-	})
-	g.b.ScopeIDs = one(colScope, len(scopes.Scopes), func(id uint32) {
-		addScope(g.b, scopeOf(scopes, id).copied(scopes, add))
-	})
 }
 
-// rows fills the columns with one value a row.
-func (g *groupReader) rows() {
-	b, n := g.b, g.group.Rows
-	if g.p.Times {
-		b.Starts = append(make([]uint64, 0, n), g.integers(colStart, n)...)
-		b.Ends = append(make([]uint64, 0, n), g.integers(colDuration, n)...)
-		for i, start := range b.Starts {
-			b.Ends[i] += start
-		}
-	}
-	if g.p.Names {
-		b.Names = g.texts(colName, n)
-	}
-	if g.p.Identity {
-		g.identity()
-	}
-	if !g.p.All {
+func (r *rowReader) addText(text []byte) span.TextID { return span.TextID(r.text.Add(text)) }
+
+func (r *rowReader) times() {
+	if !r.p.Times {
 		return
 	}
-	b.TraceStates = g.texts(colTraceState, n)
-	b.Residues = g.texts(colResidue, n)
-	b.Flags = uint32s[uint32](g, colFlags, n)
-	b.DroppedAttrs = uint32s[uint32](g, colDroppedAttrs, n)
-	b.DroppedEvents = uint32s[uint32](g, colDroppedEvents, n)
-	b.DroppedLinks = uint32s[uint32](g, colDroppedLinks, n)
+	n := r.group.Rows
+	r.b.Starts = append(make([]uint64, 0, r.rows()), r.integers(colStart, n, r.from, r.to)...)
+	r.b.Ends = append(make([]uint64, 0, r.rows()), r.integers(colDuration, n, r.from, r.to)...)
+	for i, start := range r.b.Starts {
+		r.b.Ends[i] += start
+	}
 }
 
-// identity fills ids, kinds and status. A parent stands as the distance to its row.
-func (g *groupReader) identity() {
-	b, n := g.b, g.group.Rows
-	b.Kinds = uint32s[int32](g, colKind, n)
-	b.StatusCodes = uint32s[int32](g, colStatusCode, n)
-	b.StatusMessages = g.texts(colStatusMessage, n)
-	b.StatusPresent = make([]bool, n)
-	for i, v := range g.integers(colStatusPresent, n) {
-		b.StatusPresent[i] = v != 0
+// ids fills span ids and parent ids. A parent stands as the distance to its row.
+func (r *rowReader) ids() {
+	b, n, rows := r.b, r.group.Rows, r.rows()
+	b.SpanIDs, b.ParentIDs = make([]span.SpanID, rows), make([]span.SpanID, rows)
+	ids := r.page(colSpanID, func(payload []byte) (*page, error) { return openRaw(payload, n, 8) })
+	if ids == nil {
+		r.fail(colSpanID, codec.Corrupt("no span ids"))
+		return
 	}
-	b.SpanIDs, b.ParentIDs = make([]span.SpanID, n), make([]span.SpanID, n)
-	ids := g.raw(colSpanID, n, 8)
 	for i := range b.SpanIDs {
-		copy(b.SpanIDs[i][:], ids[i*8:])
+		copy(b.SpanIDs[i][:], ids.payload[(r.from+i)*8:])
 	}
-	parents := g.integers(colParent, n)
 	literals := 0
+	parents := r.integers(colParent, n, r.from, r.to)
 	for i, v := range parents {
 		switch v {
 		case parentNone:
@@ -324,22 +299,39 @@ func (g *groupReader) identity() {
 			literals++
 		default:
 			v -= parentRow
-			parent := int64(i) - (int64(v>>1) ^ -int64(v&1))
+			parent := int64(r.from+i) - (int64(v>>1) ^ -int64(v&1))
 			if parent < 0 || parent >= int64(n) {
-				g.fail(colParent, codec.Corrupt("parent of row %d is row %d", i, parent))
+				r.fail(colParent, codec.Corrupt("parent of row %d is row %d", r.from+i, parent))
 				return
 			}
-			b.ParentIDs[i] = b.SpanIDs[parent]
+			copy(b.ParentIDs[i][:], ids.payload[parent*8:])
 		}
 	}
-	if literals == 0 {
-		return
+	if literals > 0 {
+		r.literalParents(parents)
 	}
-	raw := g.raw(colParentID, literals, 8)
-	for i, v := range parents {
+}
+
+// literalParents fills the parent ids that stand elsewhere; rows are those in the reader's
+// range. Which of the literals are theirs tells the count of those before.
+func (r *rowReader) literalParents(parents []uint64) {
+	parents = slices.Clone(parents)
+	before := 0
+	for _, v := range r.integers(colParent, r.group.Rows, 0, r.from) {
 		if v == parentLiteral {
-			copy(b.ParentIDs[i][:], raw)
-			raw = raw[8:]
+			before++
 		}
+	}
+	p := r.page(colParentID, func(payload []byte) (*page, error) { return openRaw(payload, len(payload)/8, 8) })
+	for i, v := range parents {
+		if v != parentLiteral {
+			continue
+		}
+		if p == nil || (before+1)*8 > len(p.payload) {
+			r.fail(colParentID, codec.Corrupt("parent id %d of %d bytes", before, r.group.Rows))
+			return
+		}
+		copy(r.b.ParentIDs[i][:], p.payload[before*8:])
+		before++
 	}
 }

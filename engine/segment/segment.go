@@ -69,17 +69,22 @@ type GroupInfo struct {
 // Segment is an open segment, until its Close.
 type Segment struct {
 	file      vfs.File
+	pages     *Pages
+	number    uint64 // tells its pages from those of others
 	closed    atomic.Bool
 	info      Info
-	hashes    sectionRef // of the sub-batches, read when asked for
-	received  int        // how many of them
+	refs      [sections]sectionRef
+	received  int // how many sub-batches
 	catalog   *index.Catalog
 	resources *span.Batch
 	scopes    *span.Batch
 	columns   []columnKey
 	byKey     [span.Levels]map[string][]uint32 // column ids of a key; none above the span
+	templates [span.Levels]*templateTable
 	groups    []groupRef
+	filters   []filterRef
 	traces    traceTable
+	traceIDs  index.Filter
 }
 
 // sectionRef is where a section stands in the file.
@@ -89,13 +94,16 @@ type sectionRef struct {
 }
 
 // Open reads header, footer and tables, all checked. A file of a newer version is
-// codec.ErrVersion; wrong bytes are codec.ErrCorrupt.
-func Open(fs vfs.FS, name string) (*Segment, error) {
+// codec.ErrVersion; wrong bytes are codec.ErrCorrupt. Each read opens the pages it needs.
+func Open(fs vfs.FS, name string) (*Segment, error) { return OpenWith(fs, name, nil) }
+
+// OpenWith is Open, and keeps the pages that reads open with those of other segments.
+func OpenWith(fs vfs.FS, name string, pages *Pages) (*Segment, error) {
 	file, err := fs.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("open segment: %w", err)
 	}
-	s := &Segment{file: file}
+	s := &Segment{file: file, pages: pages, number: segmentNumber.Add(1)}
 	s.info.Name = name
 	if err := s.load(); err != nil {
 		_ = file.Close() // nothing was written: the first error says it all
@@ -154,8 +162,8 @@ func (s *Segment) loadSections(sectionsEnd int64, lengths [sections]uint32) erro
 	if offset < headerBytes {
 		return codec.At(codec.Corrupt("sections begin at %d", offset), s.info.Name, sectionsEnd)
 	}
-	pagesEnd := offset
-	var ids []byte
+	begin := offset
+	var payloads [sections][]byte
 	for i, length := range lengths {
 		payload, err := s.readPage(offset, length)
 		if err != nil {
@@ -164,39 +172,86 @@ func (s *Segment) loadSections(sectionsEnd int64, lengths [sections]uint32) erro
 		if isTable(i) {
 			s.info.TableBytes += int64(len(payload))
 		}
-		switch i {
-		case sectionResources:
-			s.resources, err = decodeTables(payload)
-		case sectionScopes:
-			s.scopes, err = decodeTables(payload)
-		case sectionColumns:
-			s.columns, err = decodeColumns(payload)
-		case sectionGroups:
-			s.groups, err = decodeGroups(payload, &s.info, len(s.columns), pagesEnd)
-		case sectionTraceIDs:
-			ids = payload
-		case sectionTraceRows:
-			s.traces, err = decodeTraces(ids, payload, &s.info)
-		case sectionCatalog:
-			s.catalog, err = index.DecodeCatalog(payload)
-		case sectionHashes:
-			var hashes []Received
-			hashes, err = decodeHashes(payload)
-			s.hashes, s.received = sectionRef{offset, length}, len(hashes)
-		}
-		if err != nil {
-			return codec.At(err, s.info.Name, offset)
-		}
+		payloads[i] = payload
+		s.refs[i] = sectionRef{offset, length}
 		offset += int64(length)
+	}
+	for i := range payloads {
+		if err := s.loadSection(i, &payloads, begin); err != nil {
+			return codec.At(err, s.info.Name, s.refs[i].offset)
+		}
 	}
 	s.indexKeys()
 	return nil
 }
 
+// loadSection decodes a section after those that it refers to, which stand before it but for
+// the filters: where their pages begin, those of the groups end.
+func (s *Segment) loadSection(i int, payloads *[sections][]byte, begin int64) (err error) {
+	payload := payloads[i]
+	switch i {
+	case sectionResources:
+		s.resources, err = decodeTables(payload)
+	case sectionScopes:
+		s.scopes, err = decodeTables(payload)
+	case sectionColumns:
+		s.columns, err = decodeColumns(payload)
+	case sectionTemplates:
+		err = s.decodeTemplates(payload)
+	case sectionGroups:
+		c := groupContext{columns: len(s.columns), resources: len(s.resources.Resources)}
+		for _, level := range levels {
+			c.templates[level] = s.templates[level].len()
+		}
+		if s.filters, c.pagesEnd, err = decodeFilterRefs(payloads[sectionFilters], len(s.columns), begin); err == nil {
+			s.groups, err = decodeGroups(payload, &s.info, c)
+		}
+	case sectionTraceRows:
+		s.traces, err = decodeTraces(payloads[sectionTraceIDs], payload, &s.info)
+	case sectionTraceFilter:
+		r := codec.NewReader(payload)
+		if s.traceIDs = index.OpenFilter(r); r.Err() == nil && r.Len() > 0 {
+			r.Fail("%d bytes after the filter of traces", r.Len())
+		}
+		err = r.Err()
+	case sectionCatalog:
+		s.catalog, err = index.DecodeCatalog(payload)
+	case sectionKeys:
+		_, _, err = index.DecodeKeyCounts(payload)
+	case sectionTerms:
+		_, err = index.OpenTerms(payload, s.templatesMost())
+	case sectionHashes:
+		var hashes []Received
+		hashes, err = decodeHashes(payload)
+		s.received = len(hashes)
+	}
+	return err
+}
+
+// decodeTemplates reads the tables of all levels.
+func (s *Segment) decodeTemplates(payload []byte) error {
+	r := codec.NewReader(payload)
+	for _, level := range levels {
+		s.templates[level] = decodeTemplates(r, templateContext{level, s.columns, len(s.scopes.Scopes), templatesMax, true})
+	}
+	if r.Err() == nil && r.Len() > 0 {
+		r.Fail("%d bytes after the templates", r.Len())
+	}
+	return r.Err()
+}
+
+// templatesMost is how many templates the level with the most of them has.
+func (s *Segment) templatesMost() (most int) {
+	for _, level := range levels {
+		most = max(most, s.templates[level].len())
+	}
+	return most
+}
+
 // isTable tells the sections that Info.TableBytes counts.
 func isTable(section int) bool {
 	switch section {
-	case sectionResources, sectionScopes, sectionCatalog, sectionHashes:
+	case sectionResources, sectionScopes, sectionTemplates, sectionCatalog, sectionHashes:
 		return true
 	}
 	return false
@@ -248,6 +303,9 @@ func (s *Segment) readAt(dst []byte, offset int64) error {
 // it afterwards is wrong code.
 func (s *Segment) Close() {
 	invariant.Check(s.closed.CompareAndSwap(false, true), "segment %s is closed twice", s.info.Name)
+	if s.pages != nil {
+		s.pages.forget(s.number)
+	}
 	_ = s.file.Close() // nothing was written through this handle
 }
 
@@ -257,13 +315,14 @@ func (s *Segment) Info() Info { return s.info }
 // Hashes reads the sub-batches received. A start and a merge ask for them; kept in memory
 // they would stand there for all of a segment's life.
 func (s *Segment) Hashes() ([]Received, error) {
-	payload, err := s.readPage(s.hashes.offset, s.hashes.length)
+	ref := s.refs[sectionHashes]
+	payload, err := s.readPage(ref.offset, ref.length)
 	if err != nil {
 		return nil, err
 	}
 	hashes, err := decodeHashes(payload)
 	if err != nil {
-		return nil, codec.At(err, s.info.Name, s.hashes.offset)
+		return nil, codec.At(err, s.info.Name, ref.offset)
 	}
 	return hashes, nil
 }
@@ -302,8 +361,12 @@ func (s *Segment) TraceCount() int { return len(s.traces.ids) }
 // TraceID gives the id of trace i; traces count in the order of their ids.
 func (s *Segment) TraceID(i int) span.TraceID { return s.traces.ids[i] }
 
-// FindTrace gives the position of a trace.
+// FindTrace gives the position of a trace. Most segments do not have it, and their filter
+// says so.
 func (s *Segment) FindTrace(id span.TraceID) (i int, ok bool) {
+	if !s.traceIDs.MayContain(index.HashTraceID(id)) {
+		return 0, false
+	}
 	low, high := 0, len(s.traces.ids)
 	for low < high {
 		if middle := (low + high) / 2; s.traces.ids[middle].Compare(id) < 0 {

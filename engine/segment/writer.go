@@ -30,6 +30,11 @@ type Writer struct {
 	groups    []groupRef
 	traces    []traceRef
 	catalog   *index.Catalog
+	keys      []keyStats // by column
+	filters   filterWriter
+
+	templateTexts *templateTexts
+	folding       [span.Levels]*folding
 
 	last       traceKey // of the last trace
 	lastStart  uint64   // of the last row
@@ -43,14 +48,6 @@ type Writer struct {
 type traceKey struct {
 	start uint64
 	id    span.TraceID
-}
-
-// source is what the writer knows of a batch that rows come from.
-type source struct {
-	batch     *span.Batch
-	resources []uint32 // id + 1 in the segment, 0 unknown
-	scopes    []uint32
-	columns   [span.Levels][]uint32 // by key text: the column last used for it, 0 unknown
 }
 
 // NewWriter creates the file.
@@ -73,6 +70,10 @@ func NewWriter(fs vfs.FS, name string, meta Meta) (*Writer, error) {
 		columnIDs: map[columnKey]uint32{},
 		catalog:   index.NewCatalog(),
 		sources:   map[*span.Batch]*source{},
+	}
+	w.templateTexts = newTemplateTexts()
+	for _, level := range levels {
+		w.folding[level] = newFolding(level, w.templateTexts)
 	}
 	w.group = newGroupWriter(w)
 	w.err = w.out.write(appendHeader(nil))
@@ -123,48 +124,6 @@ func (w *Writer) fail(err error) error {
 	return w.err
 }
 
-// sourceOf knows a batch again, or meets it. Only so many rows' batches are remembered:
-// forgetting all at once is cheap, as each is met again at the cost of its few resources.
-func (w *Writer) sourceOf(b *span.Batch) *source {
-	if s := w.sources[b]; s != nil {
-		return s
-	}
-	if w.sourceRows > sourceRowsMax {
-		clear(w.sources)
-		w.sourceRows = 0
-	}
-	s := &source{batch: b, resources: make([]uint32, len(b.Resources)), scopes: make([]uint32, len(b.Scopes))}
-	w.sources[b] = s
-	w.sourceRows += b.Len()
-	return s
-}
-
-// columnOf gives the column of an attribute: one of its own, or its level's map column
-// once there are as many columns as allowed.
-func (w *Writer) columnOf(s *source, level span.Level, a span.Attr) uint32 {
-	known := s.columns[level]
-	if known == nil {
-		known = make([]uint32, max(len(s.batch.TextEnd), 1))
-		s.columns[level] = known
-	}
-	id := known[a.Key]
-	if id >= colFixed && w.columns[id-colFixed].kind == a.Type {
-		return id
-	}
-	id, ok := w.columnIDs[columnKey{level, a.Type, string(s.batch.Bytes(a.Key))}]
-	if !ok {
-		if len(w.columns) == attributeColumnsMax {
-			return columnsOf(level).first
-		}
-		key := columnKey{level, a.Type, s.batch.String(a.Key)}
-		id = uint32(colFixed + len(w.columns))
-		w.columns = append(w.columns, key)
-		w.columnIDs[key] = id
-	}
-	known[a.Key] = id
-	return id
-}
-
 func (w *Writer) endGroup() {
 	if w.group.rows > 0 && w.err == nil {
 		w.err = w.group.end()
@@ -198,19 +157,25 @@ func (w *Writer) finish() error {
 			return fmt.Errorf("%s: trace %s comes in two places", w.info.Name, w.traces[i].id)
 		}
 	}
-	var lengths [sections]uint32
-	var page []byte
-	for i, payload := range [sections][]byte{
+	payloads := [sections][]byte{
 		sectionResources: appendTables(nil, w.resources.batch),
 		sectionScopes:    appendTables(nil, w.scopes.batch),
 		sectionColumns:   appendColumns(nil, w.columns),
+		sectionTemplates: w.appendTemplates(nil),
 		sectionGroups:    appendGroups(nil, w.groups),
 		sectionTraceIDs:  ids,
 		sectionTraceRows: traceRows,
 		sectionCatalog:   w.catalog.AppendBinary(nil),
 		sectionHashes:    appendHashes(nil, w.hashes),
-	} {
-		page = column.AppendPage(page[:0], payload, i != sectionTraceIDs)
+		sectionKeys:      w.appendKeys(nil),
+	}
+	if err := w.appendIndex(&payloads); err != nil {
+		return err
+	}
+	var lengths [sections]uint32
+	var page []byte
+	for i, payload := range payloads {
+		page = column.AppendPage(page[:0], payload, shrinks(i))
 		if len(payload) > column.PageBytesMax || len(page) > footerBytesMax {
 			return fmt.Errorf("%s: a table of %d bytes, at most %d", w.info.Name, len(payload), column.PageBytesMax)
 		}
@@ -233,6 +198,84 @@ func (w *Writer) finish() error {
 	}
 	w.info.Bytes = w.out.offset()
 	return w.out.close()
+}
+
+// shrinks tells the sections that zstd is worth a try for: ids and fingerprints are random.
+func shrinks(section int) bool {
+	return section != sectionTraceIDs && section != sectionTraceFilter
+}
+
+// appendTemplates appends the tables of all levels, and counts the attributes in them.
+func (w *Writer) appendTemplates(dst []byte) []byte {
+	for _, level := range levels {
+		t := w.folding[level].shared.finished(w.columns)
+		dst = t.appendTo(dst)
+		w.countFolded(t, func(i int) uint64 { return t.rows[i] })
+	}
+	return dst
+}
+
+// appendIndex makes the sections that answer where something is: all together a tenth of
+// the file, but for what a small file may have anyway. Filters go first, the largest ones
+// before others, then the terms; the filter of traces stays.
+func (w *Writer) appendIndex(payloads *[sections][]byte) error {
+	hashes := make([]uint64, len(w.traces))
+	for i, t := range w.traces {
+		hashes[i] = index.HashTraceID(t.id)
+	}
+	payloads[sectionTraceFilter] = index.AppendFilter(nil, hashes)
+	payloads[sectionTerms] = w.appendTerms(nil)
+	stored := w.out.offset()
+	for i, payload := range payloads {
+		if i != sectionTerms && i != sectionTraceFilter {
+			stored += int64(len(payload)) / sectionShrinks
+		}
+	}
+	left := max(stored/(indexShare-1), indexBytesMin) - int64(len(payloads[sectionTraceFilter]))
+	terms := int64(len(payloads[sectionTerms])) / sectionShrinks
+	if terms > left {
+		payloads[sectionTerms], terms = index.NewTermsBuilder().AppendBinary(nil), 0
+	}
+	section, err := w.filters.write(&w.out, left-terms)
+	payloads[sectionFilters] = section
+	return err
+}
+
+// appendKeys appends how many values each attribute has.
+func (w *Writer) appendKeys(dst []byte) []byte {
+	counts := make([]index.KeyCount, 0, len(w.keys))
+	for i := range w.keys {
+		c, k := w.columns[i], &w.keys[i]
+		counts = append(counts, index.KeyCount{Level: c.level, Key: c.key, Type: c.kind, Values: k.Values, TextBytes: k.TextBytes, Distinct: k.counter.Distinct()})
+	}
+	return index.AppendKeyCounts(dst, counts)
+}
+
+// appendTerms appends which templates have a value, for the attributes and names in them.
+func (w *Writer) appendTerms(dst []byte) []byte {
+	terms := index.NewTermsBuilder()
+	var number []byte
+	for _, level := range levels {
+		t := w.folding[level].shared
+		for i := range t.table.ends {
+			for _, s := range t.table.slotsOf(uint32(i)) {
+				if s.own || isMapped(level, s.column) {
+					continue
+				}
+				hasText, _ := slotOf(level, uint64(s.column), w.columns)
+				if hasText {
+					terms.Add(s.column, t.texts.batch.Bytes(span.TextID(s.value)), uint32(i))
+					continue
+				}
+				kind := w.columns[s.column-colFixed].kind
+				if kind == span.IntValue || kind == span.BoolValue {
+					number = appendNumber(number[:0], kind, s.value)
+					terms.Add(s.column, number, uint32(i))
+				}
+			}
+		}
+	}
+	return terms.AppendBinary(dst)
 }
 
 // Abort closes and removes the file. After Finish it does nothing.

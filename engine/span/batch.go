@@ -176,6 +176,14 @@ func (b *Batch) Bytes(id TextID) []byte {
 	return b.Text[b.TextEnd[id-1]:b.TextEnd[id]]
 }
 
+// TextBytes is the length of a text.
+func (b *Batch) TextBytes(id TextID) int {
+	if id == 0 {
+		return 0
+	}
+	return int(b.TextEnd[id] - b.TextEnd[id-1])
+}
+
 // String gives a copy of the bytes of id.
 func (b *Batch) String(id TextID) string { return string(b.Bytes(id)) }
 

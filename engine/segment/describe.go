@@ -1,0 +1,233 @@
+package segment
+
+import (
+	"slices"
+
+	"github.com/stoadb/stoa/engine/span"
+)
+
+// describeSpan tells the span that is being added as a template of t, into the scalars and
+// slots of its folding; describeEvent and describeLink do so for an event and a link.
+func (g *groupWriter) describeSpan(t *templateWriter) {
+	b, pos, f := g.source.batch, g.pos, g.w.folding[span.SpanLevel]
+	f.scalars = append(f.scalars, uint32(b.Kinds[pos]), uint32(b.StatusCodes[pos]), uint32(flag(b.StatusPresent[pos])),
+		b.Flags[pos], b.DroppedAttrs[pos], b.DroppedEvents[pos], b.DroppedLinks[pos], g.source.scope(g.w, b.ScopeIDs[pos]))
+	g.describeText(t, f, colName, b.Names[pos])
+	g.describeText(t, f, colStatusMessage, b.StatusMessages[pos])
+	g.describeText(t, f, colTraceState, b.TraceStates[pos])
+	g.describeAttrs(t, f, span.SpanLevel)
+}
+
+func (g *groupWriter) describeEvent(t *templateWriter) {
+	e, f := &g.source.batch.Events[g.pos], g.w.folding[span.EventLevel]
+	f.scalars = append(f.scalars, e.Dropped)
+	g.describeText(t, f, colEventName, e.Name)
+	g.describeAttrs(t, f, span.EventLevel)
+}
+
+func (g *groupWriter) describeLink(t *templateWriter) {
+	l, f := &g.source.batch.Links[g.pos], g.w.folding[span.LinkLevel]
+	f.scalars = append(f.scalars, l.Dropped, l.Flags)
+	g.describeText(t, f, colLinkTraceState, l.TraceState)
+	g.describeAttrs(t, f, span.LinkLevel)
+}
+
+// describeText adds the slot of a text that a row has besides its attributes; an empty one
+// has none.
+func (g *groupWriter) describeText(t *templateWriter, f *folding, col uint32, id span.TextID) {
+	text := g.source.batch.Bytes(id)
+	if len(text) == 0 {
+		return
+	}
+	if f.standsAlone(col) || len(text) > foldTextBytesMax && col != colName && col != colEventName {
+		f.slots = append(f.slots, slot{column: col, own: true})
+		return
+	}
+	f.slots = append(f.slots, slot{column: col, value: g.source.text(t, id)})
+}
+
+// describeAttrs adds a slot for each attribute of the item, in order.
+func (g *groupWriter) describeAttrs(t *templateWriter, f *folding, level span.Level) {
+	for _, a := range g.list {
+		id := g.w.columnOf(g.source, level, a)
+		s := slot{column: id, own: id < colFixed || f.standsAlone(id)}
+		switch {
+		case s.own:
+		case !a.Type.HasText():
+			s.value = a.Value
+		case g.source.batch.TextBytes(span.TextID(a.Value)) > foldTextBytesMax:
+			s.own = true
+		default:
+			s.value = g.source.text(t, span.TextID(a.Value))
+		}
+		f.slots = append(f.slots, s)
+	}
+}
+
+// groupCodes are the codes of a row group's rows, events or links: which resource, which
+// template. The numbers that occur stand in the directory, ascending; a code is a position
+// among them, or beyond them in the group's own table.
+type groupCodes struct {
+	ids   []uint32 // in order of first use
+	of    []uint32 // position in ids + 1 by id, 0 is none
+	codes []uint64 // of each row: position in ids * 2, or number in the own table * 2 + 1
+}
+
+func (c *groupCodes) add(id uint32) {
+	for int(id) >= len(c.of) {
+		c.of = append(c.of, make([]uint32, max(int(id)+1-len(c.of), 64))...)
+	}
+	if c.of[id] == 0 {
+		c.ids = append(c.ids, id)
+		c.of[id] = uint32(len(c.ids))
+	}
+	c.codes = append(c.codes, uint64(c.of[id]-1)<<1)
+}
+
+func (c *groupCodes) addCode(t code) {
+	if t&1 != 0 {
+		c.codes = append(c.codes, uint64(t))
+		return
+	}
+	c.add(uint32(t >> 1))
+}
+
+// finish gives the numbers that occur, and turns codes into positions among them.
+func (c *groupCodes) finish() []uint32 {
+	sorted := slices.Clone(c.ids)
+	slices.Sort(sorted)
+	rank := make([]uint64, len(sorted))
+	for i, id := range sorted {
+		rank[c.of[id]-1] = uint64(i)
+	}
+	for i, code := range c.codes {
+		if code&1 == 0 {
+			c.codes[i] = rank[code>>1]
+		} else {
+			c.codes[i] = uint64(len(sorted)) + code>>1
+		}
+	}
+	return sorted
+}
+
+func (c *groupCodes) reset() {
+	for _, id := range c.ids {
+		c.of[id] = 0
+	}
+	c.ids, c.codes = c.ids[:0], c.codes[:0]
+}
+
+// source is what the writer knows of a batch that rows come from.
+type source struct {
+	batch     *span.Batch
+	resources []uint32 // id + 1 in the segment, 0 unknown
+	scopes    []uint32
+	columns   [span.Levels][]uint32 // by key text: the column last used for it, 0 unknown
+	texts     []uint32              // by text: its id among the segment's template texts, 0 unknown
+}
+
+func newSource(b *span.Batch) *source {
+	return &source{batch: b, resources: make([]uint32, len(b.Resources)), scopes: make([]uint32, len(b.Scopes)), texts: make([]uint32, max(len(b.TextEnd), 1))}
+}
+
+func (s *source) resource(w *Writer, i uint32) uint32 {
+	if s.resources[i] == 0 {
+		s.resources[i] = w.resources.id(s.batch, i) + 1
+	}
+	return s.resources[i] - 1
+}
+
+func (s *source) scope(w *Writer, i uint32) uint32 {
+	if s.scopes[i] == 0 {
+		s.scopes[i] = w.scopes.id(s.batch, i) + 1
+	}
+	return s.scopes[i] - 1
+}
+
+// text gives the id of a text in the table that t belongs to; what is known is that of the
+// segment's.
+func (s *source) text(t *templateWriter, id span.TextID) uint64 {
+	if !t.remembered {
+		return uint64(t.texts.interner.Intern(s.batch.Bytes(id)))
+	}
+	if s.texts[id] == 0 {
+		s.texts[id] = uint32(t.texts.interner.Intern(s.batch.Bytes(id)))
+	}
+	return uint64(s.texts[id])
+}
+
+// sourceOf knows a batch again, or meets it. Only so many rows' batches are remembered:
+// forgetting all at once is cheap, as each is met again at the cost of its few resources.
+func (w *Writer) sourceOf(b *span.Batch) *source {
+	if s := w.sources[b]; s != nil {
+		return s
+	}
+	if w.sourceRows > sourceRowsMax {
+		clear(w.sources)
+		w.sourceRows = 0
+	}
+	s := newSource(b)
+	w.sources[b] = s
+	w.sourceRows += b.Len()
+	return s
+}
+
+// columnOf gives the column of an attribute: one of its own, or its level's map column
+// once there are as many columns as allowed.
+func (w *Writer) columnOf(s *source, level span.Level, a span.Attr) uint32 {
+	known := s.columns[level]
+	if known == nil {
+		known = make([]uint32, max(len(s.batch.TextEnd), 1))
+		s.columns[level] = known
+	}
+	id := known[a.Key]
+	if id >= colFixed && w.columns[id-colFixed].kind == a.Type {
+		return id
+	}
+	id, ok := w.columnIDs[columnKey{level, a.Type, string(s.batch.Bytes(a.Key))}]
+	if !ok {
+		if len(w.columns) == attributeColumnsMax {
+			return columnsOf(level).first
+		}
+		key := columnKey{level, a.Type, s.batch.String(a.Key)}
+		id = uint32(colFixed + len(w.columns))
+		w.columns = append(w.columns, key)
+		w.columnIDs[key] = id
+	}
+	known[a.Key] = id
+	return id
+}
+
+// Rehearse tells the writer what rows there will be, by some of them: at equal ranks among
+// all, so that they stand for the others. It finds out by them which attributes vary, and
+// decides nothing else. Without it the first rows would have to teach that, and leave
+// templates behind that no other row has.
+func (w *Writer) Rehearse(rows []span.Row) {
+	if w.err != nil || w.info.Rows > 0 {
+		return
+	}
+	for _, r := range rows[:min(len(rows), rehearsalRowsMax)] {
+		s := w.sourceOf(r.Batch)
+		w.group.source = s
+		w.group.rehearse(span.SpanLevel, r.Pos, r.Attrs())
+		begin, end := r.EventRange()
+		for i := begin; i < end; i++ {
+			w.group.rehearse(span.EventLevel, int(i), r.Batch.EventAttrsOf(i))
+		}
+		begin, end = r.LinkRange()
+		for i := begin; i < end; i++ {
+			w.group.rehearse(span.LinkLevel, int(i), r.Batch.LinkAttrsOf(i))
+		}
+	}
+	for _, level := range levels {
+		w.folding[level].endRehearsal()
+	}
+	w.templateTexts.reset()
+	clear(w.sources)
+	w.sourceRows = 0
+}
+
+func (g *groupWriter) rehearse(level span.Level, pos int, attrs []span.Attr) {
+	g.pos, g.list = pos, attrs
+	g.w.folding[level].end(g.describe[level])
+}

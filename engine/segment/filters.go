@@ -1,0 +1,247 @@
+package segment
+
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+	"strconv"
+
+	"github.com/stoadb/stoa/engine/column"
+	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/index"
+	"github.com/stoadb/stoa/internal/codec"
+)
+
+// The filters of a column are one page, read when a search asks for a value of it:
+//
+//	groups v; of each: group - the one before v, a filter of package index
+//
+// A group without one has no value of the column outside of templates. Which columns have
+// filters, and how long their pages are, says the section of filters:
+//
+//	columns v; of each: column - the one before v, page length v
+//
+// The pages stand before the sections, in that order.
+
+// hasFilter tells the types whose values are filtered: those that a search can write as
+// text in one way, and that vary.
+func hasFilter(kind span.ValueType) bool { return kind == span.StringValue || kind == span.IntValue }
+
+// appendNumber appends a value that is no text as searches write it; doubles by their bits,
+// for counting alone.
+func appendNumber(dst []byte, kind span.ValueType, value uint64) []byte {
+	if kind == span.BoolValue {
+		return strconv.AppendBool(dst, value != 0)
+	}
+	return strconv.AppendInt(dst, int64(value), 10)
+}
+
+// filterWriter collects the filters of a segment.
+type filterWriter struct {
+	columns map[uint32]*columnFilters
+	bytes   int
+	full    bool // some column was left out for want of memory
+}
+
+type columnFilters struct {
+	groups, last int
+	data, page   []byte
+	left         bool // out: it took too much
+}
+
+// add adds the filter of a column in a group; hashes are its distinct values'.
+func (f *filterWriter) add(id uint32, group int, hashes []uint64) {
+	if f.columns == nil {
+		f.columns = map[uint32]*columnFilters{}
+	}
+	c := f.columns[id]
+	if c == nil {
+		c = new(columnFilters)
+		f.columns[id] = c
+	}
+	if c.left {
+		return
+	}
+	before := len(c.data)
+	c.data = binary.AppendUvarint(c.data, uint64(group-c.last))
+	c.data = index.AppendFilter(c.data, hashes)
+	c.last = group
+	c.groups++
+	if f.bytes += len(c.data) - before; f.bytes > filterBytesMax {
+		f.leaveOutLargest()
+	}
+}
+
+// leaveOutLargest gives up the filters of the column that takes the most.
+func (f *filterWriter) leaveOutLargest() {
+	ids := f.ids()
+	if len(ids) == 0 {
+		return
+	}
+	largest := slices.MaxFunc(ids, func(a, b uint32) int {
+		return cmp.Or(cmp.Compare(len(f.columns[a].data), len(f.columns[b].data)), cmp.Compare(b, a))
+	})
+	c := f.columns[largest]
+	f.bytes -= len(c.data)
+	c.left, c.data = true, nil
+}
+
+// ids gives the columns that have filters, ascending.
+func (f *filterWriter) ids() []uint32 {
+	var ids []uint32
+	for id, c := range f.columns {
+		if !c.left {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// filterRef is where the filters of a column stand.
+type filterRef struct {
+	column uint32
+	sectionRef
+}
+
+// write writes the pages and gives the section. What the index may take beside them bounds
+// them: the largest go first.
+func (f *filterWriter) write(out *output, bytesMax int64) ([]byte, error) {
+	for f.bytes > 0 && int64(f.bytes) > bytesMax {
+		f.leaveOutLargest()
+	}
+	for _, id := range f.ids() {
+		c := f.columns[id]
+		c.page = column.AppendPage(nil, append(binary.AppendUvarint(nil, uint64(c.groups)), c.data...), false)
+		if err := out.write(c.page); err != nil {
+			return nil, err
+		}
+	}
+	return f.appendRefs(nil, func(c *columnFilters) int { return len(c.page) }), nil
+}
+
+// appendRefs appends the section; pageBytes tells how long the page of a column is.
+func (f *filterWriter) appendRefs(dst []byte, pageBytes func(c *columnFilters) int) []byte {
+	ids := f.ids()
+	dst = binary.AppendUvarint(dst, uint64(len(ids)))
+	previous := uint32(0)
+	for _, id := range ids {
+		dst = binary.AppendUvarint(dst, uint64(id-previous))
+		dst = binary.AppendUvarint(dst, uint64(pageBytes(f.columns[id])))
+		previous = id
+	}
+	return dst
+}
+
+// decodeFilterRefs reads the section; the pages end at end. It gives where they begin.
+func decodeFilterRefs(payload []byte, columns int, end int64) (refs []filterRef, begin int64, err error) {
+	r := codec.NewReader(payload)
+	refs = make([]filterRef, r.Count(2))
+	id, total := uint64(0), int64(0)
+	for i := range refs {
+		delta, length := r.Uvarint(), r.Uvarint()
+		if i > 0 && delta == 0 || delta > uint64(colFixed+columns) || length > footerBytesMax {
+			r.Fail("filters of column %d + %d take %d bytes", id, delta, length)
+			break
+		}
+		if id += delta; id < colFixed || id >= uint64(colFixed+columns) {
+			r.Fail("filters of column %d of %d", id, columns)
+		}
+		refs[i] = filterRef{uint32(id), sectionRef{total, uint32(length)}}
+		total += int64(length)
+	}
+	if r.Err() == nil && r.Len() > 0 {
+		r.Fail("%d bytes after the filters", r.Len())
+	}
+	if begin = end - total; r.Err() == nil && begin < headerBytes {
+		r.Fail("filters of %d bytes end at %d", total, end)
+	}
+	for i := range refs {
+		refs[i].offset += begin
+	}
+	return refs, begin, r.Err()
+}
+
+// decodeFilters reads the page of a column: a filter by row group, nil where the group has
+// no value of it.
+func decodeFilters(payload []byte, groups int) ([]*index.Filter, error) {
+	r := codec.NewReader(payload)
+	filters := make([]*index.Filter, groups)
+	at := uint64(0)
+	for i := range r.Count(1) {
+		delta := r.Uvarint()
+		if at += delta; at >= uint64(groups) || i > 0 && delta == 0 {
+			r.Fail("filter of row group %d of %d", at, groups)
+		}
+		f := index.OpenFilter(r)
+		if r.Err() != nil {
+			return nil, r.Err()
+		}
+		filters[at] = &f
+	}
+	if r.Len() > 0 {
+		r.Fail("%d bytes after the filters", r.Len())
+	}
+	return filters, r.Err()
+}
+
+// addFilters filters and counts what an attribute column has in this group.
+func (g *groupWriter) addFilters(id uint32) {
+	kind, values := g.w.columns[id-colFixed].kind, g.attrs[id-colFixed]
+	stats := &g.w.keys[id-colFixed]
+	g.hashes = g.hashes[:0]
+	var text [20]byte
+	if kind.HasText() {
+		stats.Values += uint64(values.text.Len())
+		for code := range values.text.Distinct() {
+			value := values.text.Value(uint64(code))
+			hash := index.HashText(value)
+			stats.counter.Add(hash)
+			if len(value) <= indexedBytesMax {
+				g.hashes = append(g.hashes, hash)
+			}
+		}
+		for _, code := range values.text.Codes() {
+			stats.TextBytes += uint64(len(values.text.Value(code)))
+		}
+	} else {
+		stats.Values += uint64(len(values.ints))
+		for _, v := range values.ints {
+			hash := index.HashText(appendNumber(text[:0], kind, v))
+			stats.counter.Add(hash)
+			g.hashes = append(g.hashes, hash)
+		}
+	}
+	if hasFilter(kind) {
+		g.w.filters.add(id, len(g.w.groups), g.hashes)
+	}
+}
+
+// keyStats count the values of an attribute column.
+type keyStats struct {
+	Values, TextBytes uint64
+	counter           index.KeyCounter
+}
+
+// countFolded counts what stands in templates: rows gives the items of each.
+func (w *Writer) countFolded(t *templateTable, rows func(i int) uint64) {
+	var text [20]byte
+	for i := range t.ends {
+		n := rows(i)
+		for _, s := range t.slotsOf(uint32(i)) {
+			if s.own || s.column < colFixed || n == 0 {
+				continue
+			}
+			stats := &w.keys[s.column-colFixed]
+			stats.Values += n
+			kind := w.columns[s.column-colFixed].kind
+			if kind.HasText() {
+				value := t.text(s.value)
+				stats.counter.Add(index.HashText(value))
+				stats.TextBytes += n * uint64(len(value))
+			} else {
+				stats.counter.Add(index.HashText(appendNumber(text[:0], kind, s.value)))
+			}
+		}
+	}
+}

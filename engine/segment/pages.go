@@ -1,0 +1,275 @@
+package segment
+
+import (
+	"container/list"
+	"sync"
+	"sync/atomic"
+
+	"github.com/stoadb/stoa/engine/column"
+	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/index"
+	"github.com/stoadb/stoa/internal/codec"
+	"github.com/stoadb/stoa/internal/invariant"
+)
+
+// page is a page that was read, checked and opened: what reads of it begin with. It never
+// changes, but for texts that unpack themselves, and serves any number of goroutines.
+type page struct {
+	payload   []byte // of fixed-width values
+	ints      column.Ints
+	texts     *column.TextColumn
+	items     *items
+	ends      []uint32 // of a column of counts: where each row's part ends
+	filters   []*index.Filter
+	terms     *index.Terms
+	templates *Templates
+	bytes     int // what it holds, or may come to hold
+}
+
+// items are the codes of a level in one row group, with the templates that stand there.
+type items struct {
+	codes  []uint32
+	local  *templateTable // the group's own, nil where there is none
+	counts []uint32       // by code: how many items have it
+	uses   []use          // attribute and map columns with values here, by column
+}
+
+// use is how many values of a column a row group has.
+type use struct {
+	column uint32
+	values int
+}
+
+// Pages keeps opened pages of any number of segments, up to a number of bytes: the ones used
+// last. A page is read, checked and unpacked once as long as it stays. The simpler way, a
+// mapping of the files, would leave that to be done at each read, and turn a failing disk
+// into a signal.
+type Pages struct {
+	shards [pageShards]pageShard
+}
+
+type pageShard struct {
+	mu       sync.Mutex
+	entries  map[pageKey]*list.Element
+	recent   list.List // of *pageEntry, the one used last in front
+	bytes    int
+	bytesMax int
+}
+
+type pageKey struct {
+	segment uint64
+	offset  int64
+}
+
+type pageEntry struct {
+	key  pageKey
+	page *page
+}
+
+// pageShards spread the lock: a read takes one for a moment.
+const pageShards = 16
+
+// segmentNumber numbers the segments that are opened, so that no two share a page.
+var segmentNumber atomic.Uint64
+
+// NewPages keeps up to bytesMax bytes.
+func NewPages(bytesMax int) *Pages {
+	p := new(Pages)
+	for i := range p.shards {
+		p.shards[i].entries = map[pageKey]*list.Element{}
+		p.shards[i].bytesMax = bytesMax / pageShards
+	}
+	return p
+}
+
+func (p *Pages) shard(key pageKey) *pageShard {
+	return &p.shards[(key.segment*0x9e3779b97f4a7c15^uint64(key.offset)*0xff51afd7ed558ccd)>>60%pageShards]
+}
+
+func (p *Pages) get(key pageKey) *page {
+	s := p.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entries[key]
+	if e == nil {
+		return nil
+	}
+	s.recent.MoveToFront(e)
+	return e.Value.(*pageEntry).page
+}
+
+// put keeps a page, and drops those not used for the longest time.
+func (p *Pages) put(key pageKey, opened *page) {
+	s := p.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.entries[key] != nil || opened.bytes > s.bytesMax {
+		return
+	}
+	s.entries[key] = s.recent.PushFront(&pageEntry{key, opened})
+	for s.bytes += opened.bytes; s.bytes > s.bytesMax; {
+		last := s.recent.Back()
+		gone := s.recent.Remove(last).(*pageEntry)
+		delete(s.entries, gone.key)
+		s.bytes -= gone.page.bytes
+	}
+}
+
+// forget drops the pages of a segment.
+func (p *Pages) forget(segment uint64) {
+	for i := range p.shards {
+		s := &p.shards[i]
+		s.mu.Lock()
+		for key, e := range s.entries {
+			if key.segment == segment {
+				s.bytes -= e.Value.(*pageEntry).page.bytes
+				s.recent.Remove(e)
+				delete(s.entries, key)
+			}
+		}
+		s.mu.Unlock()
+	}
+}
+
+// opened gives a page, from those that are kept or from the file.
+func (s *Segment) opened(ref sectionRef, open func(payload []byte) (*page, error)) (*page, error) {
+	invariant.Check(!s.closed.Load(), "segment %s is read after its close", s.info.Name)
+	key := pageKey{s.number, ref.offset}
+	if s.pages != nil {
+		if p := s.pages.get(key); p != nil {
+			return p, nil
+		}
+	}
+	payload, err := s.readPage(ref.offset, ref.length)
+	if err != nil {
+		return nil, err
+	}
+	p, err := open(payload)
+	if err != nil {
+		return nil, codec.At(err, s.info.Name, ref.offset)
+	}
+	p.bytes += len(payload) + pageOverheadBytes
+	if s.pages != nil {
+		s.pages.put(key, p)
+	}
+	return p, nil
+}
+
+// openRaw opens a page of n values of a fixed width.
+func openRaw(payload []byte, n, width int) (*page, error) {
+	if len(payload) != n*width {
+		return nil, codec.Corrupt("%d values of %d bytes in %d bytes", n, width, len(payload))
+	}
+	return &page{payload: payload}, nil
+}
+
+// openInts opens a page of n integers.
+func openInts(payload []byte, n int) (*page, error) {
+	r := codec.NewReader(payload)
+	p := &page{ints: column.OpenInts(r, n)}
+	if r.Err() == nil && r.Len() > 0 {
+		r.Fail("%d bytes after the column", r.Len())
+	}
+	p.bytes = p.ints.MemoryBytes()
+	return p, r.Err()
+}
+
+// openTexts opens a page of n texts.
+func openTexts(payload []byte, n int) (*page, error) {
+	texts, err := column.OpenTexts(payload, n)
+	if err != nil {
+		return nil, err
+	}
+	return &page{texts: texts, bytes: texts.MemoryBytes()}, nil
+}
+
+// openEnds opens a page of counts, one a row.
+func openEnds(payload []byte, rows int) (*page, error) {
+	r := codec.NewReader(payload)
+	counts := column.DecodeInts(nil, r, rows)
+	if r.Err() == nil && r.Len() > 0 {
+		r.Fail("%d bytes after the column", r.Len())
+	}
+	if r.Err() != nil {
+		return nil, r.Err()
+	}
+	p, sum := &page{ends: make([]uint32, rows), bytes: 4 * rows}, uint64(0)
+	for i, count := range counts {
+		if sum += count; count > groupValuesMax || sum > groupValuesMax {
+			return nil, codec.Corrupt("%d events or links in a row group", sum)
+		}
+		p.ends[i] = uint32(sum)
+	}
+	return p, nil
+}
+
+// openItems opens the page of templates of a level; n items stand in the group.
+func (s *Segment) openItems(g *groupRef, level span.Level, payload []byte, n int) (*page, error) {
+	r := codec.NewReader(payload)
+	it := new(items)
+	if local := int(g.local[level]); local > 0 {
+		it.local = decodeTemplates(r, templateContext{level, s.columns, len(s.scopes.Scopes), n, false})
+		if r.Err() == nil && it.local.len() != local {
+			r.Fail("%d templates of a row group's own, %d expected", it.local.len(), local)
+		}
+	}
+	codes := column.DecodeInts(nil, r, n)
+	if r.Err() == nil && r.Len() > 0 {
+		r.Fail("%d bytes after the column", r.Len())
+	}
+	if r.Err() != nil {
+		return nil, r.Err()
+	}
+	it.codes = make([]uint32, n)
+	for i, code := range codes {
+		if code >= uint64(g.codes(level)) {
+			return nil, codec.Corrupt("template %d of %d", code, g.codes(level))
+		}
+		it.codes[i] = uint32(code)
+	}
+	return s.itemsPage(g, level, it)
+}
+
+// itemsPage counts what the codes use.
+func (s *Segment) itemsPage(g *groupRef, level span.Level, it *items) (*page, error) {
+	it.counts = make([]uint32, g.codes(level))
+	for _, code := range it.codes {
+		it.counts[code]++
+	}
+	values := map[uint32]int{}
+	total := 0
+	for code, count := range it.counts {
+		if count == 0 {
+			continue
+		}
+		t, id := s.templateOf(g, level, it, uint32(code))
+		for _, slot := range t.slotsOf(id) {
+			if total += int(count); slot.own {
+				values[slot.column] += int(count)
+			}
+		}
+		if total > groupValuesMax {
+			return nil, codec.Corrupt("more than %d attributes in a row group", groupValuesMax)
+		}
+	}
+	for id, n := range values {
+		it.uses = append(it.uses, use{id, n})
+	}
+	sortUses(it.uses)
+	p := &page{items: it, bytes: 4*(len(it.codes)+len(it.counts)) + 16*len(it.uses)}
+	if it.local != nil {
+		p.bytes += it.local.memoryBytes()
+	}
+	return p, nil
+}
+
+// codes is how many templates of a level a row group's codes tell apart.
+func (g *groupRef) codes(level span.Level) int { return len(g.templates[level]) + int(g.local[level]) }
+
+// templateOf gives the table and the number in it that a code stands for.
+func (s *Segment) templateOf(g *groupRef, level span.Level, it *items, code uint32) (*templateTable, uint32) {
+	if shared := uint32(len(g.templates[level])); code >= shared {
+		return it.local, code - shared
+	}
+	return s.templates[level], g.templates[level][code]
+}

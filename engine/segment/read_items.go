@@ -1,0 +1,290 @@
+package segment
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/codec"
+)
+
+func sortUses(uses []use) {
+	slices.SortFunc(uses, func(a, b use) int { return cmp.Compare(a.column, b.column) })
+}
+
+// ownColumn is the values of a column that the items of a read have, front to back.
+type ownColumn struct {
+	column uint32
+	total  int // values in the row group
+	before int // values of items before those read
+	count  int // values of the items read
+	values []uint64
+	attrs  []span.Attr // of a map column
+	at     int
+}
+
+// itemReader reads items [from, to) of a level of a row group.
+type itemReader struct {
+	*rowReader
+	level    span.Level
+	items    *items
+	from, to int
+	own      []ownColumn // by column, those that are asked for
+	compiled []*compiledTemplate
+}
+
+// compiledTemplate is a template as one batch tells it.
+type compiledTemplate struct {
+	scalars []uint32
+	slots   []compiledSlot // those asked for
+}
+
+type compiledSlot struct {
+	attr   span.Attr
+	column uint32
+	own    int // position in own + 1, 0 where attr has the value
+}
+
+// openLevel opens the codes of a level with n items; nil where there is none or after an error.
+func (r *rowReader) openLevel(level span.Level, n, from, to int) *itemReader {
+	if n == 0 || r.err != nil {
+		return nil
+	}
+	col := columnsOf(level).template
+	p := r.page(col, func(payload []byte) (*page, error) { return r.s.openItems(r.group, level, payload, n) })
+	if p == nil && r.err == nil { // all have the first template
+		if r.group.codes(level) == 0 || r.group.local[level] > 0 {
+			r.fail(col, codec.Corrupt("no templates for %d spans, events or links", n))
+			return nil
+		}
+		p, r.err = r.s.itemsPage(r.group, level, &items{codes: make([]uint32, n)})
+	}
+	if r.err != nil {
+		return nil
+	}
+	it := &itemReader{rowReader: r, level: level, items: p.items, from: from, to: to}
+	it.findOwn()
+	it.compiled = make([]*compiledTemplate, r.group.codes(level))
+	return it
+}
+
+// findOwn works out which values of which columns the items have: a column's values stand
+// in the order of the items, so those of the items before are passed over.
+func (it *itemReader) findOwn() {
+	if len(it.items.uses) == 0 {
+		return
+	}
+	for _, u := range it.items.uses {
+		if it.wants(u.column) {
+			it.own = append(it.own, ownColumn{column: u.column, total: u.values})
+		}
+	}
+	if len(it.own) == 0 {
+		return
+	}
+	before, within := make([]int, len(it.items.counts)), make([]int, len(it.items.counts))
+	for _, code := range it.items.codes[:it.from] {
+		before[code]++
+	}
+	for _, code := range it.items.codes[it.from:it.to] {
+		within[code]++
+	}
+	for code := range before {
+		if before[code]+within[code] == 0 {
+			continue
+		}
+		t, id := it.s.templateOf(it.group, it.level, it.items, uint32(code))
+		for _, slot := range t.slotsOf(id) {
+			if i, ok := it.ownAt(slot.column); ok && slot.own {
+				it.own[i].before += before[code]
+				it.own[i].count += within[code]
+			}
+		}
+	}
+	for i := range it.own {
+		if it.own[i].count > 0 {
+			it.decode(&it.own[i])
+		}
+	}
+}
+
+func (it *itemReader) ownAt(col uint32) (int, bool) {
+	return slices.BinarySearchFunc(it.own, col, func(c ownColumn, col uint32) int { return cmp.Compare(c.column, col) })
+}
+
+// wants reports whether the projection asks for a column of templates.
+func (it *itemReader) wants(col uint32) bool {
+	p := &it.p
+	switch {
+	case col == colName:
+		return p.Names
+	case col == colStatusMessage:
+		return p.Identity
+	case col == colTraceState:
+		return p.All
+	case col < colFixed && !isMapped(it.level, col):
+		return p.level(it.level) // the name of an event, the trace state of a link
+	case !p.level(it.level):
+		return false
+	}
+	return col < colFixed || p.Keys == nil || p.Keys[it.s.columns[col-colFixed].key]
+}
+
+// decode reads the values of a column.
+func (it *itemReader) decode(c *ownColumn) {
+	from, to := c.before, c.before+c.count
+	switch {
+	case isMapped(it.level, c.column):
+		c.attrs = it.mapped(c.column, c.total, from, to)
+		return
+	case c.column < colFixed || it.s.columns[c.column-colFixed].kind.HasText():
+		c.values = make([]uint64, 0, c.count)
+		for _, id := range it.texts(c.column, c.total, from, to) {
+			c.values = append(c.values, uint64(id))
+		}
+	default:
+		c.values = append(make([]uint64, 0, c.count), it.integers(c.column, c.total, from, to)...)
+	}
+	if _, ok := it.group.find(c.column); !ok && c.column >= colFixed {
+		it.fail(c.column, codec.Corrupt("column %d has values and no page", c.column))
+	}
+}
+
+// mapped reads attributes [from, to) of the n of a map column.
+func (it *itemReader) mapped(first uint32, n, from, to int) []span.Attr {
+	attrs := make([]span.Attr, to-from)
+	withText, before := 0, 0
+	for i, kind := range it.integers(first+mapType, n, 0, n) {
+		if kind >= span.ValueTypes {
+			it.fail(first+mapType, codec.Corrupt("attribute type %d", kind))
+			return nil
+		}
+		if i >= from && i < to {
+			attrs[i-from].Type = span.ValueType(kind)
+		}
+		if span.ValueType(kind).HasText() {
+			if withText++; i < from {
+				before++
+			}
+		}
+	}
+	mine := 0
+	for _, a := range attrs {
+		if a.Type.HasText() {
+			mine++
+		}
+	}
+	for i, key := range it.texts(first+mapKey, n, from, to) {
+		attrs[i].Key = key
+	}
+	texts := it.texts(first+mapText, withText, before, before+mine)
+	numbers := it.integers(first+mapNumber, n-withText, from-before, to-before-mine)
+	for i := range attrs {
+		if a := &attrs[i]; a.Type.HasText() {
+			a.Value, texts = uint64(texts[0]), texts[1:]
+		} else {
+			a.Value, numbers = numbers[0], numbers[1:]
+		}
+	}
+	return attrs
+}
+
+// template gives the template of a code as this batch tells it.
+func (it *itemReader) template(code uint32) *compiledTemplate {
+	if c := it.compiled[code]; c != nil {
+		return c
+	}
+	t, id := it.s.templateOf(it.group, it.level, it.items, code)
+	c := &compiledTemplate{scalars: t.scalarsAt(id)}
+	slots := t.slotsOf(id)
+	c.slots = make([]compiledSlot, 0, len(slots))
+	for _, s := range slots {
+		if !it.wants(s.column) {
+			continue
+		}
+		out := compiledSlot{column: s.column}
+		hasText := s.column < colFixed
+		if s.column >= colFixed {
+			kind := it.s.columns[s.column-colFixed].kind
+			hasText = kind.HasText()
+			out.attr.Type, out.attr.Key = kind, it.key(s.column)
+		}
+		switch {
+		case s.own:
+			i, _ := it.ownAt(s.column)
+			out.own = i + 1
+		case hasText:
+			out.attr.Value = uint64(it.addText(t.text(s.value)))
+		default:
+			out.attr.Value = s.value
+		}
+		c.slots = append(c.slots, out)
+	}
+	it.compiled[code] = c
+	return c
+}
+
+// key gives the text of a column's key in the batch.
+func (r *rowReader) key(col uint32) span.TextID {
+	col -= colFixed
+	for len(r.keys) <= int(col) {
+		r.keys = append(r.keys, make([]span.TextID, len(r.s.columns)-len(r.keys))...)
+	}
+	if r.keys[col] == 0 {
+		r.keys[col] = r.addText([]byte(r.s.columns[col].key)) + 1
+		r.keysUsed = append(r.keysUsed, col)
+	}
+	return r.keys[col] - 1
+}
+
+// each visits the items in order: text is handed those texts that are no attributes, and
+// the attributes go to dst.
+func (it *itemReader) each(dst *[]span.Attr, text func(i int, col uint32, id span.TextID), end func(i int, scalars []uint32)) {
+	for i, code := range it.items.codes[it.from:it.to] {
+		c := it.template(code)
+		if it.err != nil {
+			return
+		}
+		for k := range c.slots {
+			s := &c.slots[k]
+			a := s.attr
+			if s.own > 0 {
+				own := &it.own[s.own-1]
+				if own.attrs != nil {
+					a = own.attrs[own.at]
+				} else {
+					a.Value = own.values[own.at]
+				}
+				own.at++
+			}
+			switch {
+			case s.column < colFixed && !isMapped(it.level, s.column):
+				text(i, s.column, span.TextID(a.Value))
+			case s.column >= colFixed || it.p.Keys == nil || it.p.Keys[string(it.textOf(a.Key))]:
+				*dst = append(*dst, a)
+			}
+		}
+		end(i, c.scalars)
+	}
+}
+
+func (r *rowReader) textOf(id span.TextID) []byte {
+	if id == 0 {
+		return nil
+	}
+	return r.text.Text[r.text.Ends[id-1]:r.text.Ends[id]]
+}
+
+// total is how many attributes the items have, at most.
+func (it *itemReader) total() (n int) {
+	within := make([]int, len(it.items.counts))
+	for _, code := range it.items.codes[it.from:it.to] {
+		within[code]++
+	}
+	for code, count := range within {
+		if count > 0 {
+			n += count * len(it.template(uint32(code)).slots)
+		}
+	}
+	return n
+}

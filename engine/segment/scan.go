@@ -1,0 +1,357 @@
+package segment
+
+import (
+	"slices"
+
+	"github.com/stoadb/stoa/engine/column"
+	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/index"
+	"github.com/stoadb/stoa/internal/codec"
+)
+
+// What a search looks at before it reads rows: templates, which of them a row group has,
+// the filters of columns, and the rows of a group that have a value.
+
+// OpenValue is the type of an attribute of a template whose value stands with each row.
+const OpenValue = span.ValueType(span.ValueTypes)
+
+// Templates are the templates of a level, as a batch with a row for each: of spans with
+// their names, kinds, status, scopes and attributes, of events and links with their
+// attributes, as a list a row too. An attribute whose value is not in the template has
+// OpenValue. The batch is shared and not to be changed.
+type Templates struct {
+	*span.Batch
+	// Of each template: it may have any attribute besides (in the map column), its status
+	// message and trace state stand with the row.
+	Mapped, OpenMessage, OpenState []bool
+	// Own gives, by attribute column, the templates whose value stands with the row.
+	Own map[uint32][]uint32
+}
+
+// Templates gives the templates of a level that row groups share.
+func (s *Segment) Templates(level span.Level) (*Templates, error) {
+	key := pageKey{s.number, -1 - int64(level)} // no page stands there
+	if s.pages != nil {
+		if p := s.pages.get(key); p != nil {
+			return p.templates, nil
+		}
+	}
+	t, err := s.tellTemplates(s.templates[level])
+	if err != nil {
+		return nil, err
+	}
+	if s.pages != nil {
+		s.pages.put(key, &page{templates: t, bytes: t.MemoryBytes() + 3*t.Len() + pageOverheadBytes})
+	}
+	return t, nil
+}
+
+// tellTemplates makes a batch of a table.
+func (s *Segment) tellTemplates(table *templateTable) (*Templates, error) {
+	n := table.len()
+	t := &Templates{Batch: new(span.Batch), Mapped: make([]bool, n), OpenMessage: make([]bool, n), OpenState: make([]bool, n), Own: map[uint32][]uint32{}}
+	b := t.Batch
+	texts := column.NewTable()
+	texts.Text = append(texts.Text, table.texts.Text...)
+	texts.Ends = append(texts.Ends[:0], table.texts.Ends...)
+	b.TraceIDs, b.AttrEnds, b.Names = make([]span.TraceID, n), make([]uint32, n), make([]span.TextID, n)
+	b.Kinds, b.StatusCodes, b.ScopeIDs = make([]int32, n), make([]int32, n), make([]uint32, n)
+	b.StatusMessages, b.TraceStates = make([]span.TextID, n), make([]span.TextID, n)
+	keys := make([]span.TextID, len(s.columns))
+	for i := range n {
+		if table.level == span.SpanLevel {
+			scalars := table.scalarsAt(uint32(i))
+			b.Kinds[i], b.StatusCodes[i], b.ScopeIDs[i] = int32(scalars[scalarKind]), int32(scalars[scalarStatusCode]), scalars[scalarScope]
+		}
+		for _, slot := range table.slotsOf(uint32(i)) {
+			switch {
+			case isMapped(table.level, slot.column):
+				t.Mapped[i] = true
+			case slot.column >= colFixed:
+				c := s.columns[slot.column-colFixed]
+				if keys[slot.column-colFixed] == 0 {
+					keys[slot.column-colFixed] = span.TextID(texts.Add([]byte(c.key)))
+				}
+				a := span.Attr{Value: slot.value, Key: keys[slot.column-colFixed], Type: c.kind}
+				if slot.own {
+					a.Type, a.Value = OpenValue, uint64(slot.column)
+					if own := t.Own[slot.column]; len(own) == 0 || own[len(own)-1] != uint32(i) {
+						t.Own[slot.column] = append(own, uint32(i))
+					}
+				}
+				b.Attrs = append(b.Attrs, a)
+			case slot.column == colStatusMessage:
+				b.StatusMessages[i], t.OpenMessage[i] = span.TextID(slot.value), slot.own
+			case slot.column == colTraceState || slot.column == colLinkTraceState:
+				b.TraceStates[i], t.OpenState[i] = span.TextID(slot.value), slot.own
+			default:
+				b.Names[i] = span.TextID(slot.value)
+			}
+		}
+		b.AttrEnds[i] = uint32(len(b.Attrs))
+	}
+	b.Text, b.TextEnd = texts.Text, texts.Ends
+	b.Scopes, b.ScopeAttrs = nil, nil
+	return t, nil
+}
+
+// ColumnsOf gives the attribute columns of a key on a level.
+func (s *Segment) ColumnsOf(level span.Level, key string) []uint32 { return s.byKey[level][key] }
+
+// ColumnType is the type of an attribute column's values.
+func (s *Segment) ColumnType(id uint32) span.ValueType { return s.columns[id-colFixed].kind }
+
+// Terms gives the terms of the segment's templates. Strings, ints and bools are there, as
+// text, and names of spans and events under NameColumn.
+func (s *Segment) Terms() (*index.Terms, error) {
+	p, err := s.opened(s.refs[sectionTerms], func(payload []byte) (*page, error) {
+		terms, err := index.OpenTerms(payload, s.templatesMost())
+		return &page{terms: terms}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p.terms, nil
+}
+
+// NameColumn is under which column terms tell the names of a level.
+func NameColumn(level span.Level) uint32 {
+	if level == span.EventLevel {
+		return colEventName
+	}
+	return colName
+}
+
+// Filters gives, by row group, what values of a column stand with the rows: nil for a group
+// that has none. ok is false where nothing is known of the column. Values of more than
+// 256 bytes are not told of.
+func (s *Segment) Filters(id uint32) (filters []*index.Filter, ok bool, err error) {
+	i, ok := slices.BinarySearchFunc(s.filters, id, func(f filterRef, id uint32) int { return int(f.column) - int(id) })
+	if !ok {
+		return nil, false, nil
+	}
+	p, err := s.opened(s.filters[i].sectionRef, func(payload []byte) (*page, error) {
+		filters, err := decodeFilters(payload, len(s.groups))
+		return &page{filters: filters, bytes: 8 * len(s.groups)}, err
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	return p.filters, true, nil
+}
+
+// GroupScan looks into one row group without making rows. It serves one goroutine.
+type GroupScan struct {
+	rowReader
+}
+
+// Scan looks into row group i; what it opens stays with Pages.
+func (s *Segment) Scan(i int) *GroupScan {
+	g := &s.groups[i]
+	return &GroupScan{rowReader{s: s, group: g, to: g.Rows}}
+}
+
+// Resources gives the resources that the group's rows have, ascending.
+func (g *GroupScan) Resources() []uint32 { return g.group.resources }
+
+// Templates gives the shared templates of a level that the group has, ascending. whole is
+// false where the group has others of its own besides.
+func (g *GroupScan) Templates(level span.Level) (shared []uint32, whole bool) {
+	return g.group.templates[level], g.group.local[level] == 0
+}
+
+// ResourceCodes gives each row's position in Resources.
+func (g *GroupScan) ResourceCodes(dst []uint64) ([]uint64, error) {
+	return g.codes(dst, colResource, len(g.group.resources))
+}
+
+func (g *GroupScan) codes(dst []uint64, col uint32, most int) ([]uint64, error) {
+	dst, err := g.values(dst, col)
+	for _, code := range dst {
+		if code >= uint64(most) {
+			g.fail(col, codec.Corrupt("code %d of %d", code, most))
+			return dst, g.err
+		}
+	}
+	return dst, err
+}
+
+// values gives a column of integers with one for each row.
+func (g *GroupScan) values(dst []uint64, col uint32) ([]uint64, error) {
+	p := g.page(col, func(payload []byte) (*page, error) { return openInts(payload, g.group.Rows) })
+	if p == nil {
+		dst = slices.Grow(dst[:0], g.group.Rows)[:g.group.Rows]
+		clear(dst)
+		return dst, g.err
+	}
+	dst, err := p.ints.Decode(dst[:0], 0, g.group.Rows)
+	if err != nil {
+		g.fail(col, err)
+	}
+	return dst, g.err
+}
+
+// Starts gives each row's start.
+func (g *GroupScan) Starts(dst []uint64) ([]uint64, error) { return g.values(dst, colStart) }
+
+// Lengths gives each row's end - start, wrapping.
+func (g *GroupScan) Lengths(dst []uint64) ([]uint64, error) { return g.values(dst, colDuration) }
+
+// LengthsBetween gives the rows whose end - start, wrapping, is in [low, high].
+func (g *GroupScan) LengthsBetween(dst []uint32, low, high uint64) ([]uint32, error) {
+	p := g.page(colDuration, func(payload []byte) (*page, error) { return openInts(payload, g.group.Rows) })
+	if g.err != nil {
+		return dst, g.err
+	}
+	if p == nil {
+		if low == 0 {
+			for row := range g.group.Rows {
+				dst = append(dst, uint32(row))
+			}
+		}
+		return dst, nil
+	}
+	dst, err := p.ints.RowsBetween(dst, low, high)
+	if err != nil {
+		g.fail(colDuration, err)
+	}
+	return dst, g.err
+}
+
+// Items gives the code of each span, event or link of the group: a position in Templates,
+// or beyond them one of its own.
+func (g *GroupScan) Items(level span.Level) ([]uint32, error) {
+	it, _ := g.open(level)
+	if it == nil {
+		return nil, g.err
+	}
+	return it.items.codes, nil
+}
+
+// open opens a level; ends are where each row's items end, nil for spans.
+func (g *GroupScan) open(level span.Level) (it *itemReader, ends []uint32) {
+	n, col := g.group.Rows, uint32(colEventCount)
+	if level == span.LinkLevel {
+		col = colLinkCount
+	}
+	if level != span.SpanLevel {
+		p := g.page(col, func(payload []byte) (*page, error) { return openEnds(payload, g.group.Rows) })
+		if p == nil {
+			return nil, nil
+		}
+		ends = p.ends
+		n = int(ends[len(ends)-1])
+	}
+	return g.openLevel(level, n, 0, 0), ends
+}
+
+// Rows marks the rows of items in marked: rows is a set of bits.
+func markRows(rows []uint64, ends []uint32, marked []uint32) {
+	row := 0
+	for _, item := range marked {
+		if ends == nil {
+			row = int(item)
+		}
+		for ends != nil && ends[row] <= item {
+			row++
+		}
+		rows[row/64] |= 1 << (row % 64)
+	}
+}
+
+// MarkTemplates sets the bits of the rows that have a span, event or link of a template
+// that holds says yes to, by its position in Templates.
+func (g *GroupScan) MarkTemplates(rows []uint64, level span.Level, holds func(code int) bool) error {
+	it, ends := g.open(level)
+	if it == nil {
+		return g.err
+	}
+	asked := make([]bool, len(it.items.counts))
+	for code, count := range it.items.counts {
+		asked[code] = count > 0 && holds(code)
+	}
+	var marked []uint32
+	for i, code := range it.items.codes {
+		if asked[code] {
+			marked = append(marked, uint32(i))
+		}
+	}
+	markRows(rows, ends, marked)
+	return nil
+}
+
+// MarkValues sets the bits of the rows that have a value of an attribute column, standing
+// with the row, that is text or number: which of both counts is the column's to say.
+func (g *GroupScan) MarkValues(rows []uint64, id uint32, text []byte, number uint64) error {
+	level := g.s.columns[id-colFixed].level
+	it, ends := g.open(level)
+	if it == nil {
+		return g.err
+	}
+	i, ok := slices.BinarySearchFunc(it.items.uses, id, func(u use, id uint32) int { return int(u.column) - int(id) })
+	if !ok {
+		return nil
+	}
+	found, err := g.valuesEqual(id, it.items.uses[i].values, text, number)
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	markRows(rows, ends, it.itemsWith(id, found))
+	return nil
+}
+
+// valuesEqual gives the positions of equal values among those of a column.
+func (g *GroupScan) valuesEqual(id uint32, n int, text []byte, number uint64) (found []uint32, err error) {
+	if g.s.columns[id-colFixed].kind.HasText() {
+		p := g.page(id, func(payload []byte) (*page, error) { return openTexts(payload, n) })
+		if p != nil {
+			found, err = p.texts.RowsEqual(nil, text)
+		}
+	} else {
+		p := g.page(id, func(payload []byte) (*page, error) { return openInts(payload, n) })
+		if p != nil {
+			found, err = p.ints.RowsEqual(nil, number)
+		}
+	}
+	if err != nil {
+		g.fail(id, err)
+	}
+	return found, g.err
+}
+
+// itemsWith gives the items that have the values of a column at some positions, ascending:
+// values stand in the order of the items.
+func (it *itemReader) itemsWith(id uint32, positions []uint32) []uint32 {
+	perCode := make([]uint32, len(it.items.counts))
+	for code, count := range it.items.counts {
+		if count == 0 {
+			continue
+		}
+		t, template := it.s.templateOf(it.group, it.level, it.items, uint32(code))
+		for _, s := range t.slotsOf(template) {
+			if s.own && s.column == id {
+				perCode[code]++
+			}
+		}
+	}
+	var found []uint32
+	at := uint32(0)
+	for i, code := range it.items.codes {
+		n := perCode[code]
+		if n == 0 {
+			continue
+		}
+		at += n
+		if positions[0] >= at {
+			continue
+		}
+		found = append(found, uint32(i))
+		for len(positions) > 0 && positions[0] < at {
+			positions = positions[1:]
+		}
+		if len(positions) == 0 {
+			break
+		}
+	}
+	return found
+}

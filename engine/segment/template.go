@@ -1,0 +1,268 @@
+package segment
+
+import (
+	"encoding/binary"
+
+	"github.com/stoadb/stoa/engine/column"
+	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/codec"
+)
+
+// A template is what many spans (events, links) have in common: their list of attributes in
+// order, with the values of those that hardly vary from one to the next, and the small
+// numbers. A row then is the number of its template, and what stands in columns of its own.
+//
+// Whether a slot's value stands in the template or in its column is said slot by slot, so a
+// file may hold both for one key: the writer's choice (foldPolicy) may change while it goes,
+// and no reader depends on it.
+type templateTable struct {
+	level   span.Level
+	scalars []uint32 // scalarsOf(level) of each template
+	ends    []uint32 // of each template's slots
+	slots   []slot
+	rows    []uint64 // spans, events or links that have it; nil in the table of one row group
+	texts   column.Table
+}
+
+// slot is one attribute of a template, or one of the texts that a row has besides (its
+// name, its status message, its trace state): those come first, and only where they are
+// not empty.
+type slot struct {
+	column uint32
+	own    bool   // the value stands in the column
+	value  uint64 // else the value: a number, or a text of the table
+}
+
+// The scalars of a span's template.
+const (
+	scalarKind = iota
+	scalarStatusCode
+	scalarStatusPresent
+	scalarFlags
+	scalarDroppedAttrs
+	scalarDroppedEvents
+	scalarDroppedLinks
+	scalarScope
+	scalarsSpan
+)
+
+// The scalars of an event's and of a link's template.
+const (
+	scalarEventDropped = iota
+	scalarsEvent
+	scalarLinkDropped = iota - 2
+	scalarLinkFlags
+	scalarsLink
+)
+
+// scalarsOf is how many scalars a template of a level has.
+func scalarsOf(level span.Level) int {
+	switch level {
+	case span.EventLevel:
+		return scalarsEvent
+	case span.LinkLevel:
+		return scalarsLink
+	default:
+		return scalarsSpan
+	}
+}
+
+func (t *templateTable) len() int { return len(t.ends) }
+
+// slotsOf gives the slots of template i.
+func (t *templateTable) slotsOf(i uint32) []slot {
+	begin := uint32(0)
+	if i > 0 {
+		begin = t.ends[i-1]
+	}
+	return t.slots[begin:t.ends[i]]
+}
+
+// scalarsAt gives the scalars of template i.
+func (t *templateTable) scalarsAt(i uint32) []uint32 {
+	n := uint32(scalarsOf(t.level))
+	return t.scalars[i*n : (i+1)*n]
+}
+
+// text gives a text of the table; 0 is the empty one.
+func (t *templateTable) text(id uint64) []byte {
+	if id == 0 {
+		return nil
+	}
+	return t.texts.Text[t.texts.Ends[id-1]:t.texts.Ends[id]]
+}
+
+func (t *templateTable) memoryBytes() int {
+	return 4*(cap(t.scalars)+cap(t.ends)+cap(t.texts.Ends)) + 16*cap(t.slots) + 8*cap(t.rows) + cap(t.texts.Text)
+}
+
+// appendTo appends the table; a list of one kind after another, because equal things beside
+// each other are what zstd lives on:
+//
+//	texts v, their lengths as integers, their bytes
+//	templates v; where there are any:
+//	  of each: slots v, and of each slot: column * 2 + own v
+//	  values of the slots that are not own, as integers
+//	  scalars, kind after kind, each as integers over the templates
+//	  rows of each, as integers; only in the segment's table
+func (t *templateTable) appendTo(dst []byte) []byte {
+	lengths := make([]uint64, max(len(t.texts.Ends), 1)-1)
+	for i := range lengths {
+		lengths[i] = uint64(t.texts.Ends[i+1] - t.texts.Ends[i])
+	}
+	dst = column.AppendBytewise(binary.AppendUvarint(dst, uint64(len(lengths))), lengths)
+	dst = append(dst, t.texts.Text...)
+	dst = binary.AppendUvarint(dst, uint64(t.len()))
+	if t.len() == 0 {
+		return dst
+	}
+	var values []uint64
+	for i := range t.ends {
+		slots := t.slotsOf(uint32(i))
+		dst = binary.AppendUvarint(dst, uint64(len(slots)))
+		for _, s := range slots {
+			dst = binary.AppendUvarint(dst, uint64(s.column)<<1|uint64(flag(s.own)))
+			if !s.own {
+				values = append(values, s.value)
+			}
+		}
+	}
+	dst = column.AppendBytewise(dst, values)
+	n, one := scalarsOf(t.level), make([]uint64, t.len())
+	for scalar := range n {
+		for i := range one {
+			one[i] = uint64(t.scalars[i*n+scalar])
+		}
+		dst = column.AppendBytewise(dst, one)
+	}
+	if t.rows != nil {
+		dst = column.AppendBytewise(dst, t.rows)
+	}
+	return dst
+}
+
+// templateContext is what a table refers to.
+type templateContext struct {
+	level   span.Level
+	columns []columnKey // the segment's attribute columns
+	scopes  int
+	most    int  // how many templates there may be
+	counted bool // rows of each follow
+}
+
+// decodeTemplates reads a table; what is not of the form stands in r.Err.
+func decodeTemplates(r *codec.Reader, c templateContext) *templateTable {
+	t := &templateTable{level: c.level, texts: column.NewTable()}
+	t.decodeTexts(r)
+	n := r.Count(1)
+	if n > c.most {
+		r.Fail("%d templates, at most %d", n, c.most)
+	}
+	if r.Err() != nil || n == 0 {
+		return t
+	}
+	t.decodeSlots(r, n, c.columns)
+	t.decodeScalars(r, n, c.scopes)
+	if c.counted && r.Err() == nil {
+		t.rows = column.DecodeInts(nil, r, n)
+	}
+	return t
+}
+
+func (t *templateTable) decodeTexts(r *codec.Reader) {
+	texts := r.Count(1) // none is empty, so each has a byte
+	end := uint64(0)
+	for _, length := range column.DecodeInts(nil, r, texts) {
+		if end += length; length == 0 || length > uint64(r.Len()) || end > uint64(r.Len()) {
+			r.Fail("text of %d bytes in a template table, %d left", length, r.Len())
+			return
+		}
+		t.texts.Ends = append(t.texts.Ends, uint32(end))
+	}
+	t.texts.Text = append([]byte(nil), r.Bytes(int(end))...)
+}
+
+func (t *templateTable) decodeSlots(r *codec.Reader, n int, columns []columnKey) {
+	folded := 0
+	for range n {
+		for range r.Count(1) {
+			ref := r.Uvarint()
+			s := slot{column: uint32(ref >> 1), own: ref&1 != 0}
+			if _, ok := slotOf(t.level, ref>>1, columns); !ok || isMapped(t.level, s.column) && !s.own {
+				r.Fail("column %d in a template of level %d", ref>>1, t.level)
+				return
+			}
+			if !s.own {
+				folded++
+			}
+			t.slots = append(t.slots, s)
+		}
+		t.ends = append(t.ends, uint32(len(t.slots)))
+	}
+	if r.Err() != nil {
+		return
+	}
+	values := column.DecodeInts(nil, r, folded)
+	if r.Err() != nil {
+		return
+	}
+	for i := range t.slots {
+		s := &t.slots[i]
+		if s.own {
+			continue
+		}
+		s.value, values = values[0], values[1:]
+		if hasText, _ := slotOf(t.level, uint64(s.column), columns); hasText && s.value >= uint64(len(t.texts.Ends)) {
+			r.Fail("text %d of %d in a template", s.value, len(t.texts.Ends))
+			return
+		}
+	}
+}
+
+func (t *templateTable) decodeScalars(r *codec.Reader, n, scopes int) {
+	scalars := scalarsOf(t.level)
+	t.scalars = make([]uint32, scalars*n)
+	for scalar := range scalars {
+		for i, v := range column.DecodeInts(nil, r, n) {
+			if v>>32 != 0 {
+				r.Fail("number %d of a template is %d", scalar, v)
+			}
+			t.scalars[i*scalars+scalar] = uint32(v)
+		}
+		if r.Err() != nil {
+			return
+		}
+	}
+	for i := range n {
+		if t.level != span.SpanLevel {
+			return
+		}
+		if scope := t.scalars[i*scalars+scalarScope]; int(scope) >= scopes {
+			r.Fail("scope %d of %d in a template", scope, scopes)
+			return
+		}
+	}
+}
+
+// slotOf tells whether a template of a level may have a slot of a column, and whether its
+// values are texts.
+func slotOf(level span.Level, id uint64, columns []columnKey) (hasText, ok bool) {
+	if id >= colFixed {
+		if id -= colFixed; id >= uint64(len(columns)) {
+			return false, false
+		}
+		return columns[id].kind.HasText(), columns[id].level == level
+	}
+	switch id {
+	case colName, colStatusMessage, colTraceState:
+		return true, level == span.SpanLevel
+	case colEventName:
+		return true, level == span.EventLevel
+	case colLinkTraceState:
+		return true, level == span.LinkLevel
+	}
+	return false, isMapped(level, uint32(id))
+}
+
+// isMapped tells the slot that stands for an attribute in the level's map column.
+func isMapped(level span.Level, id uint32) bool { return id == columnsOf(level).first }

@@ -1,0 +1,291 @@
+package segment
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/stoadb/stoa/engine/column"
+	"github.com/stoadb/stoa/engine/span"
+)
+
+// templateWriter collects the templates of one level: those of a segment, or those of one
+// row group that found no room among them. It keeps its memory.
+type templateWriter struct {
+	table  templateTable
+	hashes []uint64 // of each template
+	places []uint32 // open addressing by hash: template + 1, 0 is free
+	texts  *templateTexts
+	// remembered says that sources keep the ids of their texts in this table.
+	remembered bool
+}
+
+// templateTexts are the texts of templates while they are collected: equal ones have one id.
+// The levels of a segment share them, so that a source's texts are looked up once.
+type templateTexts struct {
+	batch    span.Batch
+	interner *span.Interner
+}
+
+func newTemplateTexts() *templateTexts {
+	t := new(templateTexts)
+	t.interner = span.NewInterner(&t.batch)
+	return t
+}
+
+func (t *templateTexts) reset() {
+	t.batch.Text, t.batch.TextEnd = t.batch.Text[:0], t.batch.TextEnd[:0]
+	t.interner.Reset(&t.batch)
+}
+
+func newTemplateWriter(level span.Level, texts *templateTexts) *templateWriter {
+	return &templateWriter{table: templateTable{level: level}, places: make([]uint32, 256), texts: texts}
+}
+
+// reset forgets all templates, not the texts.
+func (t *templateWriter) reset() {
+	if len(t.hashes) == 0 {
+		return
+	}
+	t.table.scalars, t.table.ends, t.table.slots = t.table.scalars[:0], t.table.ends[:0], t.table.slots[:0]
+	t.table.rows, t.hashes = t.table.rows[:0], t.hashes[:0]
+	clear(t.places)
+}
+
+// finished gives the table with the texts that its templates have, in order of first use:
+// descriptions that were given up leave others behind.
+func (t *templateWriter) finished(columns []columnKey) *templateTable {
+	out := t.table
+	out.texts, out.slots = column.NewTable(), slices.Clone(t.table.slots)
+	ids := make([]uint64, max(len(t.texts.batch.TextEnd), 1))
+	for i := range out.slots {
+		s := &out.slots[i]
+		if hasText, _ := slotOf(out.level, uint64(s.column), columns); !hasText || s.own || s.value == 0 {
+			continue
+		}
+		if ids[s.value] == 0 {
+			ids[s.value] = uint64(out.texts.Add(t.texts.batch.Bytes(span.TextID(s.value))))
+		}
+		s.value = ids[s.value]
+	}
+	return &out
+}
+
+func (t *templateWriter) memoryBytes() int {
+	return t.table.memoryBytes() + 8*cap(t.hashes) + 4*cap(t.places)
+}
+
+// mixed is one step of a hash of numbers.
+func mixed(hash, v uint64) uint64 {
+	hash = (hash ^ v) * 0x9e3779b97f4a7c15
+	return hash ^ hash>>29
+}
+
+// slotHash depends on the slot alone, and a template's hash is the sum over its slots: so
+// the hash that it would have with another slot is an addition away (see worst).
+func slotHash(s slot) uint64 {
+	return mixed(mixed(0x51ed270b, uint64(s.column)<<1|uint64(flag(s.own))), s.value)
+}
+
+func templateHash(scalars []uint32, slots []slot) uint64 {
+	hash := uint64(len(slots))
+	for _, v := range scalars {
+		hash = mixed(hash, uint64(v))
+	}
+	for _, s := range slots {
+		hash += slotHash(s)
+	}
+	return hash
+}
+
+// find gives the template with these scalars and slots, or the place for it.
+func (t *templateWriter) find(hash uint64, scalars []uint32, slots []slot) (id uint32, place uint64, ok bool) {
+	mask := uint64(len(t.places) - 1)
+	for place = hash & mask; t.places[place] != 0; place = (place + 1) & mask {
+		id = t.places[place] - 1
+		if t.hashes[id] == hash && slices.Equal(t.table.slotsOf(id), slots) && slices.Equal(t.table.scalarsAt(id), scalars) {
+			return id, place, true
+		}
+	}
+	return 0, place, false
+}
+
+// add appends a template at the place that find gave.
+func (t *templateWriter) add(hash, place uint64, scalars []uint32, slots []slot) uint32 {
+	id := uint32(len(t.table.ends))
+	t.table.scalars = append(t.table.scalars, scalars...)
+	t.table.slots = append(t.table.slots, slots...)
+	t.table.ends = append(t.table.ends, uint32(len(t.table.slots)))
+	t.hashes = append(t.hashes, hash)
+	t.places[place] = id + 1
+	if 2*len(t.hashes) >= len(t.places) {
+		t.places = make([]uint32, 2*len(t.places))
+		mask := uint64(len(t.places) - 1)
+		for id, hash := range t.hashes {
+			at := hash & mask
+			for t.places[at] != 0 {
+				at = (at + 1) & mask
+			}
+			t.places[at] = uint32(id + 1)
+		}
+	}
+	return id
+}
+
+// worst gives the column whose values make the most templates: with it in a page of its
+// own, and those that stand alone already, only left templates would remain; among equals
+// the one with the most values. ok is false where no folded column may stand alone.
+func (t *templateWriter) worst(alone func(column uint32) bool) (worst uint32, left int, ok bool) {
+	hashes := slices.Clone(t.hashes)
+	values := map[uint32]map[uint64]struct{}{}
+	own := func(s slot) uint64 { return slotHash(slot{column: s.column, own: true}) - slotHash(s) }
+	for i := range hashes {
+		for _, s := range t.table.slotsOf(uint32(i)) {
+			switch {
+			case s.own || s.column == colName || s.column == colEventName: // searches by name go by template
+			case alone(s.column):
+				hashes[i] += own(s)
+			default:
+				if values[s.column] == nil {
+					values[s.column] = map[uint64]struct{}{}
+				}
+				values[s.column][s.value] = struct{}{}
+			}
+		}
+	}
+	var candidates []uint32
+	for id, distinct := range values {
+		if len(distinct) > 1 {
+			candidates = append(candidates, id)
+		}
+	}
+	slices.SortFunc(candidates, func(a, b uint32) int {
+		return cmp.Or(cmp.Compare(len(values[b]), len(values[a])), cmp.Compare(a, b))
+	})
+	left = len(hashes) + 1
+	seen := make(map[uint64]struct{}, len(hashes))
+	for _, id := range candidates[:min(len(candidates), takeOutCandidatesMax)] {
+		clear(seen)
+		for i, hash := range hashes {
+			for _, s := range t.table.slotsOf(uint32(i)) {
+				if s.column == id && !s.own {
+					hash += own(s)
+				}
+			}
+			seen[hash] = struct{}{}
+		}
+		if len(seen) < left {
+			left, worst, ok = len(seen), id, true
+		}
+	}
+	return worst, left, ok
+}
+
+// folding is how a writer makes templates of one level: the segment's, those of the row
+// group that did not fit, and which columns stand alone.
+//
+// At first everything is folded but what the rehearsal found to vary. Whenever there are
+// more templates than the rows allow, the column that makes the most of them is taken out
+// for good. Where that does not help (names or lists of keys without end), templates go to
+// the row group's own table, which is written with it and forgotten.
+type folding struct {
+	shared, local *templateWriter
+	items         int    // spans, events or links so far
+	own           []bool // by column: stands alone
+	spoilt        int    // templates that no item will have any more since columns were taken out
+	takenOut      int
+	stuck         bool // nothing is left to take out
+
+	scalars []uint32 // of the next item
+	slots   []slot
+}
+
+func newFolding(level span.Level, shared *templateTexts) *folding {
+	f := &folding{shared: newTemplateWriter(level, shared), local: newTemplateWriter(level, newTemplateTexts())}
+	f.shared.remembered = true
+	return f
+}
+
+// standsAlone reports whether values of a column go to a page of their own.
+func (f *folding) standsAlone(id uint32) bool { return int(id) < len(f.own) && f.own[id] }
+
+// full reports whether one more template would be more than the items allow.
+func (f *folding) full() bool {
+	n := len(f.shared.hashes)
+	return n-f.spoilt >= max(templatesMin, f.items/templateShare) || n >= templatesMax ||
+		len(f.shared.texts.batch.Text) > templateTextBytesMax
+}
+
+// takeOut makes the worst column stand alone from now on; false where none is left or
+// nothing helps any more.
+func (f *folding) takeOut() bool {
+	if f.stuck || f.takenOut == takeOutsMax || len(f.shared.hashes) >= templatesMax {
+		f.stuck = true
+		return false
+	}
+	id, left, ok := f.shared.worst(f.standsAlone)
+	if !ok {
+		f.stuck = true
+		return false
+	}
+	f.takenOut++
+	for int(id) >= len(f.own) {
+		f.own = append(f.own, false)
+	}
+	f.own[id] = true
+	f.spoilt = len(f.shared.hashes) - left
+	return true
+}
+
+// endRehearsal keeps what was learnt of the columns and forgets the templates.
+func (f *folding) endRehearsal() {
+	f.shared.reset()
+	f.endGroup()
+	f.items, f.spoilt, f.takenOut, f.stuck = 0, 0, 0, false
+}
+
+// endGroup forgets the templates of one row group.
+func (f *folding) endGroup() {
+	if len(f.local.hashes) > 0 {
+		f.local.reset()
+		f.local.texts.reset()
+	}
+}
+
+// code is the template of an item while its row group is open: the segment's, or one of the
+// group's own.
+type code uint64
+
+func sharedCode(id uint32) code { return code(id) << 1 }
+func localCode(id uint32) code  { return code(id)<<1 | 1 }
+
+// end gives the template of the item whose scalars and slots were set by describe, which
+// is called again where a column was taken out.
+func (f *folding) end(describe func(t *templateWriter)) code {
+	f.items++
+	for !f.stuck || len(f.shared.texts.batch.Text) <= templateTextBytesMax {
+		f.scalars, f.slots = f.scalars[:0], f.slots[:0]
+		describe(f.shared)
+		hash := templateHash(f.scalars, f.slots)
+		id, place, ok := f.shared.find(hash, f.scalars, f.slots)
+		if !ok && f.full() {
+			if f.takeOut() {
+				continue
+			}
+			break
+		}
+		if !ok {
+			id = f.shared.add(hash, place, f.scalars, f.slots)
+			f.shared.table.rows = append(f.shared.table.rows, 0)
+		}
+		f.shared.table.rows[id]++
+		return sharedCode(id)
+	}
+	f.scalars, f.slots = f.scalars[:0], f.slots[:0]
+	describe(f.local)
+	hash := templateHash(f.scalars, f.slots)
+	id, place, ok := f.local.find(hash, f.scalars, f.slots)
+	if !ok {
+		id = f.local.add(hash, place, f.scalars, f.slots)
+	}
+	return localCode(id)
+}
