@@ -9,6 +9,7 @@ import (
 
 	"github.com/stoadb/stoa/cluster/raftstore"
 	"github.com/stoadb/stoa/engine"
+	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/wal"
 )
 
@@ -73,17 +74,17 @@ func (s *Store) open(ctx context.Context) error {
 			"bytes", torn, "file", s.recovery.Log.File, "offset", s.recovery.Log.Offset)
 	}
 	s.shards = make([]*engine.Shard, s.epoch.Shards)
-	gate := engine.NewGate()
+	gate, pages := engine.NewGate(), segment.NewPages(pagesBytesMax)
 	var entries, bytes atomic.Int64
 	err = s.eachShard(func(i int) error {
-		return s.openShard(ctx, i, gate, &entries, &bytes)
+		return s.openShard(ctx, i, gate, pages, &entries, &bytes)
 	})
 	s.recovery.Entries, s.recovery.Bytes = entries.Load(), bytes.Load()
 	s.recovery.Took = s.o.Now().Sub(begin)
 	return err
 }
 
-func (s *Store) openShard(ctx context.Context, i int, gate *engine.Gate, entries, bytes *atomic.Int64) error {
+func (s *Store) openShard(ctx context.Context, i int, gate *engine.Gate, pages *segment.Pages, entries, bytes *atomic.Int64) error {
 	memtableBytesMax := s.o.MemtableBytesMax
 	if memtableBytesMax == 0 {
 		memtableBytesMax = int64(memtableBytesTotal / s.epoch.Shards)
@@ -91,7 +92,7 @@ func (s *Store) openShard(ctx context.Context, i int, gate *engine.Gate, entries
 	shard, err := engine.Open(engine.Options{
 		FS: s.o.FS, Dir: shardDir(i), Shard: uint32(i), Log: s.log.With("shard", i),
 		MemtableBytesMax: memtableBytesMax, MemtableAge: s.o.MemtableAge, Retention: s.o.Retention,
-		Gate: gate, CheckPart: s.o.CheckPart,
+		Gate: gate, Pages: pages, CheckPart: s.o.CheckPart,
 		SyncLog: s.wal.Sync,
 	})
 	if err != nil {

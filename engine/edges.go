@@ -51,10 +51,8 @@ func (s *Shard) Edges(ctx context.Context, startMin, startMax uint64, add func(p
 			return err
 		}
 	}
-	whole := newCache(segment.Projection{All: true})
-	cheap := newCache(factsProjection)
 	for _, id := range v.inRowOrder(split) {
-		err := mergeRows(ctx, v.sources(id, cheap, whole), func(row span.Row) error {
+		err := mergeRows(ctx, v.sources(id, factsProjection), func(row span.Row) error {
 			c.facts.add(row)
 			return nil
 		})
@@ -80,7 +78,7 @@ func (s *Shard) Edges(ctx context.Context, startMin, startMax uint64, add func(p
 // adjacent and begin in one row group; the trace is counted where the first row group in
 // range meets it.
 func (c *edgeCounter) countSegment(ctx context.Context, l *liveSegment, split map[span.TraceID]bool) error {
-	cache := newCache(factsProjection)
+	cache := segment.NewCache(factsProjection, 0, cachedBytesMax)
 	read := func(s *segment.Segment, group int) (*span.Batch, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err

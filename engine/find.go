@@ -6,29 +6,40 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
 )
 
-// unit is what a search reads at once: a batch of a memtable or a row group of a
+// hit is a row on which everything asked holds. The row itself is there where the matcher
+// wants rows.
+type hit struct {
+	id    span.TraceID
+	start uint64
+	row   span.Row
+}
+
+// unit is what a search looks at in one go: a batch of a memtable or a row group of a
 // segment, with the ranges that let it be skipped.
 type unit struct {
 	minStart, maxStart uint64
-	maxDuration        uint64
 	batch              *span.Batch // of a memtable
-	segment            *liveSegment
+	search             *segmentSearch
 	group              int
 }
 
-// units gives the units that may hold a match, by descending max start. This is the one
-// place that prunes, in this order:
+// units gives the units that may hold a match, by descending max start. Together with
+// segmentSearch this is where a search prunes, in this order:
 //
 //  1. segments by their start range;
-//  2. row groups and batches by their start range;
-//  3. the same by their longest duration;
-//  4. row groups by keys: a tag that only a span, event or link attribute can satisfy
-//     needs its key in one of them.
-func (v *view) units(m *matcher) []unit {
+//  2. segments by their terms, resources and scopes: a tag that nothing in them satisfies,
+//     and no value beside the templates can;
+//  3. row groups and batches by their start range and longest duration;
+//  4. row groups by the templates and resources that they have;
+//  5. row groups by the filters of columns that a tag's key has;
+//  6. rows by template and resource, durations by the zone maps of their mini-blocks;
+//  7. rows by the values of columns, each looked for where it stands packed.
+//
+// Only what is left is read as rows and matched.
+func (v *view) units(m *matcher) ([]unit, error) {
 	q := &m.query
 	outside := func(minStart, maxStart uint64) bool { return maxStart < q.StartMin || minStart > q.StartMax }
 	var units []unit
@@ -36,67 +47,48 @@ func (v *view) units(m *matcher) []unit {
 		for i := range t.count {
 			b := t.at(i)
 			if !outside(b.minStart, b.maxStart) && b.maxDuration >= q.DurationMin {
-				units = append(units, unit{b.minStart, b.maxStart, b.maxDuration, b.batch, nil, 0})
+				units = append(units, unit{b.minStart, b.maxStart, b.batch, nil, 0})
 			}
 		}
 	}
 	for _, l := range v.segments {
 		info := l.Info()
-		if outside(info.MinStart, info.MaxStart) {
+		m.explain.Segments.Add(1)
+		if outside(info.MinStart, info.MaxStart) || info.MaxDuration < q.DurationMin {
+			m.explain.SegmentsByTime.Add(1)
 			continue
 		}
-		needed := l.neededKeys(m)
+		search, err := newSegmentSearch(m, l)
+		if err != nil {
+			return nil, err
+		}
+		if search == nil {
+			m.explain.SegmentsByTerms.Add(1)
+			continue
+		}
 		for g := range l.Groups() {
 			group := l.Group(g)
-			if outside(group.MinStart, group.MaxStart) || group.MaxDuration < q.DurationMin || !l.mayHold(g, needed) {
+			m.explain.Groups.Add(1)
+			if outside(group.MinStart, group.MaxStart) || group.MaxDuration < q.DurationMin {
+				m.explain.GroupsByTime.Add(1)
 				continue
 			}
-			units = append(units, unit{group.MinStart, group.MaxStart, group.MaxDuration, nil, l, g})
+			units = append(units, unit{group.MinStart, group.MaxStart, nil, search, g})
 		}
 	}
 	slices.SortStableFunc(units, func(a, b unit) int { return cmp.Compare(b.maxStart, a.maxStart) })
-	return units
-}
-
-// neededKeys gives the keys that a row group must have: those of plain tags that no
-// resource and no scope of the segment satisfies.
-func (l *liveSegment) neededKeys(m *matcher) []string {
-	var b bound
-	var above uint64
-	m.bind(&b, l.Resources())
-	for _, tags := range b.resources {
-		above |= tags
-	}
-	m.bind(&b, l.Scopes())
-	for _, tags := range b.scopes {
-		above |= tags
-	}
-	var keys []string
-	for i := range m.tags {
-		if above&(1<<i) == 0 && m.tags[i].special == plain {
-			keys = append(keys, m.tags[i].key)
-		}
-	}
-	return keys
-}
-
-// mayHold reports whether row group g has every key at some level below the resource.
-func (l *liveSegment) mayHold(g int, keys []string) bool {
-	for _, key := range keys {
-		if !l.HasKey(g, span.SpanLevel, key) && !l.HasKey(g, span.EventLevel, key) && !l.HasKey(g, span.LinkLevel, key) {
-			return false
-		}
-	}
-	return true
+	return units, nil
 }
 
 // scan calls visit with each row on which everything asked holds and whose start is at
 // least floor(), which may rise during the scan; it stops before the first unit that
-// lies below the floor altogether. The row's batch holds the columns asked for.
-func (v *view) scan(ctx context.Context, m *matcher, floor func() uint64, visit func(u *unit, row span.Row) error) error {
+// lies below the floor altogether.
+func (v *view) scan(ctx context.Context, m *matcher, floor func() uint64, visit func(h hit) error) error {
+	units, err := v.units(m)
+	if err != nil {
+		return err
+	}
 	var b bound
-	onlyTimes := len(m.tags) == 0 && m.query.Name == "" && !m.wantIdentity
-	units := v.units(m)
 	for i := range units {
 		u := &units[i]
 		if err := ctx.Err(); err != nil {
@@ -105,60 +97,29 @@ func (v *view) scan(ctx context.Context, m *matcher, floor func() uint64, visit 
 		// Strictly: an equal start may still change the order by trace id.
 		least := floor()
 		if u.maxStart < least {
+			m.explain.GroupsNotReached.Add(int64(len(units) - i))
 			return nil
 		}
-		if u.segment == nil {
+		if u.search != nil {
+			err = u.search.scanGroup(u.group, least, visit)
+		} else {
 			m.bind(&b, u.batch)
-		} else if found, err := u.read(m, &b, least, onlyTimes); err != nil {
-			return err
-		} else if !found {
-			continue
+			err = b.scanRows(least, visit)
 		}
-		if err := b.scanRows(u, least, visit); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// read binds a row group: first its times, and what else the query needs only where a row
-// could match by those.
-func (u *unit) read(m *matcher, b *bound, least uint64, onlyTimes bool) (found bool, err error) {
-	batch, err := u.segment.ReadGroup(u.group, segment.Projection{Times: true})
-	if err != nil {
-		return false, err
-	}
-	m.bind(b, batch)
-	if onlyTimes {
-		return true, nil
-	}
-	if !b.anyInRange(least) {
-		return false, nil
-	}
-	if batch, err = u.segment.ReadGroup(u.group, m.projection()); err != nil {
-		return false, err
-	}
-	m.bind(b, batch)
-	return true, nil
-}
-
-// anyInRange reports whether a row could match by times and service.
-func (b *bound) anyInRange(least uint64) bool {
-	for pos, start := range b.batch.Starts {
-		if start >= least && b.inRange(pos) && b.service[b.batch.ResourceIDs[pos]] {
-			return true
-		}
-	}
-	return false
-}
-
 // scanRows visits the matching rows of the bound batch.
-func (b *bound) scanRows(u *unit, least uint64, visit func(u *unit, row span.Row) error) error {
+func (b *bound) scanRows(least uint64, visit func(h hit) error) error {
 	for pos, start := range b.batch.Starts {
 		if start < least || !b.inRange(pos) || !b.matches(pos) {
 			continue
 		}
-		if err := visit(u, span.Row{Batch: b.batch, Pos: pos}); err != nil {
+		if err := visit(hit{b.batch.TraceIDs[pos], start, span.Row{Batch: b.batch, Pos: pos}}); err != nil {
 			return err
 		}
 	}
@@ -183,8 +144,8 @@ func (s *Shard) Find(ctx context.Context, q span.Query) ([]span.Found, error) {
 	}
 	defer v.close()
 	best := newestTraces{limit: q.Limit, keys: make(map[span.TraceID]uint64)}
-	err = v.scan(ctx, m, best.raiseFloor, func(_ *unit, row span.Row) error {
-		best.add(row.TraceID(), row.Start())
+	err = v.scan(ctx, m, best.raiseFloor, func(h hit) error {
+		best.add(h.id, h.start)
 		return nil
 	})
 	if err != nil {

@@ -165,7 +165,7 @@ func (s *Shard) adopt(name string, info segment.Info) (*liveSegment, error) {
 		s.discard(name)
 		return nil, err
 	}
-	opened, err := segment.Open(s.o.FS, s.dir+"/"+name)
+	opened, err := segment.OpenWith(s.o.FS, s.dir+"/"+name, s.o.Pages)
 	if err != nil {
 		s.discard(name)
 		return nil, err

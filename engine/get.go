@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 
-	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/engine/span/otlp"
 )
@@ -17,8 +16,7 @@ func (s *Shard) Rows(ctx context.Context, id span.TraceID, visit func(row span.R
 		return err
 	}
 	defer v.close()
-	whole := segment.NewCache(segment.Projection{All: true}, 0, 0) // one trace comes by each group once
-	return mergeRows(ctx, v.sources(id, whole, whole), visit)
+	return mergeRows(ctx, v.sources(id, allColumns), visit)
 }
 
 // Get is Rows as OTLP messages (see otlp.Encoder): what a reader of the trace is sent.
@@ -43,23 +41,22 @@ func (s *Shard) Spans(ctx context.Context, q span.Query, visit func(row span.Row
 		return err
 	}
 	defer v.close()
-	m.wantIdentity = true
+	m.wantRows = true
 	split := v.splitTraces()
 	found := make(map[span.TraceID]bool)
-	err = v.scan(ctx, m, func() uint64 { return 0 }, func(_ *unit, row span.Row) error {
-		if id := row.TraceID(); split[id] {
-			found[id] = true
+	err = v.scan(ctx, m, func() uint64 { return 0 }, func(h hit) error {
+		if split[h.id] {
+			found[h.id] = true
 			return nil
 		}
-		return visit(row)
+		return visit(h.row)
 	})
 	if err != nil {
 		return err
 	}
-	whole := newCache(segment.Projection{All: true})
 	var b bound
 	for _, id := range v.inRowOrder(found) {
-		err := mergeRows(ctx, v.sources(id, whole, whole), func(row span.Row) error {
+		err := mergeRows(ctx, v.sources(id, allColumns), func(row span.Row) error {
 			if b.batch != row.Batch {
 				m.bind(&b, row.Batch)
 			}

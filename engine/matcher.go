@@ -20,16 +20,17 @@ import (
 // that stands twice in one list the last counts. Keys with a meaning of their own
 // (special) hold by that meaning or by a real attribute of the name.
 type matcher struct {
-	query span.Query
-	tags  []tagTest
-	all   uint64 // a bit for each tag
+	query   span.Query
+	explain *span.Explain
+	tags    []tagTest
+	all     uint64 // a bit for each tag
 
 	byRow      uint64 // tags with a special meaning on the span itself
 	byScope    uint64 // tags that name the scope
 	byResource uint64 // tags with the prefix "resource."
 	byEvent    uint64 // tags that name an event
 
-	wantIdentity bool // visited rows need ids, kind and status
+	wantRows bool // visited rows are needed whole: with ids, kind and status
 }
 
 // tagTest is one tag.
@@ -67,7 +68,10 @@ func newMatcher(q span.Query) (*matcher, error) {
 	if len(q.Tags) > span.TagsMax {
 		return nil, fmt.Errorf("%w: %d tags, the limit is %d", span.ErrTooMuch, len(q.Tags), span.TagsMax)
 	}
-	m := &matcher{query: q}
+	m := &matcher{query: q, explain: q.Explain}
+	if m.explain == nil {
+		m.explain = new(span.Explain) // counted and forgotten
+	}
 	for i, tag := range q.Tags {
 		t := newTagTest(tag)
 		bit := uint64(1) << i
@@ -156,7 +160,7 @@ var (
 
 // projection is what a row group must give for this query.
 func (m *matcher) projection() segment.Projection {
-	p := segment.Projection{Times: true, Names: m.query.Name != "", Identity: m.wantIdentity || m.byRow != 0, Keys: make(map[string]bool)}
+	p := segment.Projection{Times: true, Names: m.query.Name != "", Identity: m.wantRows || m.byRow != 0, Keys: make(map[string]bool)}
 	if len(m.tags) == 0 {
 		return p
 	}
@@ -191,8 +195,7 @@ const (
 
 // bind readies the matcher for the rows of b.
 func (m *matcher) bind(into *bound, b *span.Batch) {
-	into.matcher, into.batch = m, b
-	into.keyState = cleared(into.keyState, len(b.TextEnd)+1)
+	m.bindTexts(into, b)
 	into.service = into.service[:0]
 	into.resources = into.resources[:0]
 	into.scopes = into.scopes[:0]
@@ -203,6 +206,12 @@ func (m *matcher) bind(into *bound, b *span.Batch) {
 	for i := range b.Scopes {
 		into.scopes = append(into.scopes, into.scopeTags(uint32(i)))
 	}
+}
+
+// bindTexts is bind without resources and scopes.
+func (m *matcher) bindTexts(into *bound, b *span.Batch) {
+	into.matcher, into.batch = m, b
+	into.keyState = cleared(into.keyState, len(b.TextEnd)+1)
 }
 
 func cleared[T any](buffer []T, length int) []T {

@@ -114,7 +114,7 @@ func (s *Shard) openSegments(names []string) (opened []*liveSegment, err error) 
 		if !slices.Contains(names, entry.name) {
 			return opened, codec.At(codec.Corrupt("segment is missing, but the manifest names it"), file, 0)
 		}
-		seg, err := segment.Open(s.o.FS, file)
+		seg, err := segment.OpenWith(s.o.FS, file, s.o.Pages)
 		if err != nil {
 			return opened, err
 		}

@@ -10,8 +10,8 @@ import (
 	"github.com/stoadb/stoa/engine/span"
 )
 
-// newCache keeps what one question decoded last.
-func newCache(p segment.Projection) *segment.Cache { return segment.NewCache(p, 0, cachedBytesMax) }
+// allColumns is what comparing rows by content needs, and giving them whole.
+var allColumns = segment.Projection{All: true}
 
 // rowSource gives the rows of one trace in one source, in the order of span.Compare and
 // distinct. A segment's are read row group by row group, so a trace of any size needs
@@ -46,24 +46,24 @@ func (r *rowSource) drop() {
 }
 
 // sources gives where the trace stands; from a memtable the rows come sorted and without
-// copies. Segments are read with cheap where the trace stands in that one source only,
-// with whole otherwise: only then must rows be compared by content.
-func (v *view) sources(id span.TraceID, cheap, whole *segment.Cache) []rowSource {
+// copies. Segments are read with p where the trace stands in that one source only, whole
+// otherwise: only then must rows be compared by content.
+func (v *view) sources(id span.TraceID, p segment.Projection) []rowSource {
 	var found []rowSource
 	for _, t := range v.tables {
 		if rows := t.trace(nil, id, t.count); len(rows) > 0 {
 			found = append(found, rowSource{rows: rows})
 		}
 	}
-	var last func(cache *segment.Cache) *segment.Cursor
+	var alone *segment.Cursor
 	for _, l := range v.segments {
 		if i, ok := l.FindTrace(id); ok {
-			last = func(cache *segment.Cache) *segment.Cursor { return l.TraceWith(i, cache.Read) }
-			found = append(found, rowSource{cursor: last(whole)})
+			alone = l.Trace(i, p)
+			found = append(found, rowSource{cursor: l.Trace(i, allColumns)})
 		}
 	}
-	if len(found) == 1 && last != nil {
-		found[0].cursor = last(cheap)
+	if len(found) == 1 && alone != nil {
+		found[0].cursor = alone
 	}
 	return found
 }

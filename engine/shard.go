@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/stoadb/stoa/compaction"
+	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/internal/codec"
 	"github.com/stoadb/stoa/internal/vfs"
@@ -50,6 +51,9 @@ type Options struct {
 	Compaction compaction.Policy // its Retention is not used
 	// ManualCompaction leaves merging to Compact: for tests that choose the moment.
 	ManualCompaction bool
+	// Pages keeps what reads open of segments; the shards of one node share it. nil keeps
+	// nothing.
+	Pages *segment.Pages
 	// Gate is shared by the shards of one node.
 	Gate *Gate
 	// CheckPart refuses a walked part in Apply, which quarantines it: fault injection.

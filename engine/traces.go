@@ -66,14 +66,12 @@ func (s *Shard) Summaries(ctx context.Context, found []span.Found) ([]span.Summa
 	defer v.close()
 	projection := factsProjection
 	projection.Names = true
-	cheap := newCache(projection)
-	whole := newCache(segment.Projection{All: true})
 	facts := newTraceFacts()
 	summaries := make([]span.Summary, 0, len(found))
 	for _, trace := range found {
 		facts.reset()
 		var names []string
-		err := mergeRows(ctx, v.sources(trace.TraceID, cheap, whole), func(row span.Row) error {
+		err := mergeRows(ctx, v.sources(trace.TraceID, projection), func(row span.Row) error {
 			facts.add(row)
 			name := ""
 			if row.ParentID().IsZero() {

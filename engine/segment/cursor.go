@@ -9,21 +9,23 @@ type ReadFunc func(s *Segment, group int) (*span.Batch, error)
 // at a time; a row is good for as long as the caller keeps it.
 type Cursor struct {
 	s         *Segment
-	read      ReadFunc
-	next, end int // rows of the segment
-	group     int
-	first     int // row of the segment that is row 0 of batch
+	read      ReadFunc   // of whole groups; nil reads the trace's rows alone
+	p         Projection // of that
+	next, end int        // rows of the segment
+	first     int        // row of the segment that is row 0 of batch
 	batch     *span.Batch
 	row       span.Row
 	err       error
 }
 
-// Trace gives a cursor over trace i, reading with p.
+// Trace gives a cursor over trace i that reads its rows alone, with p.
 func (s *Segment) Trace(i int, p Projection) *Cursor {
-	return s.TraceWith(i, func(s *Segment, group int) (*span.Batch, error) { return s.ReadGroup(group, p) })
+	first, rows := s.TraceRows(i)
+	return &Cursor{s: s, p: p, next: first, end: first + rows}
 }
 
-// TraceWith gives a cursor over trace i that reads row groups by read.
+// TraceWith gives a cursor over trace i that reads whole row groups by read: for who comes
+// by all of their traces.
 func (s *Segment) TraceWith(i int, read ReadFunc) *Cursor {
 	first, rows := s.TraceRows(i)
 	return &Cursor{s: s, read: read, next: first, end: first + rows}
@@ -34,16 +36,26 @@ func (c *Cursor) Next() bool {
 	if c.err != nil || c.next == c.end {
 		return false
 	}
-	if c.batch == nil || c.next >= c.first+c.batch.Len() {
-		c.group = c.s.GroupOfRow(c.next)
-		if c.batch, c.err = c.read(c.s, c.group); c.err != nil {
-			return false
-		}
-		c.first = c.s.Group(c.group).FirstRow
+	if (c.batch == nil || c.next >= c.first+c.batch.Len()) && !c.load() {
+		return false
 	}
 	c.row = span.Row{Batch: c.batch, Pos: c.next - c.first}
 	c.next++
 	return true
+}
+
+// load reads the part of the trace, or the row group, that the next row stands in.
+func (c *Cursor) load() bool {
+	group := c.s.GroupOfRow(c.next)
+	info := c.s.Group(group)
+	c.first = info.FirstRow
+	if c.read != nil {
+		c.batch, c.err = c.read(c.s, group)
+		return c.err == nil
+	}
+	c.batch, c.err = c.s.ReadRows(group, c.next-c.first, min(c.end-c.first, info.Rows), c.p)
+	c.first = c.next
+	return c.err == nil
 }
 
 // Row is the row that Next went to.

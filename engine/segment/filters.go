@@ -197,7 +197,7 @@ func (g *groupWriter) addFilters(id uint32) {
 			value := values.text.Value(uint64(code))
 			hash := index.HashText(value)
 			stats.counter.Add(hash)
-			if len(value) <= indexedBytesMax {
+			if len(value) <= FilteredBytesMax {
 				g.hashes = append(g.hashes, hash)
 			}
 		}

@@ -55,8 +55,8 @@ const (
 	takeOutCandidatesMax = 16
 	// rehearsalRowsMax rows tell enough of a flush: what varies within them varies.
 	rehearsalRowsMax = 4096
-	// indexedBytesMax is the longest value that filters know; searches for longer ones read.
-	indexedBytesMax = 256
+	// FilteredBytesMax is the longest value that filters know; searches for longer ones read.
+	FilteredBytesMax = 256
 	// indexShare: the index takes at most one part in so many of the file, but always may take
 	// indexBytesMin; sectionShrinks is what zstd makes of tables, roughly.
 	indexShare     = 10

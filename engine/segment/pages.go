@@ -132,27 +132,27 @@ func (p *Pages) forget(segment uint64) {
 }
 
 // opened gives a page, from those that are kept or from the file.
-func (s *Segment) opened(ref sectionRef, open func(payload []byte) (*page, error)) (*page, error) {
+func (s *Segment) opened(ref sectionRef, open func(payload []byte) (*page, error)) (_ *page, kept bool, err error) {
 	invariant.Check(!s.closed.Load(), "segment %s is read after its close", s.info.Name)
 	key := pageKey{s.number, ref.offset}
 	if s.pages != nil {
 		if p := s.pages.get(key); p != nil {
-			return p, nil
+			return p, true, nil
 		}
 	}
 	payload, err := s.readPage(ref.offset, ref.length)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	p, err := open(payload)
 	if err != nil {
-		return nil, codec.At(err, s.info.Name, ref.offset)
+		return nil, false, codec.At(err, s.info.Name, ref.offset)
 	}
 	p.bytes += len(payload) + pageOverheadBytes
 	if s.pages != nil {
 		s.pages.put(key, p)
 	}
-	return p, nil
+	return p, false, nil
 }
 
 // openRaw opens a page of n values of a fixed width.

@@ -42,6 +42,8 @@ type rowReader struct {
 	b        *span.Batch
 	err      error
 
+	pagesRead, pagesKept int
+
 	plan  []pageRef // of a whole group: what was read at once
 	bytes [][]byte
 	*buffers
@@ -167,10 +169,15 @@ func (r *rowReader) page(col uint32, open func(payload []byte) (*page, error)) *
 		return nil
 	}
 	if r.plan == nil {
-		p, err := r.s.opened(sectionRef{r.group.offset + int64(ref.offset), ref.length}, open)
+		p, kept, err := r.s.opened(sectionRef{r.group.offset + int64(ref.offset), ref.length}, open)
 		if err != nil {
 			r.err = err
 			return nil
+		}
+		if kept {
+			r.pagesKept++
+		} else {
+			r.pagesRead++
 		}
 		return p
 	}

@@ -12,13 +12,17 @@ import (
 // What a search looks at before it reads rows: templates, which of them a row group has,
 // the filters of columns, and the rows of a group that have a value.
 
-// OpenValue is the type of an attribute of a template whose value stands with each row.
-const OpenValue = span.ValueType(span.ValueTypes)
+// The types of an attribute of a template whose value stands with each row: in a column that
+// may have filters (Attr.Value is the column), or in one that has none.
+const (
+	OpenFiltered = span.ValueType(span.ValueTypes) + iota
+	OpenOther
+)
 
 // Templates are the templates of a level, as a batch with a row for each: of spans with
 // their names, kinds, status, scopes and attributes, of events and links with their
 // attributes, as a list a row too. An attribute whose value is not in the template has
-// OpenValue. The batch is shared and not to be changed.
+// one of the Open types. The batch is shared and not to be changed.
 type Templates struct {
 	*span.Batch
 	// Of each template: it may have any attribute besides (in the map column), its status
@@ -74,7 +78,9 @@ func (s *Segment) tellTemplates(table *templateTable) (*Templates, error) {
 				}
 				a := span.Attr{Value: slot.value, Key: keys[slot.column-colFixed], Type: c.kind}
 				if slot.own {
-					a.Type, a.Value = OpenValue, uint64(slot.column)
+					if a.Type, a.Value = OpenOther, uint64(slot.column); hasFilter(c.kind) {
+						a.Type = OpenFiltered
+					}
 					if own := t.Own[slot.column]; len(own) == 0 || own[len(own)-1] != uint32(i) {
 						t.Own[slot.column] = append(own, uint32(i))
 					}
@@ -95,6 +101,15 @@ func (s *Segment) tellTemplates(table *templateTable) (*Templates, error) {
 	return t, nil
 }
 
+// TemplatesWhole reports, by level, whether every template is among those that Templates
+// gives: whether no row group has its own.
+func (s *Segment) TemplatesWhole() (whole [span.Levels]bool) {
+	for _, level := range levels {
+		whole[level] = !slices.ContainsFunc(s.groups, func(g groupRef) bool { return g.local[level] > 0 })
+	}
+	return whole
+}
+
 // ColumnsOf gives the attribute columns of a key on a level.
 func (s *Segment) ColumnsOf(level span.Level, key string) []uint32 { return s.byKey[level][key] }
 
@@ -104,7 +119,7 @@ func (s *Segment) ColumnType(id uint32) span.ValueType { return s.columns[id-col
 // Terms gives the terms of the segment's templates. Strings, ints and bools are there, as
 // text, and names of spans and events under NameColumn.
 func (s *Segment) Terms() (*index.Terms, error) {
-	p, err := s.opened(s.refs[sectionTerms], func(payload []byte) (*page, error) {
+	p, _, err := s.opened(s.refs[sectionTerms], func(payload []byte) (*page, error) {
 		terms, err := index.OpenTerms(payload, s.templatesMost())
 		return &page{terms: terms}, err
 	})
@@ -130,7 +145,7 @@ func (s *Segment) Filters(id uint32) (filters []*index.Filter, ok bool, err erro
 	if !ok {
 		return nil, false, nil
 	}
-	p, err := s.opened(s.filters[i].sectionRef, func(payload []byte) (*page, error) {
+	p, _, err := s.opened(s.filters[i].sectionRef, func(payload []byte) (*page, error) {
 		filters, err := decodeFilters(payload, len(s.groups))
 		return &page{filters: filters, bytes: 8 * len(s.groups)}, err
 	})
@@ -150,6 +165,10 @@ func (s *Segment) Scan(i int) *GroupScan {
 	g := &s.groups[i]
 	return &GroupScan{rowReader{s: s, group: g, to: g.Rows}}
 }
+
+// PageCounts tells how many pages were read from the file for this scan, and how many were
+// open already.
+func (g *GroupScan) PageCounts() (read, kept int) { return g.pagesRead, g.pagesKept }
 
 // Resources gives the resources that the group's rows have, ascending.
 func (g *GroupScan) Resources() []uint32 { return g.group.resources }

@@ -18,6 +18,8 @@ type Query struct {
 	// Limit is how many traces to answer, exactly where there are as many; 0 and less is
 	// LimitDefault.
 	Limit int
+	// Explain, where set, is told what the search did.
+	Explain *Explain
 }
 
 // LimitOrDefault is the number of traces that Limit asks for.

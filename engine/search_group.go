@@ -1,0 +1,348 @@
+package engine
+
+import (
+	"math"
+	"math/bits"
+
+	"github.com/stoadb/stoa/engine/segment"
+	"github.com/stoadb/stoa/engine/span"
+)
+
+// groupSearch is what a search knows of the row group it looks into. Buffers are kept from
+// group to group.
+type groupSearch struct {
+	scan  *segment.GroupScan
+	index int
+	first int // row of the segment
+
+	filtered [span.Levels]uint64 // tags that a column with filters may have here, by level
+	beside   uint64              // tags that an event or a link of some row may satisfy
+	found    []uint64            // by tag: bits of the rows that may have it besides their template; nil is not known yet
+	foundOf  [][]uint64
+
+	left          []uint64 // bits of the rows that may match
+	fits          []bool   // by code of a span's template
+	holds         []uint64
+	may           []uint64
+	codes, starts []uint64
+	lengths       []uint32
+	items         []uint32
+	read          []int // rows to be read and matched
+}
+
+// scanGroup visits the matching rows of a row group that start at least at least.
+func (s *segmentSearch) scanGroup(i int, least uint64, visit func(h hit) error) error {
+	g := &s.group
+	g.scan, g.index, g.first = s.l.Scan(i), i, s.l.Group(i).FirstRow
+	defer func() {
+		read, kept := g.scan.PageCounts()
+		s.explain.PagesRead.Add(int64(read))
+		s.explain.PagesKept.Add(int64(kept))
+	}()
+	if !s.byTemplates() {
+		s.explain.GroupsByTemplate.Add(1)
+		return nil
+	}
+	if ok, err := s.byFilters(); err != nil || !ok {
+		if err == nil {
+			s.explain.GroupsByFilter.Add(1)
+		}
+		return err
+	}
+	if ok, err := s.byLength(); err != nil || !ok {
+		return err
+	}
+	return s.visitRows(least, visit)
+}
+
+// byTemplates reports whether the templates and resources of the group can satisfy the query
+// together, and readies what its rows are asked by code.
+func (s *segmentSearch) byTemplates() bool {
+	g := &s.group
+	g.filtered = [span.Levels]uint64{s.all, s.all, s.all, s.all, s.all}
+	return s.weigh()
+}
+
+// weigh works out, with what is known of filters, what each code of a template says, and
+// whether any row can match.
+func (s *segmentSearch) weigh() bool {
+	g := &s.group
+	g.beside = 0
+	for _, level := range templateLevels[1:] {
+		shared, whole := g.scan.Templates(level)
+		t := &s.levels[level]
+		for _, id := range shared {
+			g.beside |= t.holds[id] | t.other[id] | t.filtered[id]&g.filtered[level]
+		}
+		if !whole {
+			g.beside |= s.all
+		}
+	}
+	above := uint64(0)
+	inService := false
+	for _, id := range g.scan.Resources() {
+		if s.service[id] {
+			inService = true
+			above |= s.resources[id]
+		}
+	}
+	if !inService {
+		return false
+	}
+	shared, whole := g.scan.Templates(span.SpanLevel)
+	t := &s.levels[span.SpanLevel]
+	g.fits, g.holds, g.may = g.fits[:0], g.holds[:0], g.may[:0]
+	any := !whole
+	for _, id := range shared {
+		may := t.holds[id] | t.other[id] | t.filtered[id]&g.filtered[span.SpanLevel] | g.beside
+		fits := t.fits[id] && may|above == s.all
+		any = any || fits
+		g.fits, g.holds, g.may = append(g.fits, fits), append(g.holds, t.holds[id]), append(g.may, may)
+	}
+	return any
+}
+
+// byFilters asks the filters of the group for the tags that columns may have, and reports
+// whether it still can match.
+func (s *segmentSearch) byFilters() (bool, error) {
+	g := &s.group
+	changed := false
+	for j := range s.tags {
+		bit := uint64(1) << j
+		for _, level := range templateLevels {
+			may, err := s.inColumns(j, level)
+			if err != nil {
+				return false, err
+			}
+			if !may {
+				g.filtered[level] &^= bit
+				changed = true
+			}
+		}
+	}
+	return !changed || s.weigh(), nil
+}
+
+// inColumns reports whether a column with filters may have a tag's value on a level here.
+func (s *segmentSearch) inColumns(j int, level span.Level) (bool, error) {
+	t := &s.tags[j]
+	for _, id := range s.columns[j].byLevel[level] {
+		kind := s.l.ColumnType(id)
+		if kind == span.IntValue && !t.isInt || kind != span.IntValue && kind != span.StringValue {
+			continue
+		}
+		filters, known, err := s.l.Filters(id)
+		if err != nil {
+			return false, err
+		}
+		if !known || len(t.value) > segment.FilteredBytesMax {
+			return true, nil
+		}
+		if f := filters[s.group.index]; f != nil && f.MayContain(s.columns[j].hash) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// byLength leaves in left the rows whose length can be in range, all where none is asked; it
+// reports whether there are any.
+func (s *segmentSearch) byLength() (bool, error) {
+	g := &s.group
+	rows := s.l.Group(g.index).Rows
+	g.left = cleared(g.left, (rows+63)/64)
+	if s.query.DurationMin == 0 {
+		for i := range g.left {
+			g.left[i] = ^uint64(0)
+		}
+		if rows%64 != 0 {
+			g.left[len(g.left)-1] = 1<<(rows%64) - 1
+		}
+		return true, nil
+	}
+	// Rows that end before they start count as 0 long; those whose length only looks right,
+	// because their end wrapped around, fail at inRange.
+	most := uint64(math.MaxInt64)
+	if s.query.DurationMax > 0 {
+		most = min(most, s.query.DurationMax)
+	}
+	var err error
+	if g.lengths, err = g.scan.LengthsBetween(g.lengths[:0], s.query.DurationMin, most); err != nil {
+		return false, err
+	}
+	for _, row := range g.lengths {
+		g.left[row/64] |= 1 << (row % 64)
+	}
+	return len(g.lengths) > 0, nil
+}
+
+// visitRows goes over the rows that are left, newest knowledge last: template and resource,
+// times, columns, and for what is still open the rows themselves.
+func (s *segmentSearch) visitRows(least uint64, visit func(h hit) error) error {
+	g := &s.group
+	var err error
+	if g.codes, err = g.scan.ResourceCodes(g.codes); err != nil {
+		return err
+	}
+	if g.items, err = g.scan.Items(span.SpanLevel); err != nil {
+		return err
+	}
+	if g.starts, err = g.scan.Starts(g.starts); err != nil {
+		return err
+	}
+	lengths, err := s.lengths()
+	if err != nil {
+		return err
+	}
+	g.foundOf = make([][]uint64, len(s.tags))
+	g.read = g.read[:0]
+	resources := g.scan.Resources()
+	for word, left := range g.left {
+		for ; left != 0; left &= left - 1 {
+			row := word*64 + bits.TrailingZeros64(left)
+			resource, start := resources[g.codes[row]], g.starts[row]
+			if !s.service[resource] || start < least || start < s.query.StartMin || start > s.query.StartMax {
+				continue
+			}
+			if lengths != nil && !s.lengthFits(start, lengths[row]) {
+				continue
+			}
+			decided, may, err := s.decide(row, s.resources[resource])
+			if err != nil {
+				return err
+			}
+			switch {
+			case !may:
+			case decided && !s.wantRows:
+				s.explain.RowsByTemplate.Add(1)
+				id := s.l.TraceID(s.l.TraceAtRow(g.first + row))
+				if err := visit(hit{id: id, start: start}); err != nil {
+					return err
+				}
+			default:
+				g.read = append(g.read, row)
+			}
+		}
+	}
+	return s.readRows(visit)
+}
+
+// lengths gives the lengths where the query asks for durations.
+func (s *segmentSearch) lengths() ([]uint64, error) {
+	if s.query.DurationMin == 0 && s.query.DurationMax == 0 {
+		return nil, nil
+	}
+	return s.group.scan.Lengths(nil)
+}
+
+func (s *segmentSearch) lengthFits(start, length uint64) bool {
+	duration := span.Duration(start, start+length)
+	return duration >= s.query.DurationMin && (s.query.DurationMax == 0 || duration <= s.query.DurationMax)
+}
+
+// decide tells whether a row may match, and whether that is certain by its template and
+// resource.
+func (s *segmentSearch) decide(row int, resource uint64) (decided, may bool, err error) {
+	g := &s.group
+	code := int(g.items[row])
+	if code >= len(g.fits) {
+		return false, true, nil // a template of the group's own
+	}
+	if !g.fits[code] {
+		return false, false, nil
+	}
+	missing := s.all &^ (g.holds[code] | resource)
+	if missing == 0 {
+		return true, true, nil
+	}
+	if missing&^g.may[code] != 0 {
+		return false, false, nil
+	}
+	for ; missing != 0; missing &= missing - 1 {
+		rows, err := s.rowsWith(bits.TrailingZeros64(missing))
+		if err != nil {
+			return false, false, err
+		}
+		if rows[row/64]>>(row%64)&1 == 0 {
+			return false, false, nil
+		}
+	}
+	return false, true, nil
+}
+
+// rowsWith gives the rows that may satisfy a tag by something beside their template and
+// resource, as bits.
+func (s *segmentSearch) rowsWith(j int) ([]uint64, error) {
+	g := &s.group
+	if g.foundOf[j] != nil {
+		return g.foundOf[j], nil
+	}
+	rows := make([]uint64, len(g.left))
+	bit := uint64(1) << j
+	for _, level := range templateLevels {
+		shared, _ := g.scan.Templates(level)
+		t := &s.levels[level]
+		err := g.scan.MarkTemplates(rows, level, func(code int) bool {
+			if code >= len(shared) {
+				return true
+			}
+			open := t.other[shared[code]]
+			if level != span.SpanLevel {
+				open |= t.holds[shared[code]]
+			}
+			return open&bit != 0
+		})
+		if err != nil {
+			return nil, err
+		}
+		if g.filtered[level]&bit == 0 {
+			continue
+		}
+		for _, id := range s.columns[j].byLevel[level] {
+			var err error
+			switch kind := s.l.ColumnType(id); {
+			case kind == span.StringValue:
+				err = g.scan.MarkValues(rows, id, []byte(s.tags[j].value), 0)
+			case kind == span.IntValue && s.tags[j].isInt:
+				err = g.scan.MarkValues(rows, id, nil, uint64(s.tags[j].intValue))
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+	g.foundOf[j] = rows
+	return rows, nil
+}
+
+// fewRows are read one by one; more are read with all between them.
+const fewRows = 8
+
+// readRows reads the rows that are still open and visits those that match.
+func (s *segmentSearch) readRows(visit func(h hit) error) error {
+	g := &s.group
+	p := s.projection()
+	for len(g.read) > 0 {
+		from, n := g.read[0], 1
+		if len(g.read) > fewRows {
+			n = len(g.read)
+		}
+		batch, err := s.l.ReadRows(g.index, from, g.read[n-1]+1, p)
+		if err != nil {
+			return err
+		}
+		s.bind(&s.rows, batch)
+		s.explain.RowsRead.Add(int64(n))
+		for _, row := range g.read[:n] {
+			pos := row - from
+			if !s.rows.inRange(pos) || !s.rows.matches(pos) {
+				continue
+			}
+			if err := visit(hit{batch.TraceIDs[pos], batch.Starts[pos], span.Row{Batch: batch, Pos: pos}}); err != nil {
+				return err
+			}
+		}
+		g.read = g.read[n:]
+	}
+	return nil
+}
