@@ -25,7 +25,7 @@ var recordings = map[string][]string{
 		"nezha-trainticket-2023-01-30-logs.otlp.zst", "zipkin-fixtures.otlp.zst"},
 }
 
-func recorded(b *testing.B, name string) []string {
+func recorded(b testing.TB, name string) []string {
 	b.Helper()
 	files := make([]string, 0, len(recordings[name]))
 	for _, file := range recordings[name] {
@@ -38,7 +38,7 @@ func recorded(b *testing.B, name string) []string {
 	return files
 }
 
-func binary(b *testing.B) string {
+func binary(b testing.TB) string {
 	b.Helper()
 	path := filepath.Join(b.TempDir(), "stoa")
 	if out, err := exec.Command("go", "build", "-o", path, "../cmd/stoa").CombinedOutput(); err != nil {
@@ -138,6 +138,9 @@ func askAll(b *testing.B, address string) {
 		times, err := bench.Measure(ctx, address, class, 200)
 		if err != nil {
 			b.Fatal(err)
+		}
+		if times.Wrong > 0 {
+			b.Fatal(times.FirstWrong)
 		}
 		b.ReportMetric(times.Quantile(0.5).Seconds()*1e3, class.Name+"-p50-ms")
 		b.ReportMetric(times.Quantile(0.99).Seconds()*1e3, class.Name+"-p99-ms")
