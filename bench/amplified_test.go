@@ -16,11 +16,13 @@ import (
 // The figures of one machine whose cores client and server share are read with these
 // things of the client in mind:
 //
-//   - Sending costs cores too: each request is copied and re-keyed, written by gRPC and
-//     read from the socket again. client-cpu-s/Mspan says how much of the run that was, so
-//     spans/s is what a machine does that sends to itself. Processor seconds of the server
-//     do not contain the client's, but are dearer than on idle cores: caches and clock are
-//     shared. Decompression, counting and the truth stand outside of the load.
+//   - Sending costs cores too: each request is copied and re-keyed, copied once more into
+//     gRPC's pool (whose buffers are cleared first) and written in pieces of 32 KiB, a call
+//     of the kernel each. client-cpu-s/Mspan says how much that was: 1.5 to 2.3 s here, a
+//     quarter of the cores, so spans/s is what a machine does that sends to itself.
+//     Processor seconds of the server do not contain the client's, but are dearer than on
+//     idle cores: caches and clock are shared. Decompression, counting and the truth stand
+//     outside of the load.
 //   - BenchmarkRealTraces, older, reads, decompresses and walks each request with the
 //     server's own walker while it loads: there the client takes about as much as a
 //     decoder on the way would, and spans/s is lower for it. Its processor seconds are
@@ -30,8 +32,9 @@ import (
 //     together and not more, and each waits for its own fdatasync: spans/s is the round
 //     trip, not what the server could take.
 //   - gRPC's default windows (64 KiB at the start, grown by its estimate) let a request of
-//     1.9 MB wait for window updates in the first round trips of a connection. Four
-//     connections open once, so a long load does not see it; a short one does.
+//     a megabyte wait for window updates in the first round trips of a connection. Four
+//     connections open once, so a long load does not see it; a short one does. Questions
+//     are warmed (see bench.Measure).
 //   - A question's time contains gRPC's client: a call of nothing takes 0.1 to 0.2 ms
 //     here. Spans are kept as bytes; summaries, services and operations are decoded by
 //     generated code within the time.
@@ -245,7 +248,7 @@ func ask(b *testing.B, server *bench.Server, classes []bench.Class, n int) (all 
 			continue
 		}
 		if measured.Wrong > 0 {
-			b.Errorf("%d of %d answers are wrong, the first: %v", measured.Wrong, n, measured.FirstWrong)
+			b.Errorf("%d answers are wrong, the first: %v", measured.Wrong, measured.FirstWrong)
 		}
 		wrong += measured.Wrong
 		all = append(all, measuredClass{measured, class.Name})

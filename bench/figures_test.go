@@ -21,6 +21,7 @@ var recordings = map[string][]string{
 	"HotROD":           {"hotrod.otlp.zst"},
 	"TrainTicket":      {"nezha-trainticket-2023-01-29.otlp.zst"},
 	"TrainTicket-logs": {"nezha-trainticket-2023-01-30-logs.otlp.zst"},
+	"Zipkin":           {"zipkin-fixtures.otlp.zst"},
 	"ALL": {"hotrod.otlp.zst", "nezha-trainticket-2023-01-29.otlp.zst",
 		"nezha-trainticket-2023-01-30-logs.otlp.zst", "zipkin-fixtures.otlp.zst"},
 }

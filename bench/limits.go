@@ -13,6 +13,9 @@ const (
 	gapMax = 30 * 24 * time.Hour
 	// gapSlack is what the default step leaves free between two copies.
 	gapSlack = time.Second
+	// warmQuestions are asked of each class before the clock counts: enough for a
+	// connection's windows, which double, to reach the size of the largest answers.
+	warmQuestions = 10
 	// groupDepthMax bounds groups within groups, which OTLP does not know at all.
 	groupDepthMax = 100
 	// truthTagsMax is how many tags a Truth can tell apart: bits of one word.
