@@ -43,6 +43,9 @@ import (
 //     a little better at p99 and worse at p50 than a client that does nothing between.
 //   - Searches go round 1 to 50 questions, so each is asked several times: a server that
 //     kept answers would look good here.
+//   - Others on the machine make everything dearer, processor seconds too (1.7 times was
+//     seen with a load of ten). others-load-% and others-query-% say how much of all
+//     processors neither server nor client used; figures to quote have a few percent.
 //   - /proc counts processor time in steps of 10 ms, and memory is looked at every 20 ms: a
 //     shorter peak is not seen.
 //   - Copies share their texts (see bench.Amplification): disk-B/span belongs to the
@@ -190,6 +193,7 @@ func load(b *testing.B, server *bench.Server, folder string, a *amplified) {
 	watch, self := bench.NewWatch(server.PID()), bench.NewWatch(os.Getpid())
 	defer watch.Stop()
 	defer self.Stop()
+	quiet := newQuiet(b, watch, self)
 	before := usage(b, self).CPU
 	loaded, err := bench.Load(ctx, server.Storage, 4, a.requests())
 	if err != nil {
@@ -206,6 +210,7 @@ func load(b *testing.B, server *bench.Server, folder string, a *amplified) {
 	}
 	settled := usage(b, watch)
 	millions := float64(a.spans) / 1e6
+	quiet.report("others-load-%")
 	b.ReportMetric(float64(a.spans), "spans")
 	b.ReportMetric(accepted.CPU.Seconds()/millions, "cpu-s/Mspan-accepted")
 	b.ReportMetric(settled.CPU.Seconds()/millions, "cpu-s/Mspan-settled")
@@ -215,19 +220,51 @@ func load(b *testing.B, server *bench.Server, folder string, a *amplified) {
 	b.ReportMetric(float64(settled.AnonBytes)/(1<<20), "anon-MiB-load-peak")
 }
 
+// quiet tells how much of the machine worked for neither server nor client since newQuiet.
+type quiet struct {
+	b           *testing.B
+	watch, self *bench.Watch
+	from        bench.Machine
+	ours        time.Duration
+}
+
+func newQuiet(b *testing.B, watch, self *bench.Watch) *quiet {
+	q := &quiet{b: b, watch: watch, self: self}
+	q.from, q.ours = q.read()
+	return q
+}
+
+func (q *quiet) read() (bench.Machine, time.Duration) {
+	q.b.Helper()
+	machine, err := bench.MachineTime()
+	if err != nil {
+		q.b.Fatal(err)
+	}
+	return machine, usage(q.b, q.watch).CPU + usage(q.b, q.self).CPU
+}
+
+func (q *quiet) report(name string) {
+	q.b.Helper()
+	to, ours := q.read()
+	q.b.ReportMetric(100*bench.OthersShare(q.from, to, ours-q.ours), name)
+}
+
 func measureAmplified(b *testing.B, stoa string, a *amplified) {
 	folder := b.TempDir()
 	server := start(b, stoa, folder)
 	load(b, server, folder, a)
 	classes := truthClasses(b, a)
-	watch := bench.NewWatch(server.PID())
+	watch, self := bench.NewWatch(server.PID()), bench.NewWatch(os.Getpid())
+	quiet := newQuiet(b, watch, self)
 	all, wrong := ask(b, server, classes, 200)
 	for _, measured := range all {
 		b.ReportMetric(measured.Quantile(0.5).Seconds()*1e3, measured.name+"-p50-ms")
 		b.ReportMetric(measured.Quantile(0.99).Seconds()*1e3, measured.name+"-p99-ms")
 	}
 	b.ReportMetric(float64(usage(b, watch).AnonBytes)/(1<<20), "anon-MiB-query-peak")
+	quiet.report("others-query-%")
 	watch.Stop()
+	self.Stop()
 	stop(b, server)
 	begin := time.Now() // from the start of the process to the first 200 of /ready
 	server = start(b, stoa, folder)

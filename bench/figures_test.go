@@ -217,3 +217,26 @@ func TestQuantile(t *testing.T) {
 		t.Errorf("no times: got %d", got)
 	}
 }
+
+// TestOthersShareIsWhatIsNotOurs.
+func TestOthersShareIsWhatIsNotOurs(t *testing.T) {
+	from := bench.Machine{Busy: 100, All: 1000}
+	for _, c := range []struct {
+		to   bench.Machine
+		ours time.Duration
+		want float64
+	}{
+		{bench.Machine{Busy: 150, All: 1100}, 20, 0.3},
+		{bench.Machine{Busy: 150, All: 1100}, 50, 0},
+		{bench.Machine{Busy: 150, All: 1100}, 60, 0}, // ticks are coarse
+		{from, 0, 0},
+	} {
+		if got := bench.OthersShare(from, c.to, c.ours); got != c.want {
+			t.Errorf("%+v, %d ours: got %v, want %v", c.to, c.ours, got, c.want)
+		}
+	}
+	machine, err := bench.MachineTime()
+	if err != nil || machine.Busy <= 0 || machine.All < machine.Busy {
+		t.Errorf("this machine: %+v, %v", machine, err)
+	}
+}
