@@ -24,9 +24,8 @@ import (
 //     idle cores: caches and clock are shared. Decompression, counting and the truth stand
 //     outside of the load.
 //   - BenchmarkRealTraces, older, reads, decompresses and walks each request with the
-//     server's own walker while it loads: there the client takes about as much as a
-//     decoder on the way would, and spans/s is lower for it. Its processor seconds are
-//     comparable with those here.
+//     server's own walker while it loads: there the client decodes every span once more
+//     on the server's cores, and spans/s is lower for it.
 //   - Each connection has one request in flight, so four requests at most are with the
 //     server. Where requests are small (67 spans in HotROD), group commit has four to put
 //     together and not more, and each waits for its own fdatasync: spans/s is the round
@@ -35,12 +34,12 @@ import (
 //     a megabyte wait for window updates in the first round trips of a connection. Four
 //     connections open once, so a long load does not see it; a short one does. Questions
 //     are warmed (see bench.Measure).
-//   - A question's time contains gRPC's client: a call of nothing takes 0.1 to 0.2 ms
-//     here. Spans are kept as bytes; summaries, services and operations are decoded by
-//     generated code within the time.
+//   - A question's time contains gRPC's client; get-absent, 0.2 to 0.4 ms here, bounds what
+//     an empty call costs. Spans are kept as bytes, for one copy more; summaries, services
+//     and operations are decoded by generated code within the time.
 //   - Answers are compared between two questions, for up to some milliseconds on one core.
-//     The server has that time for its own garbage, and finds its caches used by another:
-//     a little better at p99 and worse at p50 than a client that does nothing between.
+//     The server has that time for its own garbage, and finds the processor's caches used
+//     by another: not the same as a client that asks without a pause.
 //   - Searches go round 1 to 50 questions, so each is asked several times: a server that
 //     kept answers would look good here.
 //   - Others on the machine make everything dearer, processor seconds too (1.7 times was
