@@ -1,7 +1,7 @@
 # The quick gate is `go test ./...`. The targets below run the same tests with bigger
 # numbers, or measure. Every target works on a fresh clone.
 
-.PHONY: test race fuzz model kill bench ci stubs
+.PHONY: test race fuzz model kill bench amplified ci stubs
 
 test:            ## what CI and the README run
 	go vet ./...
@@ -22,8 +22,12 @@ KILLS ?= 1000
 kill:            ## SIGKILL under load, KILLS times
 	STOA_TEST_KILLS=$(KILLS) go test -timeout 4h -run SIGKILL ./cmd/stoa
 
-bench:           ## all micro-benchmarks, in a form that benchstat reads
-	go test -run '^$$' -bench . -benchmem -count 6 ./...
+bench:           ## all micro-benchmarks, in a form that benchstat reads; amplified loads small
+	STOA_BENCH_SPANS=100000 go test -timeout 2h -run '^$$' -bench . -benchmem -count 6 ./...
+
+SPANS ?= 3000000
+amplified:       ## SPANS spans into the real binary, every answer compared
+	STOA_BENCH_SPANS=$(SPANS) go test ./bench -timeout 4h -run '^$$' -bench 'Amplified|Together' -benchtime 1x
 
 stubs:           ## generated gRPC stubs, from the modules' own .proto files
 	go generate ./api/...

@@ -21,11 +21,12 @@ var recordings = map[string][]string{
 	"HotROD":           {"hotrod.otlp.zst"},
 	"TrainTicket":      {"nezha-trainticket-2023-01-29.otlp.zst"},
 	"TrainTicket-logs": {"nezha-trainticket-2023-01-30-logs.otlp.zst"},
+	"Zipkin":           {"zipkin-fixtures.otlp.zst"},
 	"ALL": {"hotrod.otlp.zst", "nezha-trainticket-2023-01-29.otlp.zst",
 		"nezha-trainticket-2023-01-30-logs.otlp.zst", "zipkin-fixtures.otlp.zst"},
 }
 
-func recorded(b *testing.B, name string) []string {
+func recorded(b testing.TB, name string) []string {
 	b.Helper()
 	files := make([]string, 0, len(recordings[name]))
 	for _, file := range recordings[name] {
@@ -38,7 +39,7 @@ func recorded(b *testing.B, name string) []string {
 	return files
 }
 
-func binary(b *testing.B) string {
+func binary(b testing.TB) string {
 	b.Helper()
 	path := filepath.Join(b.TempDir(), "stoa")
 	if out, err := exec.Command("go", "build", "-o", path, "../cmd/stoa").CombinedOutput(); err != nil {
@@ -139,6 +140,9 @@ func askAll(b *testing.B, address string) {
 		if err != nil {
 			b.Fatal(err)
 		}
+		if times.Wrong > 0 {
+			b.Fatal(times.FirstWrong)
+		}
 		b.ReportMetric(times.Quantile(0.5).Seconds()*1e3, class.Name+"-p50-ms")
 		b.ReportMetric(times.Quantile(0.99).Seconds()*1e3, class.Name+"-p99-ms")
 	}
@@ -211,5 +215,28 @@ func TestQuantile(t *testing.T) {
 	}
 	if got := (bench.Times{}).Quantile(0.5); got != 0 {
 		t.Errorf("no times: got %d", got)
+	}
+}
+
+// TestOthersShareIsWhatIsNotOurs.
+func TestOthersShareIsWhatIsNotOurs(t *testing.T) {
+	from := bench.Machine{Busy: 100, All: 1000}
+	for _, c := range []struct {
+		to   bench.Machine
+		ours time.Duration
+		want float64
+	}{
+		{bench.Machine{Busy: 150, All: 1100}, 20, 0.3},
+		{bench.Machine{Busy: 150, All: 1100}, 50, 0},
+		{bench.Machine{Busy: 150, All: 1100}, 60, 0}, // ticks are coarse
+		{from, 0, 0},
+	} {
+		if got := bench.OthersShare(from, c.to, c.ours); got != c.want {
+			t.Errorf("%+v, %d ours: got %v, want %v", c.to, c.ours, got, c.want)
+		}
+	}
+	machine, err := bench.MachineTime()
+	if err != nil || machine.Busy <= 0 || machine.All < machine.Busy {
+		t.Errorf("this machine: %+v, %v", machine, err)
 	}
 }

@@ -1,8 +1,9 @@
 // Package bench measures Stoa on recorded traces, as a sender and an asker see it:
-// Requests reads recordings, Load sends them over any number of connections, Times
-// keeps what single calls took, and Watch tells what the server's process used
-// meanwhile. The figures in docs/performance.md come from its benchmarks, which run the
-// real binary.
+// Requests reads recordings, Amplify makes as many of them as a measurement needs, Load
+// sends them over any number of connections, Truth works out what the answers must be,
+// Measure asks a Class of questions and compares, Times keeps what single calls took, and
+// Watch tells what the server's process used meanwhile. The figures in
+// docs/performance.md come from its benchmarks, which run the real binary.
 //
 // Load starts one goroutine for each connection, NewWatch one for sampling; both end
 // before their call, or Stop, returns.

@@ -127,3 +127,45 @@ func processorTime(pid int) (time.Duration, error) {
 	}
 	return time.Duration(user+system) * time.Second / clockTicksPerSecond, nil
 }
+
+// Machine is what all processors of the machine have done since it started.
+type Machine struct {
+	Busy, All time.Duration // All is Busy, idle and waiting
+}
+
+// MachineTime reads the first line of /proc/stat: user, nice, system, idle, iowait, irq,
+// softirq and steal, in ticks of all processors together.
+func MachineTime() (Machine, error) {
+	b, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return Machine{}, err
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	fields := strings.Fields(line)
+	if len(fields) < 9 || fields[0] != "cpu" {
+		return Machine{}, fmt.Errorf("/proc/stat begins with %q", line)
+	}
+	var m Machine
+	for i, text := range fields[1:9] {
+		ticks, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return Machine{}, fmt.Errorf("/proc/stat: %w", err)
+		}
+		took := time.Duration(ticks) * (time.Second / clockTicksPerSecond)
+		m.All += took
+		if i != 3 && i != 4 { // idle, iowait
+			m.Busy += took
+		}
+	}
+	return m, nil
+}
+
+// OthersShare is the share of all processors, from 0 to 1, that was busy between two
+// readings with anything but what took the time ours. A figure in milliseconds or
+// processor seconds means little where it is large.
+func OthersShare(from, to Machine, ours time.Duration) float64 {
+	if to.All <= from.All {
+		return 0
+	}
+	return max(0, float64(to.Busy-from.Busy-ours)/float64(to.All-from.All))
+}

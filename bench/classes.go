@@ -1,0 +1,292 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/stoadb/stoa/api/client"
+	"github.com/stoadb/stoa/engine/span"
+)
+
+// The classes in this file know the right answers, which are worked out when the class is
+// made. A class goes round its questions, so that no two in a row are the same where it
+// has more than one.
+
+// TruthGet asks for whole traces by id; of an id that the truth does not have, the right
+// answer is none.
+func TruthGet(name string, truth *Truth, ids []span.TraceID) (Class, error) {
+	if len(ids) == 0 {
+		return Class{}, fmt.Errorf("%s: no ids to ask for", name)
+	}
+	var answer chunks
+	return Class{
+		Name: name,
+		Ask: func(ctx context.Context, c *client.Client, i int) (int, error) {
+			answer.reset()
+			err := c.GetTraces(ctx, ids[i%len(ids):][:1], answer.add)
+			return len(answer.ends), err
+		},
+		Check: func(i int) error {
+			var want []Trace
+			if trace, ok := truth.Trace(ids[i%len(ids)]); ok {
+				want = []Trace{trace}
+			}
+			return answer.compare(want)
+		},
+	}, nil
+}
+
+// TruthFind asks searches for whole traces, streamed.
+func TruthFind(name string, truth *Truth, queries []span.Query) (Class, error) {
+	wants, err := truth.findAll(name, queries)
+	if err != nil {
+		return Class{}, err
+	}
+	var answer chunks
+	return Class{
+		Name: name,
+		Ask: func(ctx context.Context, c *client.Client, i int) (int, error) {
+			answer.reset()
+			err := c.FindTraces(ctx, queries[i%len(queries)], answer.add)
+			return len(answer.ends), err
+		},
+		Check: func(i int) error {
+			found := wants[i%len(wants)]
+			want := make([]Trace, len(found))
+			for j := range found {
+				want[j], _ = truth.Trace(found[j].TraceID)
+			}
+			return answer.compare(want)
+		},
+	}, nil
+}
+
+// TruthSummaries asks the same searches for summaries.
+func TruthSummaries(name string, truth *Truth, queries []span.Query) (Class, error) {
+	wants, err := truth.findAll(name, queries)
+	if err != nil {
+		return Class{}, err
+	}
+	var answer []span.Summary
+	return Class{
+		Name: name,
+		Ask: func(ctx context.Context, c *client.Client, i int) (n int, err error) {
+			answer, err = c.Summaries(ctx, queries[i%len(queries)])
+			return len(answer), err
+		},
+		Check: func(i int) error {
+			found := wants[i%len(wants)]
+			if len(answer) != len(found) {
+				return fmt.Errorf("%d summaries, not %d", len(answer), len(found))
+			}
+			for j := range found {
+				want := truth.Summary(found[j].TraceID)
+				if got, want := spelled(answer[j]), spelled(want); got != want {
+					return fmt.Errorf("summary %d is %s, not %s", j, got, want)
+				}
+			}
+			return nil
+		},
+	}, nil
+}
+
+// spelled is a summary as text. Whether there is a root is not asked: the protocol tells
+// of one only by its names.
+func spelled(s span.Summary) string {
+	s.HasRoot = false
+	return fmt.Sprintf("%+v", s)
+}
+
+// TruthServices asks for the names of all services.
+func TruthServices(name string, truth *Truth) Class {
+	want := truth.Services()
+	var answer []string
+	return Class{
+		Name: name,
+		Ask: func(ctx context.Context, c *client.Client, _ int) (n int, err error) {
+			answer, err = c.Services(ctx)
+			return len(answer), err
+		},
+		Check: func(int) error {
+			if !slices.Equal(answer, want) {
+				return fmt.Errorf("%q, not %q", answer, want)
+			}
+			return nil
+		},
+	}
+}
+
+// TruthOperations asks for the operations of each service in turn; the protocol knows no
+// order of them.
+func TruthOperations(name string, truth *Truth) Class {
+	services := slices.DeleteFunc(truth.Services(), func(service string) bool { return service == "" })
+	wants := make([][]span.Operation, len(services))
+	for i, service := range services {
+		wants[i] = truth.Operations(service)
+	}
+	var answer []span.Operation
+	return Class{
+		Name: name,
+		Ask: func(ctx context.Context, c *client.Client, i int) (n int, err error) {
+			answer, err = c.Operations(ctx, services[i%len(services)])
+			return len(answer), err
+		},
+		Check: func(i int) error {
+			got := slices.SortedFunc(slices.Values(answer), compareOperations)
+			if want := wants[i%len(wants)]; !slices.Equal(got, want) {
+				return fmt.Errorf("%v, not %v", got, want)
+			}
+			return nil
+		},
+	}
+}
+
+// findAll answers queries. A class of searches of which one has no answer would measure
+// less than its name says, so it is refused.
+func (t *Truth) findAll(name string, queries []span.Query) ([][]span.Found, error) {
+	if len(queries) == 0 {
+		return nil, fmt.Errorf("%s: no searches to ask", name)
+	}
+	wants := make([][]span.Found, len(queries))
+	for i, q := range queries {
+		found, err := t.Find(q)
+		if err == nil && len(found) == 0 {
+			err = fmt.Errorf("no trace answers %+v", q)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		wants[i] = found
+	}
+	return wants, nil
+}
+
+// chunks keeps an answer of spans as bytes: a copy is all that is done to them while the
+// clock runs. Its memory serves the next answer.
+type chunks struct {
+	bytes  []byte
+	ends   []int
+	traces []Trace
+}
+
+func (c *chunks) reset() { c.bytes, c.ends = c.bytes[:0], c.ends[:0] }
+
+func (c *chunks) add(chunk []byte) error {
+	c.bytes = append(c.bytes, chunk...)
+	c.ends = append(c.ends, len(c.bytes))
+	return nil
+}
+
+// compare tells how the answer differs from the traces that are right, in their order.
+func (c *chunks) compare(want []Trace) error {
+	c.traces = c.traces[:0]
+	begin := 0
+	var err error
+	for _, end := range c.ends {
+		if c.traces, err = AppendTraces(c.traces, c.bytes[begin:end]); err != nil {
+			return err
+		}
+		begin = end
+	}
+	if len(c.traces) != len(want) {
+		return fmt.Errorf("%d traces, not %d", len(c.traces), len(want))
+	}
+	for i, got := range c.traces {
+		switch {
+		case got.ID != want[i].ID:
+			return fmt.Errorf("trace %d is %v, not %v", i, got.ID, want[i].ID)
+		case got.Spans != want[i].Spans:
+			return fmt.Errorf("trace %v has %d spans, not %d", got.ID, got.Spans, want[i].Spans)
+		case got.Sum != want[i].Sum:
+			return fmt.Errorf("trace %v has other spans than were sent", got.ID)
+		}
+	}
+	return nil
+}
+
+// Picks chooses questions by a seed: the same table and seed, the same questions.
+type Picks struct {
+	truth  *Truth
+	random *rand.Rand
+}
+
+// NewPicks begins to choose.
+func NewPicks(truth *Truth, seed uint64) *Picks {
+	return &Picks{truth, rand.New(rand.NewPCG(seed, 0))}
+}
+
+// IDs gives n ids of traces, each as likely.
+func (p *Picks) IDs(n int) []span.TraceID {
+	ids := make([]span.TraceID, n)
+	for i := range ids {
+		ids[i] = p.truth.traces[p.random.IntN(len(p.truth.traces))].id
+	}
+	return ids
+}
+
+// Absent gives n ids that no trace has.
+func (p *Picks) Absent(n int) []span.TraceID {
+	ids := make([]span.TraceID, 0, n)
+	for len(ids) < n {
+		var id span.TraceID
+		for i := range id {
+			id[i] = byte(p.random.Uint32())
+		}
+		if _, taken := p.truth.Trace(id); !taken {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// Windows gives n searches for service and operation of some span, each as likely, in a
+// window of the given length around its start.
+func (p *Picks) Windows(n int, length time.Duration, limit int) []span.Query {
+	t := p.truth
+	queries := make([]span.Query, 0, n)
+	for len(queries) < n {
+		row := p.random.IntN(len(t.starts))
+		q := span.Query{Service: t.texts[t.services[row]], Name: t.texts[t.names[row]], Limit: limit}
+		if q.Service == "" {
+			continue // that would ask for any service
+		}
+		q.StartMin = t.starts[row] - min(t.starts[row], p.random.Uint64N(uint64(length)))
+		q.StartMax = q.StartMin + uint64(length)
+		queries = append(queries, q)
+	}
+	return queries
+}
+
+// Slow gives one search for each of the n services with the most spans: those that last at
+// least as long as all but the share of rarest ones.
+func (p *Picks) Slow(n int, rarest float64, limit int) []span.Query {
+	counts := make(map[string]int)
+	for _, service := range p.truth.services {
+		counts[p.truth.texts[service]]++
+	}
+	delete(counts, "")
+	services := p.truth.Services()
+	services = slices.DeleteFunc(services, func(service string) bool { return counts[service] == 0 })
+	slices.SortStableFunc(services, func(a, b string) int { return counts[b] - counts[a] })
+	var queries []span.Query
+	for _, service := range services[:min(n, len(services))] {
+		queries = append(queries, span.Query{
+			StartMax: math.MaxUint64, Service: service, Limit: limit,
+			DurationMin: max(1, p.truth.DurationQuantile(service, 1-rarest)),
+		})
+	}
+	return queries
+}
+
+// Tagged gives one search over all time for each of tags, of the service, or of any for "".
+func Tagged(service string, tags []span.Tag, limit int) []span.Query {
+	queries := make([]span.Query, len(tags))
+	for i := range tags {
+		queries[i] = span.Query{StartMax: math.MaxUint64, Service: service, Tags: tags[i : i+1], Limit: limit}
+	}
+	return queries
+}

@@ -1,0 +1,23 @@
+package bench
+
+import "time"
+
+// Limits of a measurement.
+const (
+	// heldBytesMax is what Hold keeps of decoded recordings: all the real traces are
+	// 170 MB, and two gigabytes more would push the server's files out of the page cache.
+	heldBytesMax = 2 << 30
+	// gapMax is the longest default step between copies. A recording that is longer (the
+	// Zipkin fixtures reach over three years) is a collection: its copies overlap, and the
+	// thousandth still lies before 2262, where nanoseconds leave an int64.
+	gapMax = 30 * 24 * time.Hour
+	// gapSlack is what the default step leaves free between two copies.
+	gapSlack = time.Second
+	// warmQuestions are asked of each class before the clock counts: enough for a
+	// connection's windows, which double, to reach the size of the largest answers.
+	warmQuestions = 10
+	// groupDepthMax bounds groups within groups, which OTLP does not know at all.
+	groupDepthMax = 100
+	// truthTagsMax is how many tags a Truth can tell apart: bits of one word.
+	truthTagsMax = 64
+)

@@ -1,0 +1,272 @@
+package bench_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stoadb/stoa/bench"
+	"github.com/stoadb/stoa/cluster"
+	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/vfs"
+)
+
+// truthOf is the truth over requests.
+func truthOf(t testing.TB, tags []span.Tag, requests [][]byte) *bench.Truth {
+	t.Helper()
+	truth, err := bench.NewTruth(tags)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, request := range requests {
+		if err := truth.Add(request); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return truth
+}
+
+// TestTruthOfTwoTracesByHand: the test's own two traces, of which everything is known.
+func TestTruthOfTwoTracesByHand(t *testing.T) {
+	failed, order, service := span.Tag{Key: "error", Value: "true"}, span.Tag{Key: "order", Value: "1"}, span.Tag{Key: "service.name", Value: "till"}
+	truth := truthOf(t, []span.Tag{failed, order, service}, [][]byte{encoded(t, small())})
+	one, two := span.TraceID(traceOf(1)), span.TraceID(traceOf(2))
+	all := span.AllTime()
+	ask := func(change func(q *span.Query)) []span.Found {
+		t.Helper()
+		q := all
+		change(&q)
+		found, err := truth.Find(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	for what, c := range map[string]struct {
+		got, want []span.Found
+	}{
+		"newest first":   {ask(func(*span.Query) {}), []span.Found{{TraceID: two, Start: begin + 4*second}, {TraceID: one, Start: begin + 3*second}}},
+		"exact limit":    {ask(func(q *span.Query) { q.Limit = 1 }), []span.Found{{TraceID: two, Start: begin + 4*second}}},
+		"by service":     {ask(func(q *span.Query) { q.Service = "shop" }), []span.Found{{TraceID: two, Start: begin + 2*second}, {TraceID: one, Start: begin + second}}},
+		"no service":     {ask(func(q *span.Query) { q.Service = "none" }), nil},
+		"no name":        {ask(func(q *span.Query) { q.Name = "none" }), nil},
+		"errors":         {ask(func(q *span.Query) { q.Tags = []span.Tag{failed} }), []span.Found{{TraceID: two, Start: begin + 4*second}}},
+		"tag":            {ask(func(q *span.Query) { q.Tags = []span.Tag{order} }), []span.Found{{TraceID: one, Start: begin + 3*second}}},
+		"tag of above":   {ask(func(q *span.Query) { q.Tags = []span.Tag{order, service} }), []span.Found{{TraceID: one, Start: begin + 2*second}}},
+		"both never":     {ask(func(q *span.Query) { q.Tags = []span.Tag{order, failed} }), []span.Found{}},
+		"long enough":    {ask(func(q *span.Query) { q.DurationMin, q.Limit = second, 1 }), []span.Found{{TraceID: two, Start: begin + 4*second}}},
+		"too long":       {ask(func(q *span.Query) { q.DurationMin = second + 1 }), []span.Found{}},
+		"short enough":   {ask(func(q *span.Query) { q.DurationMax = second - 1 }), []span.Found{}},
+		"a closed range": {ask(func(q *span.Query) { q.StartMin, q.StartMax = begin+second, begin+second }), []span.Found{{TraceID: one, Start: begin + second}}},
+	} {
+		if !slices.Equal(c.got, c.want) {
+			t.Errorf("%s: %v, not %v", what, c.got, c.want)
+		}
+	}
+	want := span.Summary{
+		TraceID: two, RootService: "shop", RootName: "work", HasRoot: true, Start: begin + 2*second, End: begin + 5*second, Spans: 3, Errors: 3,
+		Services: []span.ServiceCount{{Service: "bank", Spans: 1, Errors: 1}, {Service: "shop", Spans: 1, Errors: 1}, {Service: "till", Spans: 1, Errors: 1}},
+	}
+	if got := truth.Summary(two); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("summary %+v, not %+v", got, want)
+	}
+	if got := truth.Largest(1); !slices.Equal(got, []span.TraceID{one}) {
+		t.Errorf("largest: %v", got)
+	}
+	if _, ok := truth.Trace(span.TraceID{9}); ok {
+		t.Error("a trace that was never sent")
+	}
+	if _, err := truth.Find(span.Query{Tags: []span.Tag{{Key: "order", Value: "3"}}}); err == nil {
+		t.Error("a tag that the truth was not told of is answered")
+	}
+	if _, err := bench.NewTruth(make([]span.Tag, 65)); err == nil {
+		t.Error("more tags than bits")
+	}
+}
+
+// TestTruthAgreesWithTheStore on real traces, amplified: two ways to the same answers, so
+// that a difference in a benchmark is news of the one or the other.
+func TestTruthAgreesWithTheStore(t *testing.T) {
+	requests := hold(t, bench.Requests(recorded(t, "Zipkin")...))
+	hotrod := hold(t, bench.Requests(recorded(t, "HotROD")...))
+	rare, err := bench.RareTags(hotrod[:200], "param.driverID", 3, 10)
+	if err != nil || len(rare) != 10 {
+		t.Fatalf("%d rare tags, %v", len(rare), err)
+	}
+	tags := append([]span.Tag{{Key: "error", Value: "true"}, {Key: "http.response.status_code", Value: "500"}, {Key: "zipkin.shared", Value: "true"}}, rare...)
+	sent := amplify(t, bench.Amplification{Times: 2, Seed: 8}, append(hotrod[:200:200], requests...)...)
+	truth := truthOf(t, tags, sent)
+	ctx := context.Background()
+	store, err := cluster.Open(ctx, cluster.Options{FS: vfs.NewCrash(1), Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = store.Close(ctx) }() // nothing of it is kept
+	for _, request := range sent {
+		if _, err := store.Write(ctx, request); err != nil {
+			t.Fatal(err)
+		}
+	}
+	picks := bench.NewPicks(truth, 1)
+	queries := append(picks.Windows(20, time.Second, 20), picks.Slow(50, 0.1, 20)...)
+	queries = append(queries, bench.Tagged("", tags, 20)...)
+	queries = append(queries, span.Query{StartMax: math.MaxUint64, Limit: 10_000})
+	for _, q := range queries {
+		want, err := truth.Find(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := store.Find(ctx, q)
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%+v: %d traces, not %d, %v", q, len(got), len(want), err)
+		}
+		summaries, err := store.Summaries(ctx, q)
+		if err != nil || len(summaries) != len(want) {
+			t.Fatalf("%+v: %d summaries, %v", q, len(summaries), err)
+		}
+		for i := range want {
+			if right := truth.Summary(want[i].TraceID); fmt.Sprint(summaries[i]) != fmt.Sprint(right) {
+				t.Errorf("summary %+v, not %+v", summaries[i], right)
+			}
+		}
+	}
+	for _, id := range truth.TraceIDs() {
+		var traces []bench.Trace
+		err := store.Get(ctx, id, func(chunk []byte) (err error) {
+			traces, err = bench.AppendTraces(traces, chunk)
+			return err
+		})
+		if want, _ := truth.Trace(id); err != nil || !slices.Equal(traces, []bench.Trace{want}) {
+			t.Errorf("trace %v: %+v, not %+v, %v", id, traces, want, err)
+		}
+	}
+	compareNames(t, truth, store)
+}
+
+func compareNames(t *testing.T, truth *bench.Truth, store *cluster.Store) {
+	t.Helper()
+	services, err := store.Services(context.Background())
+	if err != nil || !slices.Equal(services, truth.Services()) {
+		t.Errorf("services: %q, not %q, %v", services, truth.Services(), err)
+	}
+	for _, service := range services {
+		if service == "" {
+			continue // that asks for the operations of all
+		}
+		operations, err := store.Operations(context.Background(), service)
+		if err != nil || len(operations) != len(truth.Operations(service)) {
+			t.Errorf("operations of %s: %v, not %v, %v", service, operations, truth.Operations(service), err)
+		}
+	}
+}
+
+// TestWrongAnswersAreCounted: every class finds the real binary right where the truth is
+// that of what was sent, and wrong where one request more or less was, or one span is
+// another.
+func TestWrongAnswersAreCounted(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIP: builds and runs the real binary")
+	}
+	ctx := context.Background()
+	server, err := bench.StartServer(ctx, binary(t), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := server.Stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	sent := amplify(t, bench.Amplification{Times: 2, Seed: 8, Gap: time.Minute}, encoded(t, small()))
+	more := amplify(t, bench.Amplification{Times: 3, Seed: 8, Gap: time.Minute}, encoded(t, small()))
+	other := small()
+	spansIn(other)[3].EndTimeUnixNano++ // the newest trace's second span
+	spansIn(other)[3].Name = "rest"
+	other.ResourceSpans[0].Resource.Attributes[0].Value = other.ResourceSpans[1].Resource.Attributes[0].Value
+	if _, err := bench.Load(ctx, server.Storage, 1, bench.Held(sent)); err != nil {
+		t.Fatal(err)
+	}
+	for name, truth := range map[string]*bench.Truth{
+		"as sent":       truthOf(t, handTags, sent),
+		"one less":      truthOf(t, handTags, sent[:1]),
+		"one more":      truthOf(t, handTags, more),
+		"other content": truthOf(t, handTags, amplify(t, bench.Amplification{Times: 2, Seed: 8, Gap: time.Minute}, encoded(t, other))),
+	} {
+		for _, class := range handClasses(t, truth) {
+			measured, err := bench.Measure(ctx, server.Storage, class, 5)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(measured.Times) != 5 {
+				t.Errorf("%s: %d times of 5 questions", class.Name, len(measured.Times))
+			}
+			right := name == "as sent" || strings.HasPrefix(class.Name, "absent") || name != "other content" && class.Name == "names"
+			if right != (measured.Wrong == 0) || right != (measured.FirstWrong == nil) {
+				t.Errorf("%s, truth %s: %d wrong, %v", class.Name, name, measured.Wrong, measured.FirstWrong)
+			}
+		}
+	}
+}
+
+var handTags = []span.Tag{{Key: "order", Value: "2"}}
+
+// handClasses are one class of each kind; those called names depend on names alone.
+func handClasses(t *testing.T, truth *bench.Truth) []bench.Class {
+	t.Helper()
+	all := truth.TraceIDs()
+	get, err1 := bench.TruthGet("get", truth, append(all, idsOfCopies(t)...))
+	absent, err2 := bench.TruthGet("absent", truth, bench.NewPicks(truth, 1).Absent(5))
+	find, err3 := bench.TruthFind("find", truth, bench.Tagged("", handTags, 20))
+	summaries, err4 := bench.TruthSummaries("summaries", truth, bench.Tagged("", handTags, 20))
+	for _, err := range []error{err1, err2, err3, err4} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return []bench.Class{get, absent, find, summaries, bench.TruthServices("names", truth), bench.TruthOperations("names", truth)}
+}
+
+// idsOfCopies are the trace ids of three copies, whatever a truth knows of them.
+func idsOfCopies(t *testing.T) (ids []span.TraceID) {
+	t.Helper()
+	for _, request := range amplify(t, bench.Amplification{Times: 3, Seed: 8, Gap: time.Minute}, encoded(t, small())) {
+		for _, s := range spansIn(decoded(t, request))[:2] {
+			ids = append(ids, span.TraceID(s.TraceId))
+		}
+	}
+	return ids
+}
+
+// TestAClassWithoutAnswersIsRefused: it would measure less than its name says.
+func TestAClassWithoutAnswersIsRefused(t *testing.T) {
+	truth := truthOf(t, handTags, [][]byte{encoded(t, small())})
+	if _, err := bench.TruthFind("empty", truth, []span.Query{{Service: "none", StartMax: math.MaxUint64}}); err == nil {
+		t.Error("a search that nothing answers")
+	}
+	if _, err := bench.TruthSummaries("empty", truth, nil); err == nil {
+		t.Error("no searches")
+	}
+	if _, err := bench.TruthGet("empty", truth, nil); err == nil {
+		t.Error("no ids")
+	}
+	if err := truth.Add(bytes.Repeat([]byte{0xff}, 20)); err == nil {
+		t.Error("a request that is none")
+	}
+}
+
+// TestRareTagsAreRare, and stand where they were looked for.
+func TestRareTagsAreRare(t *testing.T) {
+	request := encoded(t, small())
+	tags, err := bench.RareTags([][]byte{request}, "order", 1, 5)
+	if want := []span.Tag{{Key: "order", Value: "1"}, {Key: "order", Value: "2"}}; err != nil || !slices.Equal(tags, want) {
+		t.Errorf("%v, %v", tags, err)
+	}
+	if tags, err = bench.RareTags([][]byte{request}, "order", 0, 5); err != nil || tags != nil {
+		t.Errorf("in no trace: %v, %v", tags, err)
+	}
+}
