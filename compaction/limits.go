@@ -21,6 +21,9 @@ const (
 	// one for each input: inputs advance at about the same pace, and a trace that stands in
 	// several begins at about the same place in each.
 	cacheBytesMax = 24 << 20
+	// rehearsalGroupsMax is how many row groups of the inputs a merge reads before it begins,
+	// to know which attributes vary.
+	rehearsalGroupsMax = 16
 	// chunkRowsMax is how many rows go to the writer at once, so that a trace of a million
 	// spans is never in memory whole.
 	chunkRowsMax = 1024

@@ -35,7 +35,10 @@ func Merge(ctx context.Context, fs vfs.FS, inputs []*segment.Segment, out string
 		m.inputs = append(m.inputs, &input{s: s, done: make([]uint64, (s.TraceCount()+63)/64), group: -1})
 		m.total += s.Info().Rows
 	}
-	if err := m.run(); err != nil {
+	if err = m.rehearse(); err == nil {
+		err = m.run()
+	}
+	if err != nil {
 		w.Abort()
 		return segment.Info{}, err
 	}
@@ -88,6 +91,36 @@ func (in *input) settle() (bool, error) {
 
 func (in *input) before(other *input) bool {
 	return cmp.Or(cmp.Compare(in.start, other.start), in.id.Compare(other.id)) < 0
+}
+
+// rehearse shows the writer rows of all inputs: of some row groups, at equal ranks over all
+// groups, so that each input has its share.
+func (m *merge) rehearse() error {
+	type place struct {
+		in    *input
+		group int
+	}
+	var places []place
+	for _, in := range m.inputs {
+		for group := range in.s.Groups() {
+			places = append(places, place{in, group})
+		}
+	}
+	var rows []span.Row
+	n := min(len(places), rehearsalGroupsMax)
+	for i := range n {
+		p := places[i*len(places)/n]
+		batch, err := m.cache.Read(p.in.s, p.group)
+		if err != nil {
+			return err
+		}
+		each := min(segment.RehearsalRowsMax/n, batch.Len())
+		for k := range each {
+			rows = append(rows, span.Row{Batch: batch, Pos: k * batch.Len() / each})
+		}
+	}
+	m.w.Rehearse(rows)
+	return m.ctx.Err()
 }
 
 func (m *merge) run() error {

@@ -98,22 +98,24 @@ func (s *Shard) flushOne(ctx context.Context, m *memtable) error {
 	return nil
 }
 
+// flushedTrace is a trace of a memtable, its rows in order.
+type flushedTrace struct {
+	id   span.TraceID
+	rows []span.Row
+}
+
 // writeSegment writes a memtable's distinct rows: traces by (smallest start, id), rows
 // by span.Compare.
 func (s *Shard) writeSegment(m *memtable, name string) (segment.Info, error) {
-	type trace struct {
-		id   span.TraceID
-		rows []span.Row
-	}
 	count := m.count.Load()
 	all := make([]span.Row, 0, m.rows)
-	traces := make([]trace, 0, len(m.byTrace))
+	traces := make([]flushedTrace, 0, len(m.byTrace))
 	for id := range m.byTrace {
 		from := len(all)
 		all = m.trace(all, id, count)
-		traces = append(traces, trace{id, all[from:len(all):len(all)]})
+		traces = append(traces, flushedTrace{id, all[from:len(all):len(all)]})
 	}
-	slices.SortFunc(traces, func(a, b trace) int {
+	slices.SortFunc(traces, func(a, b flushedTrace) int {
 		return cmp.Or(cmp.Compare(a.rows[0].Start(), b.rows[0].Start()), bytes.Compare(a.id[:], b.id[:]))
 	})
 	hashes := make([]segment.Received, len(m.hashes))
@@ -127,6 +129,7 @@ func (s *Shard) writeSegment(m *memtable, name string) (segment.Info, error) {
 	if err != nil {
 		return segment.Info{}, err
 	}
+	w.Rehearse(atEqualRanks(traces, len(all)))
 	for _, t := range traces {
 		if err := w.Add(t.id, t.rows); err != nil {
 			w.Abort()
@@ -139,6 +142,20 @@ func (s *Shard) writeSegment(m *memtable, name string) (segment.Info, error) {
 		return segment.Info{}, err
 	}
 	return info, nil
+}
+
+// atEqualRanks gives some rows of the traces, from all parts of them alike.
+func atEqualRanks(traces []flushedTrace, total int) []span.Row {
+	n := min(total, segment.RehearsalRowsMax)
+	some := make([]span.Row, 0, n)
+	rank := 0
+	for _, t := range traces {
+		for len(some) < n && len(some)*total/n < rank+len(t.rows) {
+			some = append(some, t.rows[len(some)*total/n-rank])
+		}
+		rank += len(t.rows)
+	}
+	return some
 }
 
 // settleLog makes durable what the log must hold or no longer needs to hold before the

@@ -206,7 +206,7 @@ func (w *Writer) Rehearse(rows []span.Row) {
 	if w.err != nil || w.info.Rows > 0 {
 		return
 	}
-	for _, r := range rows[:min(len(rows), rehearsalRowsMax)] {
+	for _, r := range rows[:min(len(rows), RehearsalRowsMax)] {
 		s := w.sourceOf(r.Batch)
 		w.group.source = s
 		w.group.rehearse(span.SpanLevel, r.Pos, r.Attrs())

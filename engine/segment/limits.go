@@ -40,12 +40,16 @@ const (
 	// 64 Ki of a dozen slots take 12 MiB.
 	templatesMax = 1<<16 - 1
 	// templatesMin templates are always fine, however few rows there are.
-	templatesMin = 256
+	templatesMin = 512
 	// templateShare: else there is at most one template for so many spans, events or links.
 	// A template costs about as much as the columns of a few rows, and must pay for itself.
-	templateShare = 16
+	templateShare = 128
 	// templateTextBytesMax bounds the texts that templates of a segment keep.
 	templateTextBytesMax = 8 << 20
+	// A column varies that has variesMin different values in a rehearsal, and one for less than
+	// variesShare items that have it: it stands alone from the start.
+	variesMin   = 6
+	variesShare = 4
 	// foldTextBytesMax is the longest attribute value that a template holds: longer ones
 	// rarely repeat, and would fill the table.
 	foldTextBytesMax = 256
@@ -53,8 +57,8 @@ const (
 	// and takeOutCandidatesMax how many it weighs for each: what varies most stands first.
 	takeOutsMax          = 256
 	takeOutCandidatesMax = 16
-	// rehearsalRowsMax rows tell enough of a flush: what varies within them varies.
-	rehearsalRowsMax = 4096
+	// RehearsalRowsMax rows tell enough of a flush: what varies within them varies.
+	RehearsalRowsMax = 4096
 	// FilteredBytesMax is the longest value that filters know; searches for longer ones read.
 	FilteredBytesMax = 256
 	// indexShare: the index takes at most one part in so many of the file, but always may take

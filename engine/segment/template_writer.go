@@ -228,19 +228,48 @@ func (f *folding) takeOut() bool {
 		return false
 	}
 	f.takenOut++
-	for int(id) >= len(f.own) {
-		f.own = append(f.own, false)
-	}
-	f.own[id] = true
+	f.setAlone(id)
 	f.spoilt = len(f.shared.hashes) - left
 	return true
 }
 
-// endRehearsal keeps what was learnt of the columns and forgets the templates.
+// endRehearsal takes out the columns whose values differed too often where they stood, keeps
+// what was learnt and forgets the templates.
 func (f *folding) endRehearsal() {
+	type column struct {
+		items  uint64
+		values map[uint64]struct{}
+	}
+	columns := map[uint32]*column{}
+	for i, items := range f.shared.table.rows {
+		for _, s := range f.shared.table.slotsOf(uint32(i)) {
+			if s.own || s.column == colName || s.column == colEventName {
+				continue
+			}
+			c := columns[s.column]
+			if c == nil {
+				c = &column{values: map[uint64]struct{}{}}
+				columns[s.column] = c
+			}
+			c.items += items
+			c.values[s.value] = struct{}{}
+		}
+	}
+	for id, c := range columns {
+		if n := uint64(len(c.values)); n >= variesMin && n*variesShare > c.items {
+			f.setAlone(id)
+		}
+	}
 	f.shared.reset()
 	f.endGroup()
 	f.items, f.spoilt, f.takenOut, f.stuck = 0, 0, 0, false
+}
+
+func (f *folding) setAlone(id uint32) {
+	for int(id) >= len(f.own) {
+		f.own = append(f.own, false)
+	}
+	f.own[id] = true
 }
 
 // endGroup forgets the templates of one row group.
