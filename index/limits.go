@@ -8,3 +8,18 @@ const (
 	operationsMax = 16_384
 	textBytesMax  = 1 << 20 // of the names together
 )
+
+// A filter of at most listKeysMax keys is a list: 10 bits a key, which a fuse table beats
+// only beyond that. To find a key in it reads half of its high bits, 256 bytes at most.
+const listKeysMax = 2_048
+
+// A filter holds at most filterKeysMax keys: building one of them takes 2 GB, and no segment
+// has as many traces.
+const filterKeysMax = 1 << 27
+
+// A fuse table is tried attemptsMax times, the last at half as much again as the first: of
+// even hashes more than half of the attempts succeed, so no set of them ever gets there.
+const attemptsMax = 32
+
+// Fewer than radixKeysMin hashes are sorted by comparing: less than one for each byte.
+const radixKeysMin = 256
