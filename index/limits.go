@@ -23,3 +23,24 @@ const attemptsMax = 32
 
 // Fewer than radixKeysMin hashes are sorted by comparing: less than one for each byte.
 const radixKeysMin = 256
+
+// TermBytesMax is how much of a text a term holds. Values that are asked for are shorter;
+// stack traces and statements would fill the dictionary with what nobody types.
+const TermBytesMax = 256
+
+// TemplatesMax is how many templates a segment may have: the ids fit 16 bits, so a bitmap
+// of them is a single roaring container.
+const TemplatesMax = 1 << 16
+
+const (
+	bitmapBytesMax = 16 + 8_192 // a header and a container with a bit a template
+	bitmapBytesMin = 16         // a list up to this is not tried as a bitmap: none takes less
+)
+
+// Counts of more than keysMax keys are not kept: as many as there can be columns, and as
+// many again that share the map columns.
+const keysMax = 8_192
+
+// Up to exactHashesMax distinct values are counted exactly, in 32 KiB while they are
+// counted: what a person would page through.
+const exactHashesMax = 1_024
