@@ -1,10 +1,11 @@
 // Package index answers "what is there, and where?" for one segment without reading its
-// rows. It holds the catalog: every service and every (service, span name, kind) with its
-// number of spans, so that names are not scanned for unless there are too many of them.
-// Postings and the filter of trace ids will stand beside it.
+// rows. It holds the catalog of services and operations with their numbers of spans, counts
+// of attribute keys, the dictionary of terms with their postings (which templates have a
+// value), and filters (which row groups cannot have a value, or whether a trace is not here).
 //
-// The segment writer adds counts row group by row group, the footer keeps the bytes, the
-// reader gives the catalog back whole. The package starts no goroutines.
+// The segment writer adds values and counts while it writes and appends the bytes, the reader
+// opens them as views. It is the door of RoaringBitmap/roaring. The package starts no
+// goroutines.
 package index
 
 import (

@@ -60,9 +60,14 @@ func decisionSizes(distinct int) (filters, bitmaps, cells int) {
 		filters += len(index.AppendFilter(nil, hashes))
 	}
 	for _, bitmap := range blocks {
+		// Only what the container itself takes, as array or runs, and a byte for its length:
+		// headers could be left out.
+		array := int(bitmap.GetSerializedSizeInBytes()) - 16
 		bitmap.RunOptimize()
-		// A bitmap's own container, without the 8 bytes of its header and the 8 of its key, and its length.
-		bitmaps += int(bitmap.GetSerializedSizeInBytes()) - 16 + 1
+		if bitmap.HasRunCompression() {
+			array = int(bitmap.GetSerializedSizeInBytes()) - 9
+		}
+		bitmaps += array + 1
 	}
 	return filters, bitmaps, cells
 }
