@@ -327,7 +327,7 @@ func (p *peeling) appendTable(dst []byte, shape fuseShape) []byte {
 }
 
 // sortHashes sorts even hashes: by the byte at shift, in place, then each piece by the next
-// byte, down to pieces that comparing sorts faster. Twice as fast as comparing alone.
+// byte, down to pieces that comparing sorts faster. It took a fifth off the whole of building.
 func sortHashes(hashes []uint64, shift int) {
 	if len(hashes) < radixKeysMin || shift < 0 {
 		slices.Sort(hashes)

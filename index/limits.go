@@ -18,7 +18,7 @@ const listKeysMax = 2_048
 const filterKeysMax = 1 << 27
 
 // A fuse table is tried attemptsMax times, the last at half as much again as the first: of
-// even hashes more than half of the attempts succeed, so no set of them ever gets there.
+// even hashes about half of the attempts succeed, so no set of them ever gets there.
 const attemptsMax = 32
 
 // Fewer than radixKeysMin hashes are sorted by comparing: less than one for each byte.
