@@ -52,60 +52,6 @@ func TestIntegersComeBackExactly(t *testing.T) {
 	})
 }
 
-func TestTextsComeBackExactly(t *testing.T) {
-	var kept column.Texts // as a writer keeps it from page to page
-	rapid.Check(t, func(t *rapid.T) {
-		values := rapid.OneOf(
-			rapid.SliceOf(rapid.SliceOf(rapid.Byte())),
-			rapid.SliceOf(rapid.SampledFrom([][]byte{nil, []byte("a"), []byte("b"), []byte("long long text"), {0xff, 0}})),
-			rapid.SliceOfN(rapid.Custom(func(t *rapid.T) []byte {
-				return []byte{byte(rapid.IntRange(0, 255).Draw(t, "one"))}
-			}), 100, 300),
-		).Draw(t, "values")
-		kept.Reset()
-		for _, v := range values {
-			kept.Add(v)
-		}
-		for i, code := range kept.Codes() {
-			if !bytes.Equal(kept.Value(code), values[i]) {
-				t.Fatalf("value %d is %q in the builder, not %q", i, kept.Value(code), values[i])
-			}
-		}
-		filled := slices.ContainsFunc(values, func(v []byte) bool { return len(v) > 0 })
-		if kept.Filled() != filled || kept.Len() != len(values) {
-			t.Fatalf("filled %v, %d values", kept.Filled(), kept.Len())
-		}
-		table := column.NewTable()
-		table.Add([]byte("before"))
-		r := codec.NewReader(payloadOf(&kept))
-		ids := column.DecodeTexts([]uint32{1}, &table, r, len(values))
-		if r.Err() != nil || r.Len() != 0 {
-			t.Fatalf("%d bytes left, %v", r.Len(), r.Err())
-		}
-		for i, id := range ids[1:] {
-			got := textOf(&table, id)
-			if !bytes.Equal(got, values[i]) {
-				t.Fatalf("value %d is %q, not %q", i, got, values[i])
-			}
-			if len(got) == 0 && id != 0 {
-				t.Fatalf("the empty text has id %d", id)
-			}
-		}
-	})
-}
-
-func payloadOf(texts *column.Texts) []byte {
-	head, codes := texts.AppendHead(nil)
-	return column.AppendInts(head, codes)
-}
-
-func textOf(table *column.Table, id uint32) []byte {
-	if id == 0 {
-		return nil
-	}
-	return table.Text[table.Ends[id-1]:table.Ends[id]]
-}
-
 func TestPagesComeBackExactlyOrAreRefused(t *testing.T) {
 	for _, payload := range [][]byte{nil, {7}, bytes.Repeat([]byte("again "), 100), []byte("0123456789abcdefghijklmnopqrstuvwxyz")} {
 		for _, compress := range []bool{false, true} {
@@ -152,30 +98,6 @@ func FuzzDecodeInts(f *testing.F) {
 		again := column.DecodeInts(nil, codec.NewReader(column.AppendInts(nil, values)), int(n))
 		if !slices.Equal(values, again) {
 			t.Fatalf("%v and %v", values, again)
-		}
-	})
-}
-
-func FuzzDecodeTexts(f *testing.F) {
-	for _, values := range []string{"aaaaabbbb", "abcdefgh", "a"} {
-		var texts column.Texts
-		for _, v := range values {
-			texts.Add([]byte{byte(v)})
-		}
-		f.Add(payloadOf(&texts), uint16(len(values)))
-	}
-	f.Fuzz(func(t *testing.T, data []byte, n uint16) {
-		r := codec.NewReader(data)
-		table := column.NewTable()
-		ids := column.DecodeTexts[uint64](nil, &table, r, int(n))
-		if r.Err() != nil {
-			return
-		}
-		if len(ids) != int(n) {
-			t.Fatalf("%d texts, %d asked", len(ids), n)
-		}
-		for _, id := range ids {
-			textOf(&table, uint32(id))
 		}
 	})
 }

@@ -40,6 +40,8 @@ func IntsForm(payload []byte) string {
 	case form == intsBlocks:
 		wide := r.Uint8()
 		return fmt.Sprintf("mini-blocks, bases of %d bytes above %d", wide, r.Uvarint())
+	case form == intsZstd:
+		return fmt.Sprintf("zstd of %d in whole bytes", r.Uvarint())
 	default:
 		return fmt.Sprintf("integer form %d", form)
 	}
@@ -48,14 +50,16 @@ func IntsForm(payload []byte) string {
 // TextsForm tells in words how texts stand.
 func TextsForm(payload []byte) string {
 	r := codec.NewReader(payload)
-	switch form := r.Uint8(); {
-	case r.Err() != nil:
+	form := r.Uint8()
+	if r.Err() != nil {
 		return "nothing"
-	case form == textsPlain:
-		return "plain texts"
-	case form == textsDictionary:
-		return fmt.Sprintf("dictionary of %d", r.Uvarint())
-	default:
+	}
+	if form&^textsDictionary >= textsKinds {
 		return fmt.Sprintf("text form %d", form)
 	}
+	words := textsKindNames[form&^textsDictionary]
+	if form&textsDictionary == 0 {
+		return "plain " + words
+	}
+	return fmt.Sprintf("dictionary of %d %s", r.Uvarint(), words)
 }

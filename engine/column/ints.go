@@ -15,6 +15,7 @@ const (
 	intsVarint   = 2 // minimum uvarint; value - minimum, uvarints
 	intsDelta    = 3 // first uvarint; differences, zigzag varints
 	intsBlocks   = 4 // mini-blocks of 128 values, see blocks.go
+	intsZstd     = 5 // bytes uvarint, frame bytes uvarint; a zstd frame of one of the forms 1 to 3
 )
 
 // AppendInts appends one form byte and the values in whichever form is the shortest, but
@@ -46,6 +47,55 @@ func AppendBytewise(dst []byte, values []uint64) []byte {
 		return dst
 	}
 	return planBytes(values).append(dst, values)
+}
+
+// appendLighter is AppendInts, unless zstd over whole bytes saves more than a third of that:
+// codes and lengths of texts repeat from trace to trace.
+func (p *Pages) appendLighter(dst []byte, values []uint64) []byte {
+	plan, at := planBytes(values), len(dst)
+	dst = appendInts(dst, values, plan)
+	light := len(dst) - at
+	if light <= lightBytesMax {
+		return dst
+	}
+	p.trial = plan.append(p.trial[:0], values)
+	bytewise := len(p.trial)
+	p.trial = codec.AppendZstd(p.trial, p.trial)
+	frame := p.trial[bytewise:]
+	if light-light/zstdSaves <= len(frame) {
+		return dst
+	}
+	dst = binary.AppendUvarint(append(dst[:at], intsZstd), uint64(bytewise))
+	return codec.AppendLengthBytes(dst, frame)
+}
+
+// openZstd gives the integers in whole bytes that a frame holds, after the form byte.
+func openZstd(r *codec.Reader, n int) (inner *codec.Reader) {
+	size, frame := r.Uvarint(), r.LengthBytes()
+	if r.Err() == nil && size > uint64(n)*binary.MaxVarintLen64+binary.MaxVarintLen64+2 {
+		r.Fail("%d integers in %d bytes", n, size)
+	}
+	if r.Err() != nil {
+		return nil
+	}
+	content, err := codec.DecodeZstd(nil, frame, int(size))
+	if err == nil && len(content) > 0 && content[0] >= intsBlocks {
+		err = codec.Corrupt("integer form %d in a frame", content[0])
+	}
+	if err != nil {
+		r.Fail("integers: %v", err)
+		return nil
+	}
+	return codec.NewReader(content)
+}
+
+// whole fails r where the content of a frame is wrong, or has more than its integers.
+func whole(r, inner *codec.Reader) {
+	if inner.Err() != nil {
+		r.Fail("integers in a frame: %v", inner.Err())
+	} else if inner.Len() > 0 {
+		r.Fail("%d bytes after the integers of a frame", inner.Len())
+	}
 }
 
 // bytesPlan is the shortest of the forms in whole bytes.
@@ -124,8 +174,15 @@ func DecodeInts(dst []uint64, r *codec.Reader, n int) []uint64 {
 		return dst
 	}
 	form := r.Uint8()
-	if form == intsBlocks {
+	switch form {
+	case intsBlocks:
 		return decodeBlocks(dst, r, n)
+	case intsZstd:
+		if inner := openZstd(r, n); inner != nil {
+			dst = DecodeInts(dst, inner, n)
+			whole(r, inner)
+		}
+		return dst
 	}
 	width := 1 // bytes a value takes at least
 	switch form {

@@ -33,3 +33,40 @@ const dictionaryEntriesMax = 64
 
 // patchedBytesMin: a body of 2 bits a value has nothing to gain from patches of 2 bytes.
 const patchedBytesMin = 2 * blockRows / 8
+
+// partRowsMax: of a mini-block up to so many values are picked out one by one; for more it
+// is cheaper to unpack it all.
+const partRowsMax = 48
+
+// chunkBytes is how many bytes of texts a chunk takes: less costs in size (no words to refer
+// to), more in time. With what the decoder wants to spare it is an allocation of 16 KiB.
+const chunkBytes = 16<<10 - 64
+
+// longChunkBytes is how many bytes a chunk takes where texts repeat over a longer way than
+// chunkBytes; it bounds what one value can cost to read.
+const longChunkBytes = 4 << 20
+
+// chunkTrialBytes: pages of up to so many bytes stand in chunks of chunkBytes without a
+// trial of longer ones, which has little to win there.
+const chunkTrialBytes = 4 * chunkBytes
+
+// chunksCost: chunks of chunkBytes stand where they take at most this share more than long
+// ones. Almost all columns stay below a twentieth, and logs that quote lists come to fourfold.
+const chunksCost = 16
+
+// decimalShare and decimalShareOf: numbers stand as integers where these take at most nine
+// twentieths of the digits, and lightBytesMax more: zstd makes 0.43 of random ones, and their
+// lengths stand beside them.
+const (
+	decimalShare   = 20
+	decimalShareOf = 9
+)
+
+// decimalsInChunk is how many numbers are written out as texts at once: about chunkBytes.
+const decimalsInChunk = 1024
+
+// decimalTextBytesMax is the length of 1<<63 - 1 as text.
+const decimalTextBytesMax = 19
+
+// chunkEntryBytes is what a chunk takes in the directory of a column, open or not.
+const chunkEntryBytes = 96

@@ -6,14 +6,18 @@ import (
 	"github.com/stoadb/stoa/internal/codec"
 )
 
-// Pages makes pages that end in integers: a column of integers, or the codes of a
-// dictionary. It keeps its working memory; the zero value is ready.
+// Pages makes pages of integers, alone or behind a head, and lends its memory to pages of
+// texts. It keeps its working memory; the zero value is ready.
 type Pages struct {
 	payload, trial []byte
+	text           []byte   // of a page of texts, as it goes into chunks
+	ints           []uint64 // their lengths, or the numbers that they are
 }
 
 // MemoryBytes is what it keeps, by capacity.
-func (p *Pages) MemoryBytes() int { return cap(p.payload) + cap(p.trial) }
+func (p *Pages) MemoryBytes() int {
+	return cap(p.payload) + cap(p.trial) + cap(p.text) + 8*cap(p.ints)
+}
 
 // Append appends the page of a payload: the head as it is, then the values as integers.
 // These stand light, outside of zstd, so that they are read without it and in part, unless

@@ -2,16 +2,8 @@ package column
 
 import (
 	"bytes"
-	"encoding/binary"
-	"slices"
 
 	"github.com/stoadb/stoa/internal/codec"
-)
-
-// How texts stand; the numbers are stored.
-const (
-	textsPlain      = 0 // lengths of all values, then their bytes
-	textsDictionary = 1 // count, lengths and bytes of the distinct ones in order of first use; a code per value
 )
 
 // Texts collects the texts of one page, distinct ones once. The zero value is ready; Reset
@@ -110,37 +102,6 @@ func (t *Texts) grow() {
 	}
 }
 
-// AppendHead appends the payload, a form byte and what the form says, up to the codes of a
-// dictionary, which it gives: they end the payload, as integers. Without a dictionary it is the
-// whole payload, and there are no codes. No values: no bytes.
-func (t *Texts) AppendHead(dst []byte) (_ []byte, codes []uint64) {
-	if len(t.codes) == 0 {
-		return dst, nil
-	}
-	if len(t.ends)*dictionaryShare > len(t.codes) {
-		return t.appendPlain(append(dst, textsPlain)), nil
-	}
-	dst = binary.AppendUvarint(append(dst, textsDictionary), uint64(len(t.ends)))
-	lengths := make([]uint64, len(t.ends))
-	for code := range t.ends {
-		lengths[code] = uint64(len(t.Value(uint64(code))))
-	}
-	dst = AppendBytewise(dst, lengths)
-	return append(dst, t.text...), t.codes
-}
-
-func (t *Texts) appendPlain(dst []byte) []byte {
-	lengths := make([]uint64, len(t.codes))
-	for i, code := range t.codes {
-		lengths[i] = uint64(len(t.Value(code)))
-	}
-	dst = AppendBytewise(dst, lengths)
-	for _, code := range t.codes {
-		dst = append(dst, t.Value(code)...)
-	}
-	return dst
-}
-
 // Table is texts one after another with their ends; entry 0 is the empty text. It is the
 // text table of a span.Batch.
 type Table struct {
@@ -148,6 +109,8 @@ type Table struct {
 	Ends []uint32
 
 	scratch []uint64 // lengths and codes while a page is decoded
+	seen    []uint32 // by the entry of a dictionary: its position here + 1; all 0 between two pages
+	ends    []uint32 // of a chunk that goes straight into the table
 }
 
 // NewTable has the empty text alone.
@@ -172,73 +135,4 @@ func (t *Table) Add(text []byte) uint32 {
 	t.Text = append(t.Text, text...)
 	t.Ends = append(t.Ends, uint32(len(t.Text)))
 	return uint32(len(t.Ends) - 1)
-}
-
-// DecodeTexts reads n texts: they go into the table, their positions in it to dst. n comes
-// from elsewhere in the file: the caller bounds it. Trouble stands in r.Err.
-func DecodeTexts[ID ~uint32 | ~uint64](dst []ID, table *Table, r *codec.Reader, n int) []ID {
-	if n == 0 {
-		return dst
-	}
-	switch form := r.Uint8(); form {
-	case textsPlain:
-		return appendEntries(dst, table, r, n)
-	case textsDictionary:
-	default:
-		r.Fail("text form %d", form)
-		return dst
-	}
-	count := r.Uvarint()
-	if count == 0 || count > uint64(n) {
-		r.Fail("%d distinct texts for %d values", count, n)
-		return dst
-	}
-	ids := appendEntries[ID](make([]ID, 0, count), table, r, int(count))
-	table.scratch = DecodeInts(table.scratch[:0], r, n)
-	if r.Err() != nil {
-		return dst
-	}
-	dst = slices.Grow(dst, n)
-	for _, code := range table.scratch {
-		if code >= uint64(len(ids)) {
-			r.Fail("text code %d of %d", code, len(ids))
-			return dst
-		}
-		dst = append(dst, ids[code])
-	}
-	return dst
-}
-
-// appendEntries reads lengths and bytes of n texts.
-func appendEntries[ID ~uint32 | ~uint64](dst []ID, table *Table, r *codec.Reader, n int) []ID {
-	table.scratch = DecodeInts(table.scratch[:0], r, n)
-	lengths, total := table.scratch, uint64(0)
-	for _, length := range lengths {
-		if total += length; length > uint64(r.Len()) || total > uint64(r.Len()) {
-			r.Fail("texts of %d bytes, %d left", total, r.Len())
-			return dst
-		}
-	}
-	text := r.Bytes(int(total))
-	if r.Err() != nil {
-		return dst
-	}
-	if uint64(len(table.Text))+total > textBytesMax {
-		r.Fail("texts of %d bytes in one table", uint64(len(table.Text))+total)
-		return dst
-	}
-	dst = slices.Grow(dst, n)
-	end := len(table.Text)
-	table.Ends = slices.Grow(table.Ends, n)
-	table.Text = append(table.Text, text...)
-	for _, length := range lengths {
-		if length == 0 {
-			dst = append(dst, 0)
-			continue
-		}
-		end += int(length)
-		table.Ends = append(table.Ends, uint32(end))
-		dst = append(dst, ID(len(table.Ends)-1))
-	}
-	return dst
 }

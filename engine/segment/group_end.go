@@ -24,6 +24,15 @@ func (g *groupWriter) end() error {
 	ref := groupRef{GroupInfo: g.info, offset: g.w.out.offset()}
 	g.resolveParents()
 	for col := range colFixed {
+		if textColumns[col] {
+			if g.texts[col].Filled() {
+				g.page = g.texts[col].AppendPage(g.page[:0], &g.pages)
+				if err := g.appendPage(&ref, uint32(col)); err != nil {
+					return err
+				}
+			}
+			continue
+		}
 		payload, values := g.fixedPayload(col, g.payload[:0])
 		g.payload = payload
 		if len(payload) == 0 && len(values) == 0 {
@@ -36,12 +45,12 @@ func (g *groupWriter) end() error {
 	slices.Sort(g.used)
 	for _, id := range g.used {
 		values := g.attrs[id-colFixed]
-		codes := values.ints
-		g.payload = g.payload[:0]
 		if g.w.columns[id-colFixed].kind.HasText() {
-			g.payload, codes = values.text.AppendHead(g.payload)
+			g.page = values.text.AppendPage(g.page[:0], &g.pages)
+		} else {
+			g.page = g.pages.Append(g.page[:0], nil, values.ints)
 		}
-		if err := g.writePage(&ref, id, codes); err != nil {
+		if err := g.appendPage(&ref, id); err != nil {
 			return err
 		}
 	}
@@ -64,6 +73,11 @@ func (g *groupWriter) writePage(ref *groupRef, id uint32, values []uint64) error
 	} else {
 		g.page = g.pages.Append(g.page[:0], g.payload, values)
 	}
+	return g.appendPage(ref, id)
+}
+
+// appendPage writes g.page as the page of a column.
+func (g *groupWriter) appendPage(ref *groupRef, id uint32) error {
 	at := uint32(g.w.out.offset() - ref.offset)
 	ref.pages = append(ref.pages, pageRef{column: id, offset: at, length: uint32(len(g.page))})
 	return g.w.out.write(g.page)
@@ -95,12 +109,6 @@ func (g *groupWriter) fixedPayload(col int, dst []byte) (_ []byte, values []uint
 		return g.shapes[span.EventLevel].appendTo(dst)
 	case colLinkShape:
 		return g.shapes[span.LinkLevel].appendTo(dst)
-	}
-	if textColumns[col] {
-		if !g.texts[col].Filled() {
-			return dst, nil
-		}
-		return g.texts[col].AppendHead(dst)
 	}
 	mapped := col == colAttrMap+mapType || col == colEventMap+mapType || col == colLinkMap+mapType
 	if !mapped && !slices.ContainsFunc(g.ints[col], func(v uint64) bool { return v != 0 }) {

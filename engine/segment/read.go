@@ -181,14 +181,24 @@ func (g *groupReader) whole(col uint32, r *codec.Reader) {
 func (g *groupReader) texts(col int, n int) []span.TextID {
 	ids := make([]span.TextID, 0, n)
 	if payload := g.page(uint32(col)); payload != nil {
-		r := codec.NewReader(payload)
-		ids = column.DecodeTexts(ids, &g.text, r, n)
-		g.whole(uint32(col), r)
+		ids = decodeTexts(g, uint32(col), ids, payload, n)
 	}
 	if g.err != nil {
 		return make([]span.TextID, n)
 	}
 	return ids[:n]
+}
+
+// decodeTexts appends the positions of all n texts of a payload.
+func decodeTexts[ID ~uint32 | ~uint64](g *groupReader, col uint32, dst []ID, payload []byte, n int) []ID {
+	texts, err := column.OpenTexts(payload, n)
+	if err == nil {
+		dst, err = column.DecodeTexts(dst, &g.text, texts, 0, n)
+	}
+	if err != nil {
+		g.fail(col, err)
+	}
+	return dst
 }
 
 // uint32s gives n values of a fixed column that stand in 32 bits.

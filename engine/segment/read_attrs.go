@@ -109,13 +109,14 @@ func (g *groupReader) attrColumn(id uint32, level span.Level, n int) *attrColumn
 		return nil
 	}
 	out := &attrColumn{key: span.TextID(g.text.Add([]byte(c.key))), kind: c.kind}
-	r, at := codec.NewReader(payload), len(g.values)
+	at := len(g.values)
 	if c.kind.HasText() {
-		g.values = column.DecodeTexts(g.values, &g.text, r, n)
+		g.values = decodeTexts(g, id, g.values, payload, n)
 	} else {
+		r := codec.NewReader(payload)
 		g.values = column.DecodeInts(g.values, r, n)
+		g.whole(id, r)
 	}
-	g.whole(id, r)
 	out.values = g.values[at:] // stays good when g.values moves: nobody writes to it again
 	return out
 }

@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/klauspost/compress/s2"
@@ -9,7 +10,7 @@ import (
 	"github.com/stoadb/stoa/internal/invariant"
 )
 
-// Both coders are stateless for EncodeAll and DecodeAll and safe for concurrent use. The
+// The coders are stateless for EncodeAll and DecodeAll and safe for concurrent use. The
 // concurrency is how many calls run at once: each is done by one goroutine, so the output
 // is a function of the input alone.
 var (
@@ -19,9 +20,16 @@ var (
 		invariant.Check(err == nil, "constant options: %v", err)
 		return e
 	})
+	zstdTextEncoder = sync.OnceValue(func() *zstd.Encoder {
+		e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(2), zstd.WithEncoderLevel(zstd.SpeedFastest),
+			zstd.WithEncoderCRC(false), zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true),
+			zstd.WithAllLitEntropyCompression(true))
+		invariant.Check(err == nil, "constant options: %v", err)
+		return e
+	})
 	zstdDecoder = sync.OnceValue(func() *zstd.Decoder {
 		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxMemory(expandedBytesMax))
+			zstd.WithDecoderMaxMemory(expandedBytesMax), zstd.WithDecodeAllCapLimit(true))
 		invariant.Check(err == nil, "constant options: %v", err)
 		return d
 	})
@@ -31,24 +39,40 @@ var (
 // most 64 MiB, a page far less.
 const expandedBytesMax = 256 << 20
 
+// A block of a zstd frame takes at least 4 bytes, and holds at most 128 KiB.
+const (
+	zstdBlockBytesMin   = 4
+	zstdContentBytesMax = 128 << 10
+)
+
+// zstdSpareBytes is room behind the content: the decoder copies in steps of 16 bytes where
+// it may write beyond the end, and byte by byte where it may not.
+const zstdSpareBytes = 32
+
 // AppendZstd appends src as one zstd frame to dst.
 func AppendZstd(dst, src []byte) []byte { return zstdEncoder().EncodeAll(src, dst) }
 
+// AppendZstdText is AppendZstd for text: where nothing repeats, its letters still take
+// fewer bits than 8. That costs time which integers and ids would not earn.
+func AppendZstdText(dst, src []byte) []byte { return zstdTextEncoder().EncodeAll(src, dst) }
+
 // DecodeZstd appends the content of the zstd frame src to dst. size is what the caller
-// expects; more or less is ErrCorrupt.
+// expects; more or less is ErrCorrupt. It allocates no more than size, and that only where
+// a frame as long as src can hold so much.
 func DecodeZstd(dst, src []byte, size int) ([]byte, error) {
-	if size < 0 || size > expandedBytesMax {
-		return dst, Corrupt("zstd content of %d bytes", size)
+	if size < 0 || size > expandedBytesMax || size > (len(src)/zstdBlockBytesMin+1)*zstdContentBytesMax {
+		return dst, Corrupt("zstd content of %d bytes in %d", size, len(src))
 	}
 	before := len(dst)
-	out, err := zstdDecoder().DecodeAll(src, dst)
+	dst = slices.Grow(dst, size+zstdSpareBytes)
+	out, err := zstdDecoder().DecodeAll(src, dst[:before:before+size+zstdSpareBytes])
 	if err != nil {
 		return dst, Corrupt("zstd: %v", err)
 	}
 	if len(out)-before != size {
 		return dst, Corrupt("zstd content is %d bytes, %d expected", len(out)-before, size)
 	}
-	return out, nil
+	return dst[:before+size], nil
 }
 
 // AppendS2 appends src as one S2 block to dst. Its bytes may differ between builds:
