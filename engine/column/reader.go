@@ -161,10 +161,16 @@ func (c *Ints) Decode(dst []uint64, from, to int) ([]uint64, error) {
 
 // decodeBytes fills dst with values from one on that stand in planes, or are all the same.
 func (c *Ints) decodeBytes(dst []uint64, from int) {
-	for i := range dst {
-		dst[i] = c.low
+	if c.width == 0 {
+		for i := range dst {
+			dst[i] = c.low
+		}
+		return
 	}
-	for k := range c.width {
+	for i, v := range c.planes[from:][:len(dst)] {
+		dst[i] = c.low + uint64(v)
+	}
+	for k := 1; k < c.width; k++ {
 		for i, v := range c.planes[k*c.n+from:][:len(dst)] {
 			dst[i] += uint64(v) << (8 * k)
 		}

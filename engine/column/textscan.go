@@ -94,35 +94,48 @@ func decodeCodes[ID ~uint32 | ~uint64](dst []ID, table *Table, c *TextColumn, fr
 	if len(table.seen) < c.entries {
 		table.seen = make([]uint32, max(c.entries, 2*len(table.seen)))
 	}
-	at, read := len(dst), 0
-	dst = slices.Grow(dst, to-from)
-	for _, code := range table.scratch {
-		if code >= uint64(c.entries) {
-			err = codec.Corrupt("text code %d of %d", code, c.entries)
+	at := len(dst)
+	dst = slices.Grow(dst, to-from)[:at+to-from]
+	ids, seen := dst[at:], table.seen[:c.entries]
+	used := 0
+	for i, code := range table.scratch[:len(ids)] {
+		if code >= uint64(len(seen)) {
+			err = codec.Corrupt("text code %d of %d", code, len(seen))
 			break
 		}
-		id := table.seen[code]
+		id := seen[code]
 		if id == 0 {
-			var text []byte
-			if text, err = c.entry(int(code)); err != nil {
+			if id, err = table.addEntry(c, int(code)); err != nil {
 				break
 			}
-			if err = table.room(len(text)); err != nil {
-				break
-			}
-			id = table.Add(text) + 1
-			table.seen[code] = id
+			seen[code] = id
 		}
-		dst = append(dst, ID(id-1))
-		read++
+		ids[i] = ID(id - 1)
+		used = i + 1
 	}
-	for _, code := range table.scratch[:read] {
-		table.seen[code] = 0
+	if len(seen) <= len(ids) {
+		clear(seen)
+	} else {
+		for _, code := range table.scratch[:used] {
+			seen[code] = 0
+		}
 	}
 	if err != nil {
 		return dst[:at], err
 	}
 	return dst, nil
+}
+
+// addEntry adds an entry of a dictionary and gives its position + 1.
+func (t *Table) addEntry(c *TextColumn, entry int) (uint32, error) {
+	text, err := c.entry(entry)
+	if err == nil {
+		err = t.room(len(text))
+	}
+	if err != nil {
+		return 0, err
+	}
+	return t.Add(text) + 1, nil
 }
 
 // RowsEqual appends the positions of the values equal to one to dst, in order. It opens the
