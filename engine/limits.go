@@ -40,4 +40,10 @@ const (
 	// believing it; clockGapMax is the same across a restart, where a long pause is likely.
 	clockStepMax = 48 * time.Hour
 	clockGapMax  = 400 * 24 * time.Hour
+	// keysCountedMax keys and valuesCountedMax values, of valueBytesCountedMax bytes together, are
+	// kept while attributes are counted: more than a person looks through, and what ids that
+	// never repeat may take. What does not fit is told of as cut.
+	keysCountedMax       = 100_000
+	valuesCountedMax     = 100_000
+	valueBytesCountedMax = 64 << 20
 )
