@@ -16,6 +16,7 @@ import (
 //	GET  /ready    200 where the store serves well, else 503 and why
 //	GET  /metrics  Options.Metrics
 //	any  /imports/ Options.Imports
+//	GET  /attributes, /attributes/KEY  Options.Attributes
 //	POST /flush    write memtables to segments      {"done":"flush","seconds":1.5}
 //	POST /compact  merge segments                   {"done":"compact","seconds":1.5}
 //
@@ -30,6 +31,10 @@ func (s *Server) adminHandler() http.Handler {
 	}
 	if s.options.Imports != nil {
 		mux.Handle("/imports/", s.bounded(s.options.Imports))
+	}
+	if s.options.Attributes != nil {
+		mux.Handle("GET /attributes", s.options.Attributes)
+		mux.Handle("GET /attributes/", s.options.Attributes)
 	}
 	mux.HandleFunc("POST /flush", s.operate("flush", s.operator.Flush))
 	mux.HandleFunc("POST /compact", s.operate("compact", s.operator.Compact))

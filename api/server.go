@@ -37,6 +37,8 @@ type Options struct {
 	Log     *slog.Logger
 	Metrics http.Handler // answers /metrics; nil: 404
 	Imports http.Handler // answers /imports/, with small requests; nil: 404
+	// Attributes answers GET /attributes and below; it may take its time. nil: 404.
+	Attributes http.Handler
 
 	BytesInFlightMax int64         // requests received and not yet answered
 	QueriesMax       int64         // reading calls at once

@@ -39,5 +39,16 @@ const (
 	ledgerTimeMax = 10 * time.Second
 )
 
+// The questions about attributes.
+const (
+	// attributesLimit is how many values the admin port tells where no limit is given,
+	// attributesLimitMax the largest one: as many as are kept while counting.
+	attributesLimit    = 100
+	attributesLimitMax = 100_000
+
+	// adminReasonBytesMax is how much of a refusal is shown.
+	adminReasonBytesMax = 4 << 10
+)
+
 // plainInterval is how often long work says where it is when nobody watches a bar.
 const plainInterval = 10 * time.Second

@@ -1,7 +1,7 @@
 // Command stoa is the one binary: the server, and the commands that ask it.
 //
 // A command is a file of its name: it reads its flags, asks, and prints. Those that ask
-// (find, trace, graph, services, import) speak gRPC to a running server; with --data
+// (find, trace, graph, services, attributes, import) speak gRPC to a running server; with --data
 // they open the folder instead and start the same server in this process on a loopback
 // port of the system's choice, so that there is one way from a question to an answer.
 //
@@ -66,7 +66,7 @@ draws and counts in the terminal. Without a command it serves, with data in ./st
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newServe(), newImport(), newFind(), newTrace(), newGraph(), newServices(), newVerify(), newVersion())
+	root.AddCommand(newServe(), newImport(), newFind(), newTrace(), newGraph(), newServices(), newAttributes(), newVerify(), newVersion())
 	root.InitDefaultCompletionCmd()
 	for _, command := range root.Commands() {
 		command.SilenceUsage = true

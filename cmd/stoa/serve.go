@@ -255,7 +255,7 @@ func openNode(ctx context.Context, o nodeOptions) (*node, error) {
 		return nil, fmt.Errorf("data folder %s: %w", o.data, err)
 	}
 	n := &node{store: store, log: o.logger}
-	n.server = api.NewServer(store, store, api.Options{Log: o.logger, Metrics: metricsHandler(n), Imports: importsHandler(store.Imports())})
+	n.server = api.NewServer(store, store, api.Options{Log: o.logger, Metrics: metricsHandler(n), Imports: importsHandler(store.Imports()), Attributes: attributesHandler(store)})
 	return n, nil
 }
 
