@@ -22,7 +22,9 @@ func (r traceReader) find(ctx context.Context, parameters *storagev2.TraceQueryP
 	}
 	wanted := q.Limit
 	q.Limit = min(q.Limit, tracesMax)
+	told := r.server.explaining(ctx, &q)
 	found, err := r.server.store.Find(ctx, q)
+	told()
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +67,9 @@ func (r traceReader) FindTraceSummaries(request *storagev2.FindTraceSummariesReq
 	}
 	wanted := q.Limit
 	q.Limit = min(q.Limit, tracesMax)
+	told := r.server.explaining(stream.Context(), &q)
 	summaries, err := r.server.store.Summaries(stream.Context(), q)
+	told()
 	if err != nil {
 		return err
 	}

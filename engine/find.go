@@ -46,9 +46,12 @@ func (v *view) units(m *matcher) ([]unit, error) {
 	for _, t := range v.tables {
 		for i := range t.count {
 			b := t.at(i)
-			if !outside(b.minStart, b.maxStart) && b.maxDuration >= q.DurationMin {
-				units = append(units, unit{b.minStart, b.maxStart, b.batch, nil, 0})
+			m.explain.Batches.Add(1)
+			if outside(b.minStart, b.maxStart) || b.maxDuration < q.DurationMin {
+				m.explain.BatchesByTime.Add(1)
+				continue
 			}
+			units = append(units, unit{b.minStart, b.maxStart, b.batch, nil, 0})
 		}
 	}
 	for _, l := range v.segments {

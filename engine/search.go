@@ -89,7 +89,31 @@ func newSegmentSearch(m *matcher, l *liveSegment) (*segmentSearch, error) {
 		s.levels[level].tell(m, level, scopes.scopes, candidates)
 	}
 	m.explain.Templates.Add(int64(len(s.levels[span.SpanLevel].holds)))
+	m.explain.TemplatesMatched.Add(s.templatesMatched(above))
 	return s, nil
+}
+
+// templatesMatched counts the templates of spans that fit and, with what resources, scopes,
+// events and links of the segment may bring, may satisfy every tag.
+func (s *segmentSearch) templatesMatched(above uint64) (matched int64) {
+	beside := above
+	for _, level := range templateLevels[1:] {
+		t := &s.levels[level]
+		for i := range t.holds {
+			beside |= t.holds[i] | t.filtered[i] | t.other[i]
+		}
+	}
+	whole := s.l.TemplatesWhole()
+	if !whole[span.EventLevel] || !whole[span.LinkLevel] {
+		beside = s.all
+	}
+	t := &s.levels[span.SpanLevel]
+	for i, fits := range t.fits {
+		if fits && t.holds[i]|t.filtered[i]|t.other[i]|beside == s.all {
+			matched++
+		}
+	}
+	return matched
 }
 
 // candidates gives, by the terms, the templates of spans that may match, as bits; nil are all.

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -82,17 +84,40 @@ func (c *Client) FindTraceIDs(ctx context.Context, q span.Query) ([]span.TraceID
 
 // Summaries gives the summaries of the traces found, newest first.
 func (c *Client) Summaries(ctx context.Context, q span.Query) ([]span.Summary, error) {
+	summaries, _, err := c.summaries(ctx, q)
+	return summaries, err
+}
+
+// ExplainedSummaries is Summaries and what the search did. Servers that do not tell are an
+// error, with the summaries beside it.
+func (c *Client) ExplainedSummaries(ctx context.Context, q span.Query) ([]span.Summary, span.Explained, error) {
+	summaries, trailer, err := c.summaries(metadata.AppendToOutgoingContext(ctx, wire.ExplainHeader, "1"), q)
+	if err != nil {
+		return nil, span.Explained{}, err
+	}
+	var explained span.Explained
+	told := trailer.Get(wire.ExplainHeader)
+	if len(told) == 0 {
+		return summaries, explained, errors.New("the server does not explain searches")
+	}
+	if err := json.Unmarshal([]byte(told[0]), &explained); err != nil {
+		return summaries, explained, fmt.Errorf("server answered an explanation %q: %w", told[0], err)
+	}
+	return summaries, explained, nil
+}
+
+func (c *Client) summaries(ctx context.Context, q span.Query) ([]span.Summary, metadata.MD, error) {
 	stream, err := c.traces.FindTraceSummaries(ctx, &storagev2.FindTraceSummariesRequest{Query: parameters(q)})
 	if err != nil {
-		return nil, kindOf(err)
+		return nil, nil, kindOf(err)
 	}
 	var summaries []span.Summary
 	for {
 		chunk, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
-			return summaries, nil
+			return summaries, stream.Trailer(), nil
 		} else if err != nil {
-			return nil, kindOf(err)
+			return nil, nil, kindOf(err)
 		}
 		for _, message := range chunk.GetSummaries() {
 			summaries = append(summaries, summaryOf(message))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -25,6 +26,7 @@ func newFind() *cobra.Command {
 	var target targetFlags
 	var output outputFlags
 	var limit int
+	var explain bool
 	cmd := &cobra.Command{
 		Use:   "find ['TEXT' | WORD ...]",
 		Short: "Find traces, newest first",
@@ -42,17 +44,28 @@ func newFind() *cobra.Command {
 			}
 			q.Limit = limit
 			return withStore(cmd, target, func(ctx context.Context, s asked) error {
-				found, err := s.Summaries(ctx, q)
-				if err != nil {
+				if !explain {
+					found, err := s.Summaries(ctx, q)
+					if err != nil {
+						return err
+					}
+					return printSummaries(cmd.OutOrStdout(), output.form, found)
+				}
+				found, explained, err := s.ExplainedSummaries(ctx, q)
+				if found == nil && err != nil {
 					return err
 				}
-				return printSummaries(cmd.OutOrStdout(), output.form, found)
+				if err := errors.Join(printSummaries(cmd.OutOrStdout(), output.form, found), err); err != nil {
+					return err
+				}
+				return printExplained(cmd.ErrOrStderr(), explained)
 			})
 		},
 	}
 	target.add(cmd)
 	output.add(cmd, "table", "json", "jsonl", "csv")
 	cmd.Flags().IntVarP(&limit, "limit", "n", 20, "at most this many traces")
+	cmd.Flags().BoolVar(&explain, "explain", false, "say on standard error, after the answer, what the search did")
 	return cmd
 }
 

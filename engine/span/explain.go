@@ -2,6 +2,39 @@ package span
 
 import "sync/atomic"
 
+// Explained is what an Explain has counted, as it goes over the wire.
+type Explained struct {
+	Segments         int64   `json:"segments"`
+	SegmentsByTime   int64   `json:"segmentsByTime"`
+	SegmentsByTerms  int64   `json:"segmentsByTerms"`
+	Groups           int64   `json:"groups"`
+	GroupsByTime     int64   `json:"groupsByTime"`
+	GroupsByTemplate int64   `json:"groupsByTemplate"`
+	GroupsByFilter   int64   `json:"groupsByFilter"`
+	GroupsNotReached int64   `json:"groupsNotReached"`
+	Batches          int64   `json:"batches"`
+	BatchesByTime    int64   `json:"batchesByTime"`
+	Templates        int64   `json:"templates"`
+	TemplatesMatched int64   `json:"templatesMatched"`
+	PagesRead        int64   `json:"pagesRead"`
+	PagesKept        int64   `json:"pagesKept"`
+	RowsByTemplate   int64   `json:"rowsByTemplate"`
+	RowsRead         int64   `json:"rowsRead"`
+	Milliseconds     float64 `json:"milliseconds"` // that the search took, by the clock of who asked for it
+}
+
+// Explained gives the counts of this moment.
+func (e *Explain) Explained() Explained {
+	return Explained{
+		Segments: e.Segments.Load(), SegmentsByTime: e.SegmentsByTime.Load(), SegmentsByTerms: e.SegmentsByTerms.Load(),
+		Groups: e.Groups.Load(), GroupsByTime: e.GroupsByTime.Load(), GroupsByTemplate: e.GroupsByTemplate.Load(),
+		GroupsByFilter: e.GroupsByFilter.Load(), GroupsNotReached: e.GroupsNotReached.Load(),
+		Batches: e.Batches.Load(), BatchesByTime: e.BatchesByTime.Load(),
+		Templates: e.Templates.Load(), TemplatesMatched: e.TemplatesMatched.Load(),
+		PagesRead: e.PagesRead.Load(), PagesKept: e.PagesKept.Load(), RowsByTemplate: e.RowsByTemplate.Load(), RowsRead: e.RowsRead.Load(),
+	}
+}
+
 // Explain counts what a search did, over all shards that took part. A query carries one
 // where somebody asks.
 type Explain struct {
@@ -12,7 +45,9 @@ type Explain struct {
 	GroupsByTime     atomic.Int64 // passed over by their start range or longest duration
 	GroupsByTemplate atomic.Int64 // passed over by the templates and resources they have
 	GroupsByFilter   atomic.Int64 // passed over by the filters of columns
-	GroupsNotReached atomic.Int64 // older than the answer's last trace
+	GroupsNotReached atomic.Int64 // older than the answer's last trace; batches are among them
+	Batches          atomic.Int64 // batches in memory
+	BatchesByTime    atomic.Int64 // passed over by their start range or longest duration
 	Templates        atomic.Int64 // templates of the segments looked into
 	TemplatesMatched atomic.Int64 // of these, the ones that may satisfy the query
 	PagesRead        atomic.Int64 // pages read from files
