@@ -1,10 +1,12 @@
 package wal
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"path"
 
 	"github.com/stoadb/stoa/internal/codec"
 	"github.com/stoadb/stoa/internal/vfs"
@@ -17,26 +19,46 @@ const payloadBytesPrinted = 64
 // Print writes every byte range of one log file with a note of what it is: offset, the
 // bytes, the meaning. It ends where the commits end and says what follows.
 func Print(out io.Writer, fsys vfs.FS, dir, name string) error {
-	id, ok := parseFileName(name)
-	if !ok {
-		return fmt.Errorf("%s is not the name of a log file", name)
-	}
-	l := &Log{fs: fsys, dir: dir, files: map[uint64]*logFile{}}
-	w, err := l.open(id)
+	return PrintPart(out, fsys, dir, name, payloadBytesPrinted)
+}
+
+// PrintPart is Print with at most hexBytes of each part, all where that is negative. A file of
+// another name, a copy, is taken for the one that its first header says.
+func PrintPart(out io.Writer, fsys vfs.FS, dir, name string, hexBytes int) error {
+	file := path.Join(dir, name)
+	f, err := fsys.Open(file)
 	if err != nil {
-		return errors.Join(err, l.closeFiles())
+		return err
 	}
-	p := printer{out: out}
-	return errors.Join(p.file(w), p.err, l.closeFiles())
+	w, err := newWalk(0, file, f)
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if id, ok := parseFileName(name); ok {
+		w.id = id
+	} else if begin, err := w.in.bytes(0, headerBytes); err == nil && len(begin) == headerBytes {
+		w.id = binary.LittleEndian.Uint64(begin[8:])
+	}
+	p := printer{out: out, hexBytes: hexBytes}
+	return errors.Join(p.file(w), p.err, f.Close())
+}
+
+// IsLogFile reports whether a file that begins so is one of the log.
+func IsLogFile(begin []byte) bool {
+	return len(begin) > len(magic) && string(begin[:len(magic)]) == magic
 }
 
 // printer writes lines until the first error.
 type printer struct {
-	out io.Writer
-	err error
+	out      io.Writer
+	hexBytes int
+	err      error
 }
 
 func (p *printer) line(offset int64, b []byte, format string, args ...any) {
+	if p.hexBytes >= 0 {
+		b = b[:min(len(b), p.hexBytes)]
+	}
 	if p.err == nil {
 		_, p.err = fmt.Fprintf(p.out, "%08x  %-24s  %s\n", offset, hex.EncodeToString(b), fmt.Sprintf(format, args...))
 	}
@@ -123,12 +145,12 @@ func (p *printer) record(w *walk, r *placed) error {
 	})
 	body := b[recordHeaderBytes:]
 	if n := len(r.extensions); n > 0 {
-		p.line(at+recordHeaderBytes, body[:min(n, payloadBytesPrinted)], "extensions")
+		p.line(at+recordHeaderBytes, body[:n], "extensions")
 	}
 	payload := body[len(r.extensions):]
 	if len(payload) > 0 {
 		at += int64(recordHeaderBytes + len(r.extensions))
-		p.line(at, payload[:min(len(payload), payloadBytesPrinted)], "payload, %d bytes%s", len(payload), describe(r, payload))
+		p.line(at, payload, "payload, %d bytes%s", len(payload), describe(r, payload))
 	}
 	return nil
 }

@@ -70,4 +70,6 @@ const (
 	filterBytesMax = 64 << 20
 	// pageOverheadBytes is what an opened page takes beside its content, about.
 	pageOverheadBytes = 256
+	// listedMax numbers of a list are printed: a line that a terminal shows.
+	listedMax = 16
 )
