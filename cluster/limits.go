@@ -21,6 +21,9 @@ const (
 	// the same hour do not unpack it each time.
 	pagesBytesMax = 96 << 20
 
+	// partsMax columns are told apart by an analysis; more come of keys that never repeat.
+	partsMax = 100_000
+
 	// ShardsDefault is the number of shards of a new folder on one machine: enough to
 	// keep the cores of a small server busy, few enough that segments stay large.
 	ShardsDefault = 4

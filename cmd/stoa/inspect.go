@@ -45,7 +45,9 @@ func newInspect() *cobra.Command {
 				return err
 			}
 			out := bufio.NewWriter(cmd.OutOrStdout())
-			err = cluster.Print(out, disk, filepath.Base(args[0]), hexBytes)
+			if err = cluster.Print(out, disk, filepath.Base(args[0]), hexBytes); err != nil {
+				err = fmt.Errorf("in %s: %w", filepath.Dir(args[0]), err)
+			}
 			return errors.Join(out.Flush(), err)
 		},
 	}

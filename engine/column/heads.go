@@ -12,7 +12,8 @@ type BlockHead struct {
 	First, Values int // the number of its first value in the column, and how many it has
 	Tag           byte
 	Base          uint64
-	Offset, Bytes int // of its body in the payload
+	Offset, Bytes int     // of its body in the payload
+	first         [3]byte // of the body, where the tag has more to say
 }
 
 // BlockHeads gives the heads of a payload of n integers; ok is false where they do not stand in
@@ -32,6 +33,7 @@ func BlockHeads(payload []byte, n int) (heads []BlockHead, ok bool, err error) {
 		if b.Bytes = bodyBytes(tag, payload[at:], b.Values); b.Bytes < 0 || b.Bytes > len(payload)-at {
 			return heads, true, codec.Corrupt("mini-block %d, tag %d, at %d of %d bytes", i, tag, at, len(payload))
 		}
+		copy(b.first[:], payload[at:at+b.Bytes])
 		at += b.Bytes
 		heads = append(heads, b)
 	}
@@ -51,13 +53,13 @@ func (b BlockHead) String() string {
 	case tag < tagDictionary:
 		words = fmt.Sprintf("differences of %d bits, zigzag", tag-tagDelta)
 	case tag == tagDictionary:
-		words = "dictionary"
+		words = fmt.Sprintf("dictionary of %d, base + %d bits", b.first[0], b.first[1])
 	case tag == tagRuns:
-		words = "runs"
+		words = fmt.Sprintf("%d runs, base + %d bits", b.first[0], b.first[1])
 	case tag == tagPatched:
-		words = "patched"
+		words = fmt.Sprintf("base + %d bits, %d patches of %d", b.first[0], b.first[2], b.first[1])
 	default:
-		words = "patched differences, zigzag"
+		words = fmt.Sprintf("differences of %d bits, zigzag, %d patches of %d", b.first[0], b.first[2], b.first[1])
 	}
 	return fmt.Sprintf("values %d to %d, tag %d (%s), base %d", b.First, b.First+b.Values-1, b.Tag, words, b.Base)
 }
