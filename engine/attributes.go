@@ -387,14 +387,14 @@ func (s *Shard) Values(ctx context.Context, c *ValueCounter) error {
 // addSegment counts a segment: values of templates by how many items these have, others by the
 // pages of the key.
 func (c *ValueCounter) addSegment(ctx context.Context, s *segment.Segment) error {
-	if c.levels[span.ResourceLevel] && s.HasKey(0, span.ResourceLevel, c.key) {
+	if c.levels[span.ResourceLevel] && c.isAmong(s.Resources(), s.Resources().ResourceAttrs) {
 		rows, err := s.ResourceRows()
 		if err != nil {
 			return err
 		}
 		eachTableAttr(rows, s.Resources().ResourceAttrsOf, func(a span.Attr, n uint64) { c.attr(span.ResourceLevel, s.Resources(), a, n) })
 	}
-	if c.levels[span.ScopeLevel] && s.HasKey(0, span.ScopeLevel, c.key) {
+	if c.levels[span.ScopeLevel] && c.isAmong(s.Scopes(), s.Scopes().ScopeAttrs) {
 		rows, err := s.ScopeRows()
 		if err != nil {
 			return err
@@ -410,6 +410,11 @@ func (c *ValueCounter) addSegment(ctx context.Context, s *segment.Segment) error
 		}
 	}
 	return nil
+}
+
+// isAmong reports whether a table has the key: only then its rows are counted.
+func (c *ValueCounter) isAmong(b *span.Batch, attrs []span.Attr) bool {
+	return slices.ContainsFunc(attrs, func(a span.Attr) bool { return string(b.Bytes(a.Key)) == c.key })
 }
 
 func (c *ValueCounter) addLevel(ctx context.Context, s *segment.Segment, level span.Level) error {
