@@ -206,6 +206,9 @@ func (w *Writer) Rehearse(rows []span.Row) {
 	if w.err != nil || w.info.Rows > 0 {
 		return
 	}
+	for _, level := range levels {
+		w.folding[level].rehearsing = true
+	}
 	for _, r := range rows[:min(len(rows), RehearsalRowsMax)] {
 		s := w.sourceOf(r.Batch)
 		w.group.source = s
