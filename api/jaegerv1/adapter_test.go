@@ -144,10 +144,12 @@ var cases = map[string][]*tracev1.ResourceSpans{
 	"end before start": one(func(s *tracev1.Span) { s.EndTimeUnixNano = 1_700_000_000_000_000_000 }),
 	"after 2262":       one(func(s *tracev1.Span) { s.StartTimeUnixNano, s.EndTimeUnixNano = math.MaxUint64-5, math.MaxUint64 }),
 	"long":             one(func(s *tracev1.Span) { s.StartTimeUnixNano, s.EndTimeUnixNano = 1<<63, 1<<63-1 }),
-	"warnings":         one(func(s *tracev1.Span) { s.Attributes = attrs("a", 1, otlp.WarningsKey, []any{"w", "", 5, "x\u00e9"}, "b", 2) }),
-	"no warnings":      one(func(s *tracev1.Span) { s.Attributes = attrs(otlp.WarningsKey, []any{}) }),
-	"warning as text":  one(func(s *tracev1.Span) { s.Attributes = attrs(otlp.WarningsKey, "text", otlp.WarningsKey, []any{"x"}) }),
-	"short trace id":   one(func(s *tracev1.Span) { s.TraceId = otherID }),
+	"warnings": one(func(s *tracev1.Span) {
+		s.Attributes = attrs("a", 1, otlp.WarningsKey, []any{"w", "", 5, "x\u00e9"}, "b", 2)
+	}),
+	"no warnings":     one(func(s *tracev1.Span) { s.Attributes = attrs(otlp.WarningsKey, []any{}) }),
+	"warning as text": one(func(s *tracev1.Span) { s.Attributes = attrs(otlp.WarningsKey, "text", otlp.WarningsKey, []any{"x"}) }),
+	"short trace id":  one(func(s *tracev1.Span) { s.TraceId = otherID }),
 	"two resources": {
 		under(attrs("service.name", "a"), nil, with(func(*tracev1.Span) {}), with(func(s *tracev1.Span) { s.SpanId = parent })),
 		under(attrs("service.name", "b", "k", "v"), nil, with(func(*tracev1.Span) {})),
