@@ -101,6 +101,7 @@ func (s *Server) recoverCall(method string, err *error) {
 var (
 	errWorkTime = errors.New("call took too long")
 	errPeerTime = errors.New("peer stopped")
+	errGivenUp  = errors.New("call given up")
 )
 
 // call is the stream of one call with its time limits. Send and receive are used by
@@ -166,8 +167,8 @@ func (c *call) bounded(what string, use func() error) error {
 }
 
 // await runs a use of the stream that may wait as long as the peer likes, until the
-// server stops. The rest is as with bounded.
-func (c *call) await(use func() error) error {
+// server stops or givenUp is closed. The rest is as with bounded.
+func (c *call) await(use func() error, givenUp <-chan struct{}) error {
 	c.work.Stop()
 	done := make(chan error, 1)
 	go func() { done <- use() }()
@@ -177,6 +178,8 @@ func (c *call) await(use func() error) error {
 		return err
 	case <-c.server.stopping:
 		return c.server.refuse("the server stops")
+	case <-givenUp:
+		return errGivenUp
 	}
 }
 

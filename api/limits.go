@@ -44,6 +44,10 @@ const (
 	// has as many calls under way as it has workers, and does not send again what is refused.
 	spanStepBytes = 64 << 10
 
+	// streamSpansMax is how many spans of one stream of version 1 are written at once: they
+	// share syncs of the disk, and a writer keeps tens of streams.
+	streamSpansMax = 32
+
 	// queriesMax is the default of Options.QueriesMax: reading calls at once. Each holds
 	// up to a chunk and the row groups it reads.
 	queriesMax = 64
