@@ -37,7 +37,7 @@ import (
 // the same in the plain span is not there, and a span that is the same has no rest.
 //
 // Most clients write flags, span.kind between other tags, and an error without a status
-// code. That is some 10 bytes, the same ones for all spans of an operation: a column of
+// code. That is some 15 bytes, the same ones for all spans of an operation: a column of
 // them takes next to nothing.
 
 const restVersion = 1
