@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	commonv1 "go.opentelemetry.io/proto/otlp/common/v1"
@@ -25,6 +26,7 @@ import (
 	"github.com/stoadb/stoa/api/pb/storagev1"
 	"github.com/stoadb/stoa/cluster"
 	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/engine/span/otlp"
 	"github.com/stoadb/stoa/internal/vfs"
 )
 
@@ -434,6 +436,27 @@ func BenchmarkWriteSpan(b *testing.B) {
 		if _, err := jaeger.writer.WriteSpan(b.Context(), request); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkWriteSpanStream is a span of one stream where the disk takes 1 ms for a sync.
+func BenchmarkWriteSpanStream(b *testing.B) {
+	jaeger := startFirst(b, &scripted{write: func(context.Context, []byte) (otlp.Counts, error) {
+		time.Sleep(time.Millisecond)
+		return otlp.Counts{Spans: 1}, nil
+	}}, api.Options{})
+	stream, err := jaeger.streams.WriteSpanStream(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	request := &storagev1.WriteSpanRequest{Span: firstSpan(id(1), 1)}
+	for b.Loop() {
+		if err := stream.Send(request); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if _, err := stream.CloseAndRecv(); err != nil {
+		b.Fatal(err)
 	}
 }
 

@@ -63,11 +63,12 @@ func (s *Server) writeSpan(c *call) error {
 		}
 		return err
 	}
+	if err := readHeader(); !errors.Is(err, io.EOF) {
+		one.free()
+		return receiveError(err, "more than one request")
+	}
 	if err := s.storeSpan(c, one); err != nil {
 		return err
-	}
-	if err := readHeader(); !errors.Is(err, io.EOF) {
-		return receiveError(err, "more than one request")
 	}
 	return c.SendMsg(&storagev1.WriteSpanResponse{})
 }
