@@ -106,12 +106,18 @@ func (m *memtable) indexRows(pos uint32, b *span.Batch) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for row, id := range b.TraceIDs {
-		previous, ok := m.byTrace[id]
-		if !ok {
-			previous = -1
+		at := int32(len(m.refs))
+		previous := at - 1
+		if row == 0 || id != b.TraceIDs[row-1] {
+			var ok bool
+			if previous, ok = m.byTrace[id]; !ok {
+				previous = -1
+			}
 		}
 		m.refs = append(m.refs, memRef{pos, uint32(row), previous})
-		m.byTrace[id] = int32(len(m.refs) - 1)
+		if row+1 == len(b.TraceIDs) || id != b.TraceIDs[row+1] {
+			m.byTrace[id] = at // once for a run of rows of one trace
+		}
 	}
 }
 

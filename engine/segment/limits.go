@@ -73,4 +73,6 @@ const (
 	filterBytesMax = 64 << 20
 	// pageOverheadBytes is what an opened page takes beside its content, about.
 	pageOverheadBytes = 256
+	// operationPairsMax pairs of resources and templates are counted in a table of 256 KiB.
+	operationPairsMax = 1 << 16
 )
