@@ -28,7 +28,7 @@ const (
 	cacheBytesMax = 24 << 20
 	// rehearsalGroupsMax is how many row groups of the inputs a merge reads before it begins,
 	// to know which attributes vary.
-	rehearsalGroupsMax = 16
+	rehearsalGroupsMax = 8
 	// chunkRowsMax is how many rows go to the writer at once, so that a trace of a million
 	// spans is never in memory whole.
 	chunkRowsMax = 1024

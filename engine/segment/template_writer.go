@@ -206,6 +206,7 @@ type folding struct {
 	shared, local *templateWriter
 	items         int    // spans, events or links so far
 	own           []bool // by column: stands alone
+	version       int    // of own: what was decided by another is not true any more
 	spoilt        int    // templates that no item will have any more since columns were taken out
 	allowed       int    // templates that are fine, since no column is their reason
 	rehearsing    bool
@@ -217,7 +218,7 @@ type folding struct {
 }
 
 func newFolding(level span.Level, shared *templateTexts) *folding {
-	f := &folding{shared: newTemplateWriter(level, shared), local: newTemplateWriter(level, newTemplateTexts())}
+	f := &folding{shared: newTemplateWriter(level, shared), local: newTemplateWriter(level, newTemplateTexts()), version: 1}
 	f.shared.remembered = true
 	return f
 }
@@ -301,6 +302,7 @@ func (f *folding) setAlone(id uint32) {
 		f.own = append(f.own, false)
 	}
 	f.own[id] = true
+	f.version++
 }
 
 // endGroup forgets the templates of one row group.
