@@ -95,7 +95,12 @@ func (l *liveSegment) mayHold(g int, keys []string) bool {
 // lies below the floor altogether. The row's batch holds the columns asked for.
 func (v *view) scan(ctx context.Context, m *matcher, floor func() uint64, visit func(u *unit, row span.Row) error) error {
 	var b bound
-	onlyTimes := len(m.tags) == 0 && m.query.Name == "" && !m.wantIdentity
+	onlyTimes := len(m.tags) == 0 && m.query.Name == "" && !m.wantIdentity && m.query.Filter == nil
+	filter, err := newRowFilter(m.query.Filter)
+	if err != nil {
+		return err
+	}
+	visit = filter.before(visit)
 	units := v.units(m)
 	for i := range units {
 		u := &units[i]
@@ -135,7 +140,7 @@ func (u *unit) read(m *matcher, b *bound, least uint64, onlyTimes bool) (found b
 	if !b.anyInRange(least) {
 		return false, nil
 	}
-	if batch, err = u.segment.ReadGroup(u.group, m.projection()); err != nil {
+	if batch, err = u.segment.ReadGroup(u.group, withFilter(m.projection(), m.query.Filter)); err != nil {
 		return false, err
 	}
 	m.bind(b, batch)

@@ -38,6 +38,10 @@ func (s *Shard) Spans(ctx context.Context, q span.Query, visit func(row span.Row
 	if err != nil {
 		return err
 	}
+	filter, err := newRowFilter(q.Filter)
+	if err != nil {
+		return err
+	}
 	v, err := s.view()
 	if err != nil {
 		return err
@@ -63,7 +67,7 @@ func (s *Shard) Spans(ctx context.Context, q span.Query, visit func(row span.Row
 			if b.batch != row.Batch {
 				m.bind(&b, row.Batch)
 			}
-			if !b.inRange(row.Pos) || !b.matches(row.Pos) {
+			if !b.inRange(row.Pos) || !b.matches(row.Pos) || !filter.holds(row) {
 				return nil
 			}
 			return visit(row)

@@ -62,7 +62,7 @@ func (g *Generator) Spans(n int) []Span {
 
 var (
 	keys     = []string{"http.status_code", "error", "span.kind", "k", "event", "resource.zone", "zone", "scope.name", "message", "", "\xff\xfe", "service.name"}
-	texts    = []string{"", "a", "true", "false", "500", "2", "SERVER", "server", "frontend", "exception", "\xffbroken", "käse", "lib", "1.0", "boom"}
+	texts    = []string{"", "a", "true", "false", "500", "2", "SERVER", "server", "frontend", "exception", "\xffbroken", "käse", "lib", "1.0", "boom", "The card was REFUSED: try-the card"}
 	names    = []string{"GET /", "POST /", "dispatch", "", "\xf0\x28"}
 	services = []string{"frontend", "driver", "redis", "", "route"}
 )
@@ -237,6 +237,13 @@ func (g *Generator) attribute() message {
 	}
 	if g.rand.IntN(30) == 0 {
 		return keyValue(key, nil)
+	}
+	if g.rand.IntN(30) == 0 { // two members, of which the last counts; a field from the future
+		odd := keyValue(key, append(g.value(0), g.value(1)...))
+		if g.rand.IntN(2) == 0 {
+			odd.text(100, "future")
+		}
+		return odd
 	}
 	return keyValue(key, g.value(3))
 }
