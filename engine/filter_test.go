@@ -139,4 +139,3 @@ func TestAFilterStandsBesideTheOtherConditions(t *testing.T) {
 		}
 	}
 }
-

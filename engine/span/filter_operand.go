@@ -157,6 +157,9 @@ func (Field) reference() {}
 // IsKnown tells the fields above from other numbers.
 func (f Field) IsKnown() bool { return f > NoField && f < Fields }
 
+// Name is the field's name on its level, as Jaeger has it.
+func (f Field) Name() string { return fields[f].name }
+
 // Level is where the field stands.
 func (f Field) Level() Level { return fields[f].level }
 
