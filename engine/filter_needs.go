@@ -75,23 +75,35 @@ func levelsOf(a span.Attribute) []span.Level {
 	return []span.Level{a.Level}
 }
 
-// columns is the narrowest projection that holds all of it.
-func (n *filterNeeds) columns() segment.Projection {
-	p := segment.Projection{Keys: make(map[string]bool)}
+// columns widens a projection, which has Keys, to one that holds all of it.
+func (n *filterNeeds) columns(p segment.Projection) segment.Projection {
 	for _, level := range []span.Level{span.SpanLevel, span.EventLevel, span.LinkLevel} {
 		for key := range n.keys[level] {
 			p.Keys[key] = true
 		}
 	}
-	p.Attrs = n.keys[span.SpanLevel] != nil
-	p.Events = n.some[span.EventLevel] || n.keys[span.EventLevel] != nil || n.fields[span.EventName] || n.fields[span.EventTime] || n.fields[span.EventTimeSinceStart]
-	p.Links = n.some[span.LinkLevel] || n.keys[span.LinkLevel] != nil || n.fields[span.LinkTraceID] || n.fields[span.LinkSpanID] || n.fields[span.LinkTraceState]
-	p.Names = n.fields[span.SpanName]
-	p.Times = n.fields[span.SpanStartTime] || n.fields[span.SpanEndTime] || n.fields[span.SpanDuration] || n.fields[span.EventTimeSinceStart]
-	p.Identity = n.fields[span.SpanSpanID] || n.fields[span.SpanParentSpanID] || n.fields[span.SpanKind] ||
+	p.Attrs = p.Attrs || n.keys[span.SpanLevel] != nil
+	p.Events = p.Events || n.element(span.EventLevel)
+	p.Links = p.Links || n.element(span.LinkLevel)
+	p.Names = p.Names || n.fields[span.SpanName]
+	p.Times = p.Times || n.fields[span.SpanStartTime] || n.fields[span.SpanEndTime] || n.fields[span.SpanDuration] || n.fields[span.EventTimeSinceStart]
+	p.Identity = p.Identity || n.fields[span.SpanSpanID] || n.fields[span.SpanParentSpanID] || n.fields[span.SpanKind] ||
 		n.fields[span.SpanStatus] || n.fields[span.SpanStatusMessage]
-	p.All = n.fields[span.SpanTraceState] // few ask for it, so it has no part of its own
+	p.All = p.All || n.fields[span.SpanTraceState] // few ask for it, so it has no part of its own
 	return p
+}
+
+// element reports whether the elements of a level are looked at in any way.
+func (n *filterNeeds) element(level span.Level) bool {
+	if n.some[level] || n.keys[level] != nil {
+		return true
+	}
+	for f := span.NoField + 1; f < span.Fields; f++ {
+		if n.fields[f] && f.Level() == level {
+			return true
+		}
+	}
+	return false
 }
 
 // filterTerm is a condition on one value that an index can look up: an attribute or a field

@@ -109,7 +109,8 @@ type testLeaf struct {
 func (n *testLeaf) holds(r *filterRun) bool {
 	begin, end := r.elements(n.source.level)
 	for i := begin; i < end; i++ {
-		if v, ok := r.value(&n.source, i, 0); ok && n.test.passes(r, &v) {
+		var ok bool
+		if r.tested, ok = r.value(&n.source, i, 0); ok && n.test.passes(r, &r.tested) {
 			return true
 		}
 	}

@@ -23,6 +23,7 @@ type filterRun struct {
 	event int64 // the event that Some binds, or nothing
 	link  int64
 
+	tested filterValue // by a testLeaf: here, or it would be allocated for every value
 	ids    [2][32]byte // hex of ids, for the left and the right value
 	texts  [2][]byte   // the same for bytes, arrays and maps as text
 	ticked []bool      // see wordsTest
