@@ -148,7 +148,7 @@ var domainRefusals = []refusal{
 	{"a lazy quantifier", op("regex", attr("", "k"), value("a+?b")), "the pattern has a lazy quantifier"},
 	{"a case flag", op("regex", attr("", "k"), value("(?i)get")), "the pattern has the flag i"},
 	{"a pattern too long", op("regex", attr("", "k"), value(strings.Repeat("a", span.PatternBytesMax+1))), "at most 1024"},
-	{"a pattern too large", op("regex", attr("", "k"), value("(abcdefghijk){1000}")), "more than 10000 steps"},
+	{"a pattern too large", op("regex", attr("", "k"), value("(abcdefghijk){1000}")), "more than 4000 steps"},
 	{"phrase on a field", op("phrase", field("span", "name"), list("", "get")), "filter.phrase[0]: want an attribute, got span.name"},
 	{"phrase of a constant", op("phrase", attr("", "k"), value("get")), "filter.phrase[1]: want a list, got a constant"},
 	{"phrase of nothing", op("phrase", attr("", "k"), list("")), "filter.phrase[1]: the list is empty"},

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"context"
+
 	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
 )
@@ -35,12 +37,17 @@ func (f *rowFilter) holds(row span.Row) bool {
 // visitor takes the rows that a scan finds.
 type visitor = func(u *unit, row span.Row) error
 
-// before gives a visitor that passes on the rows on which the filter holds.
-func (f *rowFilter) before(visit visitor) visitor {
+// before gives a visitor that passes on the rows on which the filter holds. It looks at the
+// context between rows: a pattern on long texts may take its time.
+func (f *rowFilter) before(ctx context.Context, visit visitor) visitor {
 	if f == nil {
 		return visit
 	}
+	visited := 0
 	return func(u *unit, row span.Row) error {
+		if visited++; visited%cancelEveryRows == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if !f.holds(row) {
 			return nil
 		}

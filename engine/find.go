@@ -100,7 +100,7 @@ func (v *view) scan(ctx context.Context, m *matcher, floor func() uint64, visit 
 	if err != nil {
 		return err
 	}
-	visit = filter.before(visit)
+	visit = filter.before(ctx, visit)
 	units := v.units(m)
 	for i := range units {
 		u := &units[i]

@@ -195,10 +195,10 @@ const (
 	// FilterNodesMax is how many nodes a filter may have in all: a row may need each.
 	FilterNodesMax = 1000
 	// PatternBytesMax is the longest pattern of a Regex, PatternStepsMax the steps that its
-	// program may take when written out: repetitions multiply, and matching costs up to the
+	// program may take when written out: repetitions multiply, and matching costs up to all
 	// steps for each byte of a value.
 	PatternBytesMax = 1 << 10
-	PatternStepsMax = 10_000
+	PatternStepsMax = 4_000
 	// WordsMax is how many words a Phrase or FullText may have: each place of a text may be
 	// tried with all.
 	WordsMax = 64

@@ -33,15 +33,15 @@ func CheckPattern(pattern string) error {
 // steps bounds the program of a pattern from above, as far as it matters: the count stops
 // growing beyond the limit.
 func steps(tree *syntax.Regexp) int {
-	n := 2
 	if tree.Op == syntax.OpLiteral {
-		n += len(tree.Rune)
+		return len(tree.Rune)
 	}
+	n := 1 + len(tree.Sub)
 	for _, part := range tree.Sub {
 		n += steps(part)
 	}
 	if tree.Op == syntax.OpRepeat {
-		n *= max(tree.Min, tree.Max) + 1
+		n *= max(tree.Min+1, tree.Max)
 	}
 	return min(n, PatternStepsMax+1)
 }
