@@ -93,7 +93,7 @@ func corpus() []*tracev1.ResourceSpans {
 			doubleAttribute("whole", 3), boolAttribute("flag", true), stringAttribute("empty", ""), intAttribute("big", 1<<53+1),
 			stringAttribute("note", "Please REFUND: the refund-policy says no"), bytesAttribute("raw", 1, 2, 3),
 			listAttribute("list", intAttribute("", 1), stringAttribute("", "a")), intAttribute("after", 12), doubleAttribute("before", 11.5),
-			stringAttribute("duration", "2s"), stringAttribute("operation", "GET /cart"), stringAttribute("word", "Käse"),
+			stringAttribute("duration", "2s"), stringAttribute("operation", "GET /cart"), stringAttribute("word", "Käse"), stringAttribute("again", "refund refund policy"),
 		},
 		Events: []*tracev1.Span_Event{
 			{TimeUnixNano: corpusStart + 50_000, Name: "exception", Attributes: []*commonv1.KeyValue{stringAttribute("type", "Timeout"), intAttribute("attempt", 1)}},

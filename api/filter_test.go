@@ -123,6 +123,7 @@ var texts = []filterCase{
 	{"phrase", op("phrase", attr("", "note"), list("", "refund", "policy")), "cart"},
 	{"phrase over punctuation, typed", op("phrase", attr("", "note"), list("string", "POLICY", "Refund")), "shop"},
 	{"phrase, the later of two beginnings", op("phrase", attr("", "note"), list("", "refund", "the")), "cart"},
+	{"phrase, begun twice in a row", op("phrase", attr("", "again"), list("", "refund", "policy")), "cart"},
 	{"phrase, a word between", op("phrase", attr("", "note"), list("", "please", "the")), ""},
 	{"fulltext in any order", op("fulltext", attr("", "note"), list("", "policy", "refund")), "cart shop"},
 	{"fulltext lacks one", op("fulltext", attr("", "note"), list("", "policy", "no")), "cart"},

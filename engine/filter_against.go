@@ -117,7 +117,7 @@ func (t *equalTest) addUntyped(text string) {
 		}
 	default:
 		t.doubles.add(n.double)
-		if i := int64(n.double); math.Abs(n.double) <= 1<<63 && equalIntDouble(i, n.double) {
+		if i := int64(n.double); equalIntDouble(i, n.double) {
 			t.ints.add(i)
 		}
 	}

@@ -72,10 +72,7 @@ func (g *Generator) leaf(t teller, bound []span.Level) span.Filter {
 	case n == 5 && (isAttribute || field.Domain() == span.TextDomain):
 		return span.Regex{Reference: reference, Pattern: pick(g, patterns)}
 	case n < 8 && isAttribute:
-		list := make([]string, 1+g.rand.IntN(3))
-		for i := range list {
-			list[i] = pick(g, words)
-		}
+		list := g.words(t, attribute)
 		if n == 6 {
 			return span.Phrase{Attribute: attribute, Words: list}
 		}
@@ -93,6 +90,22 @@ func (g *Generator) leaf(t teller, bound []span.Level) span.Filter {
 		c.Left, c.Right = c.Right, c.Left
 	}
 	return g.ordered(c)
+}
+
+// words are most often some that follow one another in a value of the attribute.
+func (g *Generator) words(t teller, a span.Attribute) []string {
+	list := make([]string, 1+g.rand.IntN(3))
+	for _, v := range t.values(a) {
+		text, _ := v.(string)
+		if has := wordsIn(text); len(has) >= len(list) && g.rand.IntN(4) > 0 {
+			begin := g.rand.IntN(len(has) - len(list) + 1)
+			return has[begin : begin+len(list)]
+		}
+	}
+	for i := range list {
+		list[i] = pick(g, words)
+	}
+	return list
 }
 
 // ordered gives the comparison an operator that its operands allow.
