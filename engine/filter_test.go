@@ -15,10 +15,7 @@ import (
 // shares no code with them, on random spans: in memory, flushed, and merged.
 func TestFiltersAnswerAsTheRulesSay(t *testing.T) {
 	t.Parallel()
-	worlds, filters := 24, 300 // times three states: 21,600 cases
-	if testing.Short() {
-		worlds = 2
-	}
+	worlds, filters := seeds(t, 24), 300 // times three states: 21,600 cases
 	matching := 0
 	for seed := range uint64(worlds) {
 		w := newWorld(t, seed, 2+int(seed%9))
