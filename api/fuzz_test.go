@@ -53,11 +53,13 @@ func seeds(t testing.TB) [][]byte {
 		StartTimeMin: &timestamppb.Timestamp{Seconds: 1}, SearchDepth: 3,
 	}
 	filtered := &storagev2.TraceQueryParameters{Filter: &expressionv1.Call{Op: "eq"}, Pagination: &storagev2.Pagination{PageSize: 3, PageToken: "x"}}
+	searching := &storagev2.TraceQueryParameters{Filter: quantified[1].filter.GetCall(), SearchDepth: 3}
 	list := [][]byte{requestOf(t, trace(one, "s", 2))}
 	for _, message := range []proto.Message{
 		&storagev2.GetTracesRequest{Query: []*storagev2.GetTraceParams{{TraceId: one[:]}, {TraceId: one[:8]}}},
 		&storagev2.FindTracesRequest{Query: search},
 		&storagev2.FindTracesRequest{Query: filtered},
+		&storagev2.FindTracesRequest{Query: searching},
 		&storagev2.GetOperationsRequest{Service: "s", SpanKind: "server"},
 		&storagev2.GetDependenciesRequest{StartTime: &timestamppb.Timestamp{Seconds: 5}},
 		&storagev2.FindSpansRequest{Query: &storagev2.SpanQueryParameters{}},
