@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stoadb/stoa/api/pb/collectorv1"
+	"github.com/stoadb/stoa/api/pb/storagev1"
 	"github.com/stoadb/stoa/api/wire"
 	"github.com/stoadb/stoa/internal/invariant"
 )
@@ -46,7 +47,7 @@ func asStreams(desc grpc.ServiceDesc) *grpc.ServiceDesc {
 //  3. serve it, catching a panic
 //  4. turn its error into a status, and count it
 func (s *Server) serveCall(service any, grpcStream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
-	isWrite := info.FullMethod == collectorv1.TraceService_Export_FullMethodName
+	isWrite := isWriter(info.FullMethod)
 	c := &call{ServerStream: grpcStream, method: info.FullMethod, isWrite: isWrite, server: s}
 	defer func() { s.stats.countCall(info.FullMethod, status.Code(err)) }()
 	defer s.recoverCall(info.FullMethod, &err)
@@ -65,6 +66,16 @@ func (s *Server) serveCall(service any, grpcStream grpc.ServerStream, info *grpc
 	c.work = time.AfterFunc(s.options.WorkTimeMax, func() { cancel(errWorkTime) })
 	defer c.work.Stop()
 	return c.status(handler(service, c))
+}
+
+// isWriter tells of the methods that bring spans.
+func isWriter(method string) bool {
+	switch method {
+	case collectorv1.TraceService_Export_FullMethodName, storagev1.SpanWriterPlugin_WriteSpan_FullMethodName,
+		storagev1.SpanWriterPlugin_Close_FullMethodName, storagev1.StreamingSpanWriterPlugin_WriteSpanStream_FullMethodName:
+		return true
+	}
+	return false
 }
 
 // serveOther is serveCall for the unary methods of health: only a panic is caught.
@@ -90,6 +101,7 @@ func (s *Server) recoverCall(method string, err *error) {
 var (
 	errWorkTime = errors.New("call took too long")
 	errPeerTime = errors.New("peer stopped")
+	errGivenUp  = errors.New("call given up")
 )
 
 // call is the stream of one call with its time limits. Send and receive are used by
@@ -151,6 +163,23 @@ func (c *call) bounded(what string, use func() error) error {
 	case <-timer.C:
 		c.server.stats.cutPeers.Add(1)
 		return fmt.Errorf("%w: it did not %s within %v", errPeerTime, what, limit)
+	}
+}
+
+// await runs a use of the stream that may wait as long as the peer likes, until the
+// server stops or givenUp is closed. The rest is as with bounded.
+func (c *call) await(use func() error, givenUp <-chan struct{}) error {
+	c.work.Stop()
+	done := make(chan error, 1)
+	go func() { done <- use() }()
+	select {
+	case err := <-done:
+		c.work.Reset(c.server.options.WorkTimeMax)
+		return err
+	case <-c.server.stopping:
+		return c.server.refuse("the server stops")
+	case <-givenUp:
+		return errGivenUp
 	}
 }
 

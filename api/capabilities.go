@@ -2,12 +2,13 @@ package api
 
 import (
 	"context"
+	"slices"
 
 	"github.com/stoadb/stoa/api/pb/storagev2"
 )
 
 // capabilities is jaeger.storage.v2.Capabilities. It says exactly what the conformance
-// tests hold us to; checkBeyond and FindSpans refuse the rest.
+// tests hold us to; checkBeyond, filterOf and FindSpans refuse the rest.
 type capabilities struct {
 	storagev2.UnimplementedCapabilitiesServer
 }
@@ -17,5 +18,6 @@ func (capabilities) GetCapabilities(context.Context, *storagev2.GetCapabilitiesR
 	return &storagev2.GetCapabilitiesResponse{Search: &storagev2.SearchCapabilities{
 		WithoutServiceName:  true,
 		SameSpanConjunction: true,
+		Filter:              &storagev2.FilterCapabilities{Levels: filterLevels(), Operators: slices.Clone(filterOperators)},
 	}}, nil
 }

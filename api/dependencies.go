@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/stoadb/stoa/api/pb/storagev2"
 	"github.com/stoadb/stoa/api/wire"
 	"github.com/stoadb/stoa/engine/span"
@@ -20,35 +22,45 @@ const dependencySource = "jaeger"
 // GetDependencies gives the calls between services whose callee starts in the range,
 // both ends included. Calls within a service are left out unless Options.SelfCalls.
 func (r dependencyReader) GetDependencies(ctx context.Context, request *storagev2.GetDependenciesRequest) (*storagev2.GetDependenciesResponse, error) {
-	from, until, err := rangeOf("start_time", request.GetStartTime(), "end_time", request.GetEndTime())
+	edges, err := r.server.edges(ctx, request.GetStartTime(), request.GetEndTime())
 	if err != nil {
 		return nil, err
 	}
-	answer := &storagev2.GetDependenciesResponse{}
-	if from > until {
-		return answer, nil
+	answer := &storagev2.GetDependenciesResponse{Dependencies: make([]*storagev2.Dependency, len(edges))}
+	for i, edge := range edges {
+		answer.Dependencies[i] = &storagev2.Dependency{Parent: edge.Parent, Child: edge.Child, CallCount: edge.Calls, Source: dependencySource}
 	}
-	edges, err := r.server.store.Edges(ctx, from, until)
+	return answer, checkAnswer(answer, "dependencies")
+}
+
+// edges gives the calls of a range as they are answered, with valid names.
+func (s *Server) edges(ctx context.Context, start, end *timestamppb.Timestamp) ([]span.Edge, error) {
+	from, until, err := rangeOf("start_time", start, "end_time", end)
+	if err != nil || from > until {
+		return nil, err
+	}
+	edges, err := s.store.Edges(ctx, from, until)
 	if err != nil {
 		return nil, err
 	}
 	// Two names may become one when they are made valid UTF-8: their calls add up.
 	type ends struct{ parent, child string }
-	byEnds := make(map[ends]*storagev2.Dependency, len(edges))
+	places := make(map[ends]int, len(edges))
+	answered := make([]span.Edge, 0, len(edges))
 	for _, edge := range edges {
-		if isSelfCall(edge) && !r.server.options.SelfCalls {
+		if isSelfCall(edge) && !s.options.SelfCalls {
 			continue
 		}
 		names := ends{wire.Text(edge.Parent), wire.Text(edge.Child)}
-		dependency := byEnds[names]
-		if dependency == nil {
-			dependency = &storagev2.Dependency{Parent: names.parent, Child: names.child, Source: dependencySource}
-			byEnds[names] = dependency
-			answer.Dependencies = append(answer.Dependencies, dependency)
+		place, isKnown := places[names]
+		if !isKnown {
+			place = len(answered)
+			places[names] = place
+			answered = append(answered, span.Edge{Parent: names.parent, Child: names.child})
 		}
-		dependency.CallCount += edge.Calls
+		answered[place].Calls += edge.Calls
 	}
-	return answer, checkAnswer(answer, "dependencies")
+	return answered, nil
 }
 
 func isSelfCall(edge span.Edge) bool { return edge.Parent == edge.Child }

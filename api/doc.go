@@ -1,5 +1,5 @@
 // Package api is what speaks to the outside: it takes spans over OTLP, answers Jaeger's
-// storage API, and serves the operator's HTTP port. It holds no spans: a Store, which
+// storage API in both its versions, and serves the operator's HTTP port. It holds no spans: a Store, which
 // the package declares and room cluster satisfies, does the work.
 //
 // The flow of a call: a connection of package grpc brings a stream; serveCall (call.go)
@@ -15,5 +15,6 @@
 // cut off.
 //
 // Package api is the only door of grpc and of the Jaeger and OTLP stubs, together with
-// its sub-packages: wire, client (what `stoa` asks a server with) and pb (generated).
+// its sub-packages: wire, client (what `stoa` asks a server with), jaegerv1 (the span of
+// version 1 to OTLP and back) and pb (generated).
 package api

@@ -36,6 +36,18 @@ const (
 	// receive at once.
 	receiveStepBytes = 1 << 20
 
+	// spanBytesMax is the largest span that a writer of version 1 may send, after
+	// decompression: what Jaeger's own servers of that version receive.
+	spanBytesMax = 4 << 20
+
+	// spanStepBytes is receiveStepBytes for a call that brings one span: a writer of version 1
+	// has as many calls under way as it has workers, and does not send again what is refused.
+	spanStepBytes = 64 << 10
+
+	// streamSpansMax is how many spans of one stream of version 1 are written at once: they
+	// share syncs of the disk, and a writer keeps tens of streams.
+	streamSpansMax = 32
+
 	// queriesMax is the default of Options.QueriesMax: reading calls at once. Each holds
 	// up to a chunk and the row groups it reads.
 	queriesMax = 64

@@ -17,8 +17,8 @@ import (
 // yearOne is the seconds of Go's zero time: what Jaeger sends for "not given".
 const yearOne = -62135596800
 
-// queryOf reads the parameters of a legacy search. What goes beyond our Capabilities
-// is refused: answering a part of a question would be a wrong answer.
+// queryOf reads the parameters of a search, legacy or with a filter. What goes beyond our
+// Capabilities is refused: answering a part of a question would be a wrong answer.
 func queryOf(p *storagev2.TraceQueryParameters) (span.Query, error) {
 	q := span.Query{Service: p.GetServiceName(), Name: p.GetOperationName()}
 	if err := checkBeyond(p); err != nil {
@@ -37,6 +37,11 @@ func queryOf(p *storagev2.TraceQueryParameters) (span.Query, error) {
 	if q.Tags, err = tagsOf(p.GetAttributes()); err != nil {
 		return q, err
 	}
+	if p.GetFilter() != nil {
+		if q.Filter, err = filterOf(p.GetFilter()); err != nil {
+			return q, err
+		}
+	}
 	q.Limit = int(p.GetSearchDepth())
 	if q.Limit <= 0 {
 		q.Limit = span.LimitDefault
@@ -51,7 +56,6 @@ func checkBeyond(p *storagev2.TraceQueryParameters) error {
 			isGiven(p.GetDurationMin()) || isGiven(p.GetDurationMax()) {
 			return status.Error(codes.InvalidArgument, "filter excludes service_name, operation_name, attributes and duration_min/max")
 		}
-		return status.Error(codes.Unimplemented, "structured filters are not served: Capabilities.search.filter is empty")
 	}
 	if page := p.GetPagination(); page != nil {
 		if p.GetSearchDepth() != 0 {

@@ -35,6 +35,7 @@ type receiver struct {
 	stream   wireStream
 	bytesMax int
 	held     *holding // nil: not counted
+	header   [5]byte  // of the message that comes next; see readHeader
 }
 
 // newReceiver takes at most bytesMax bytes, before and after decompression, and counts
@@ -42,28 +43,46 @@ type receiver struct {
 func newReceiver(ctx context.Context, bytesMax int, held *holding) *receiver {
 	stream, isWire := grpc.ServerTransportStreamFromContext(ctx).(wireStream)
 	invariant.Check(isWire, "grpc's transport stream lacks the methods of wireStream")
-	return &receiver{stream, bytesMax, held}
+	return &receiver{stream: stream, bytesMax: bytesMax, held: held}
 }
 
 // receive reads the message into m.
 func (r *receiver) receive(m *wire.Message) error {
-	data, err := r.message()
+	if err := r.readHeader(); err != nil {
+		return receiveError(err, "no request")
+	}
+	data, err := r.body()
 	if err != nil {
 		return err
 	}
 	defer data.Free()
-	var header [5]byte
-	if err := r.stream.ReadMessageHeader(header[:]); !errors.Is(err, io.EOF) {
+	if err := r.readHeader(); !errors.Is(err, io.EOF) {
 		return receiveError(err, "more than one request")
 	}
 	return wire.Codec{}.Unmarshal(data, m)
 }
 
-func (r *receiver) message() (mem.BufferSlice, error) {
-	var header [5]byte
-	if err := r.stream.ReadMessageHeader(header[:]); err != nil {
-		return nil, receiveError(err, "no request")
+// readHeader waits for the header of the next message; io.EOF says that none comes.
+func (r *receiver) readHeader() error {
+	err := r.stream.ReadMessageHeader(r.header[:])
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return receiveError(err, "the request ends early")
 	}
+	return err
+}
+
+// receiveBody reads the message behind the header into m.
+func (r *receiver) receiveBody(m *wire.Message) error {
+	data, err := r.body()
+	if err != nil {
+		return err
+	}
+	defer data.Free()
+	return wire.Codec{}.Unmarshal(data, m)
+}
+
+func (r *receiver) body() (mem.BufferSlice, error) {
+	header := r.header
 	body := body{receiver: r, left: int64(binary.BigEndian.Uint32(header[1:]))}
 	if body.left > int64(r.bytesMax) {
 		return nil, r.tooLong("a request of %d bytes", body.left)
@@ -200,6 +219,7 @@ type holding struct {
 	mu     sync.Mutex
 	budget *budget
 	bytes  int64
+	step   int64 // receiveStepBytes where 0
 	given  bool
 }
 
@@ -214,7 +234,11 @@ func (h *holding) grow(n int64) bool {
 	if n <= h.bytes {
 		return !h.given
 	}
-	want := (n + receiveStepBytes - 1) / receiveStepBytes * receiveStepBytes
+	step := h.step
+	if step == 0 {
+		step = receiveStepBytes
+	}
+	want := (n + step - 1) / step * step
 	if h.given || !h.budget.grow(h.bytes, want) {
 		return false
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -178,7 +179,9 @@ func TestTypedTagsAreSpelledAsStoredValuesAre(t *testing.T) {
 // TestWhatCapabilitiesDoNotNameIsRefused asks all searching methods for what is beyond.
 func TestWhatCapabilitiesDoNotNameIsRefused(t *testing.T) {
 	reader, _ := asked(t)
-	call := &expressionv1.Call{Op: "exists"}
+	call := &expressionv1.Call{Op: "exists", Args: []*expressionv1.Expression{
+		{Term: &expressionv1.Expression_Attr{Attr: &expressionv1.AttributeReference{Key: "k"}}},
+	}}
 	search := func(p *storagev2.TraceQueryParameters) map[string]error {
 		_, ids := reader.FindTraceIDs(t.Context(), &storagev2.FindTraceIDsRequest{Query: p})
 		summaries, err := reader.FindTraceSummaries(t.Context(), &storagev2.FindTraceSummariesRequest{Query: p})
@@ -198,14 +201,15 @@ func TestWhatCapabilitiesDoNotNameIsRefused(t *testing.T) {
 		send         *storagev2.TraceQueryParameters
 		want, traces codes.Code
 	}{
-		"filter":             {&storagev2.TraceQueryParameters{Filter: call}, codes.Unimplemented, codes.Unimplemented},
-		"filter with depth":  {&storagev2.TraceQueryParameters{Filter: call, SearchDepth: 3}, codes.Unimplemented, codes.Unimplemented},
-		"filter and service": {&storagev2.TraceQueryParameters{Filter: call, ServiceName: "s"}, codes.InvalidArgument, codes.InvalidArgument},
-		"filter and tag":     {&storagev2.TraceQueryParameters{Filter: call, Attributes: []*storagev2.KeyValue{text("a", "b")}}, codes.InvalidArgument, codes.InvalidArgument},
-		"page":               {&storagev2.TraceQueryParameters{Pagination: page(10, "")}, codes.Unimplemented, codes.InvalidArgument},
-		"page without size":  {&storagev2.TraceQueryParameters{Pagination: page(0, "")}, codes.InvalidArgument, codes.InvalidArgument},
-		"page with token":    {&storagev2.TraceQueryParameters{Pagination: page(10, "x")}, codes.InvalidArgument, codes.InvalidArgument},
-		"page and depth":     {&storagev2.TraceQueryParameters{Pagination: page(10, ""), SearchDepth: 10}, codes.InvalidArgument, codes.InvalidArgument},
+		"filter and service":  {&storagev2.TraceQueryParameters{Filter: call, ServiceName: "s"}, codes.InvalidArgument, codes.InvalidArgument},
+		"filter and name":     {&storagev2.TraceQueryParameters{Filter: call, OperationName: "s"}, codes.InvalidArgument, codes.InvalidArgument},
+		"filter and duration": {&storagev2.TraceQueryParameters{Filter: call, DurationMax: &durationpb.Duration{Nanos: 1}}, codes.InvalidArgument, codes.InvalidArgument},
+		"filter and tag":      {&storagev2.TraceQueryParameters{Filter: call, Attributes: []*storagev2.KeyValue{text("a", "b")}}, codes.InvalidArgument, codes.InvalidArgument},
+		"filter and page":     {&storagev2.TraceQueryParameters{Filter: call, Pagination: page(10, "")}, codes.Unimplemented, codes.InvalidArgument},
+		"page":                {&storagev2.TraceQueryParameters{Pagination: page(10, "")}, codes.Unimplemented, codes.InvalidArgument},
+		"page without size":   {&storagev2.TraceQueryParameters{Pagination: page(0, "")}, codes.InvalidArgument, codes.InvalidArgument},
+		"page with token":     {&storagev2.TraceQueryParameters{Pagination: page(10, "x")}, codes.InvalidArgument, codes.InvalidArgument},
+		"page and depth":      {&storagev2.TraceQueryParameters{Pagination: page(10, ""), SearchDepth: 10}, codes.InvalidArgument, codes.InvalidArgument},
 	} {
 		for method, err := range search(c.send) {
 			want := c.want
@@ -227,8 +231,8 @@ func TestWhatCapabilitiesDoNotNameIsRefused(t *testing.T) {
 }
 
 // TestCapabilitiesSayExactlyWhatHolds: without_service_name and same_span_conjunction
-// hold (the search below, and the engine's own tests), the rest is refused (the test
-// above).
+// hold (the search below, and the engine's own tests), filters with all levels and
+// operators (filter_test.go), the rest is refused (the test above).
 func TestCapabilitiesSayExactlyWhatHolds(t *testing.T) {
 	store := memory()
 	server := start(t, store, api.Options{})
@@ -240,7 +244,14 @@ func TestCapabilitiesSayExactlyWhatHolds(t *testing.T) {
 	if !search.GetWithoutServiceName() || !search.GetSameSpanConjunction() {
 		t.Errorf("capabilities %v lack what holds", search)
 	}
-	if search.Filter != nil || search.GetPaginated() || search.GetSpanSearch() || search.GetSpanSorting() {
+	if diff := cmp.Diff([]string{"span", "resource", "scope", "event", "link"}, search.GetFilter().GetLevels()); diff != "" {
+		t.Errorf("levels (-want +got):\n%s", diff)
+	}
+	operators := []string{"and", "eq", "exists", "fulltext", "gt", "gte", "in", "lt", "lte", "ne", "not", "not_in", "or", "phrase", "regex", "some"}
+	if diff := cmp.Diff(operators, slices.Sorted(slices.Values(search.GetFilter().GetOperators()))); diff != "" {
+		t.Errorf("operators (-want +got):\n%s", diff)
+	}
+	if search.GetPaginated() || search.GetSpanSearch() || search.GetSpanSorting() {
 		t.Errorf("capabilities %v promise what is refused", search)
 	}
 	export(t, server, trace(id(1), "one", 3), trace(id(2), "two", 3))

@@ -22,7 +22,6 @@ import (
 	"github.com/stoadb/stoa/api/pb/collectorv1"
 	"github.com/stoadb/stoa/api/pb/storagev2"
 	"github.com/stoadb/stoa/api/wire"
-	"github.com/stoadb/stoa/internal/invariant"
 )
 
 // Where Stoa listens unless told otherwise; all of it on loopback only.
@@ -63,6 +62,7 @@ type Server struct {
 	admin           *http.Server
 	health          *health.Server
 	draining        atomic.Bool
+	stopping        chan struct{} // closed when a stop begins
 
 	writes, queries budget
 	stats           counters
@@ -72,7 +72,7 @@ type Server struct {
 
 // NewServer makes a server that is not listening yet.
 func NewServer(store Store, operator Operator, o Options) *Server {
-	s := &Server{store: store, operator: operator, options: o.withDefaults(), health: health.NewServer()}
+	s := &Server{store: store, operator: operator, options: o.withDefaults(), health: health.NewServer(), stopping: make(chan struct{})}
 	s.writes.limit, s.queries.limit = s.options.BytesInFlightMax, s.options.QueriesMax
 
 	s.ingest = s.newGRPC()
@@ -80,6 +80,7 @@ func NewServer(store Store, operator Operator, o Options) *Server {
 	s.storage.RegisterService(asStreams(storagev2.TraceReader_ServiceDesc), traceReader{server: s})
 	s.storage.RegisterService(asStreams(storagev2.DependencyReader_ServiceDesc), dependencyReader{server: s})
 	s.storage.RegisterService(asStreams(storagev2.Capabilities_ServiceDesc), capabilities{})
+	s.registerVersion1()
 	for _, g := range []*grpc.Server{s.ingest, s.storage} {
 		g.RegisterService(s.traceService(), nil)
 		healthv1.RegisterHealthServer(g, s.health)
@@ -173,7 +174,9 @@ func (s *Server) Serve(l Listeners) error {
 // Stop tells health checks and /ready that the server goes away, lets the running calls
 // finish until ctx ends, and cuts off the rest.
 func (s *Server) Stop(ctx context.Context) {
-	s.draining.Store(true)
+	if !s.draining.Swap(true) {
+		close(s.stopping)
+	}
 	s.health.Shutdown()
 	finished := make(chan struct{})
 	go func() {
@@ -208,11 +211,7 @@ func (s *Server) traceService() *grpc.ServiceDesc {
 		Streams: []grpc.StreamDesc{{
 			StreamName:    "Export",
 			ServerStreams: true,
-			Handler: func(_ any, stream grpc.ServerStream) error {
-				c, isCall := stream.(*call)
-				invariant.Check(isCall, "Export is served around serveCall")
-				return s.export(c)
-			},
+			Handler:       onCall(s.export),
 		}},
 	}
 }

@@ -98,7 +98,13 @@ type running struct {
 	*client.Client
 }
 
-func start(t testing.TB, store *scripted, options api.Options) *running {
+// served is what a server stands on.
+type served interface {
+	api.Store
+	api.Operator
+}
+
+func start(t testing.TB, store served, options api.Options) *running {
 	t.Helper()
 	listen := func() net.Listener {
 		l, err := net.Listen("tcp", "127.0.0.1:0")

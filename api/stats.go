@@ -81,6 +81,14 @@ func (c *counters) countExport(size int64, counts otlp.Counts, err error) {
 	}
 }
 
+// countDropped counts the spans of a refused request, which stored nothing.
+func (c *counters) countDropped(counts otlp.Counts) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.spans.DroppedTraceID += counts.DroppedTraceID
+	c.spans.DroppedSpanID += counts.DroppedSpanID
+}
+
 // Stats gives the counters as they stand.
 func (s *Server) Stats() Stats {
 	c := &s.stats

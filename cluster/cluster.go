@@ -57,6 +57,7 @@ type Options struct {
 	MemtableBytesMax int64         // raw payload in one shard's open memtable; default 96 MiB / shards
 	MemtableAge      time.Duration // an open memtable is sealed at this age
 	Retention        time.Duration // 0 keeps everything
+	DiskBudget       int64         // bytes of all segments, beyond which the oldest windows go; 0 is none
 	LogBytesMax      int64         // the log is flushed down to this; default 1 GiB
 	ReserveBytes     int64         // of the disk that writes leave free; negative is none
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/stoadb/stoa/engine"
+	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
 )
 
@@ -81,6 +83,7 @@ func (s *Store) takeCare(ctx context.Context, care <-chan struct{}) {
 		if beats%retentionBeats == 0 {
 			s.dropExpired()
 		}
+		s.dropOverBudget()
 		s.retryFlushes(ctx)
 	}
 }
@@ -121,6 +124,35 @@ func (s *Store) dropExpired() {
 		}
 		if dropped > 0 {
 			s.log.Info("retention dropped segments", "shard", i, "segments", dropped)
+		}
+	}
+}
+
+// dropOverBudget drops the oldest windows of all shards while the segments take more than
+// the disk budget.
+func (s *Store) dropOverBudget() {
+	if s.o.DiskBudget == 0 {
+		return
+	}
+	var all []segment.Info
+	for _, shard := range s.shards {
+		infos, err := shard.Infos()
+		if err != nil {
+			return // closed
+		}
+		all = append(all, infos...)
+	}
+	through, over := engine.OverBudget(s.o.DiskBudget, all)
+	if !over {
+		return
+	}
+	for i, shard := range s.shards {
+		dropped, err := shard.DropThrough(through)
+		if err != nil {
+			s.log.Error("disk budget", "shard", i, "error", err)
+		}
+		if dropped > 0 {
+			s.log.Info("disk budget dropped segments", "shard", i, "segments", dropped)
 		}
 	}
 }

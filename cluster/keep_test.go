@@ -121,3 +121,44 @@ func TestACopyOfWhatRetentionDroppedIsStoredAgain(t *testing.T) {
 		t.Fatalf("%d spans of an acknowledged request, %d before", after, before)
 	}
 }
+
+// TestADiskBudgetDropsTheOldestWindowOfAllShards and leaves the newest, however small it is.
+func TestADiskBudgetDropsTheOldestWindowOfAllShards(t *testing.T) {
+	beats := make(chan time.Time)
+	o := small(vfs.NewCrash(1))
+	o.Heartbeat, o.DiskBudget = beats, 1
+	var clock atomic.Int64 // unix nanoseconds
+	clock.Store(time.Unix(1_800_000_000, 0).UnixNano())
+	o.Now = func() time.Time { return time.Unix(0, clock.Load()) }
+	s := open(t, o)
+	generator := enginetest.NewGenerator(1, 5)
+	count := func() (spans int) {
+		err := s.Spans(context.Background(), span.AllTime(), func(span.Row) error { spans++; return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return spans
+	}
+	flush := func() {
+		if err := s.Flush(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, s, enginetest.Payload(generator.Spans(40)))
+	old := count()
+	flush()
+	clock.Add(int64(time.Hour))
+	write(t, s, enginetest.Payload(generator.Spans(40)))
+	fresh := count() - old
+	flush()
+	waitUntil(t, "the old window is dropped", func() bool {
+		beats <- o.Now()
+		return count() <= fresh
+	})
+	for range 3 {
+		beats <- o.Now()
+	}
+	if n := count(); n != fresh || n == 0 {
+		t.Errorf("%d spans are left, %d of the newest window expected", n, fresh)
+	}
+}

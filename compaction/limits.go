@@ -11,10 +11,15 @@ const (
 
 // DefaultPolicy merges four segments of a tier, keeps outputs at 4 M rows (what one merge
 // does in seconds, and its trace table in a few MiB) and their tables at 64 MiB (where every
-// span has a resource of its own, segments stay small), and keeps data for ever.
+// span has a resource of its own, segments stay small), unites the windows of a day once
+// that is a day old, and keeps data for ever.
 func DefaultPolicy() Policy {
-	return Policy{MergeMin: 4, MergeMax: 16, RowsMax: 4 << 20, BytesMax: 1 << 30, TablesMax: 64 << 20}
+	return Policy{MergeMin: 4, MergeMax: 16, RowsMax: 4 << 20, BytesMax: 1 << 30, TablesMax: 64 << 20, OldWindowsMax: 48}
 }
+
+// oldAfter is when windows may be merged with their neighbours: by then hardly anybody
+// sends spans of theirs, and retention in days has a window more or less to give.
+const oldAfter = 24 * time.Hour
 
 const (
 	// cacheBytesMax bounds the decoded row groups a merge keeps (1 to 3 MiB each), besides
@@ -23,7 +28,7 @@ const (
 	cacheBytesMax = 24 << 20
 	// rehearsalGroupsMax is how many row groups of the inputs a merge reads before it begins,
 	// to know which attributes vary.
-	rehearsalGroupsMax = 16
+	rehearsalGroupsMax = 8
 	// chunkRowsMax is how many rows go to the writer at once, so that a trace of a million
 	// spans is never in memory whole.
 	chunkRowsMax = 1024

@@ -22,6 +22,11 @@ import (
 // whole trace is written then, from all inputs, and marked as done in each. One bit a
 // trace is all that this holds, where a united trace table would hold them all twice.
 func Merge(ctx context.Context, fs vfs.FS, inputs []*segment.Segment, out string, progress func(done, total int)) (segment.Info, error) {
+	inputs = slices.Clone(inputs)
+	slices.SortFunc(inputs, func(a, b *segment.Segment) int { // so that their order changes nothing
+		x, y := a.Info(), b.Info()
+		return cmp.Or(cmp.Compare(x.FirstSeq, y.FirstSeq), cmp.Compare(x.LastSeq, y.LastSeq), cmp.Compare(x.CRC, y.CRC))
+	})
 	meta, err := uniteMeta(inputs)
 	if err != nil {
 		return segment.Info{}, err

@@ -1,5 +1,5 @@
-// Package compaction makes few segments of many and says which may go. Pick and Expired
-// are pure: they decide from what the manifest knows. Merge does the work: it unites the
+// Package compaction makes few segments of many and says which may go. Pick, Expired and
+// OverBudget are pure: they decide from what the manifest knows. Merge does the work: it unites the
 // traces of its inputs in row order, drops spans that stand twice, and writes one segment.
 // Inputs live on until the manifest names the output; that is the engine's step.
 //
@@ -8,6 +8,7 @@ package compaction
 
 import (
 	"cmp"
+	"maps"
 	"math/bits"
 	"slices"
 	"time"
@@ -23,6 +24,10 @@ type Policy struct {
 	BytesMax  int64         // bytes of all inputs together
 	TablesMax int64         // bytes of their resource and scope tables, which the merge holds; 0 is no bound
 	Retention time.Duration // by receive time; 0 keeps everything
+	// OldWindowsMax is how many neighbouring windows may be merged once they are old: a small
+	// service has little in half an hour, and a search over a month would open 1,440 segments.
+	// Up to 1 merges none. Retention drops such a segment when its last window may go.
+	OldWindowsMax int
 }
 
 // Plan names the segments to merge into one.
@@ -33,8 +38,9 @@ type Plan struct {
 
 // Pick chooses the next merge: tiered inside a window, where each tier holds segments of
 // similar size, so that a row is rewritten once a tier and not once a flush. A window that
-// is over gets merged into as few segments as RowsMax allows, whatever their sizes. Older
-// windows first; now is in unix nanoseconds.
+// is over gets merged into as few segments as RowsMax allows, whatever their sizes, and so
+// do neighbouring windows that are over since a day. Older windows first; now is in unix
+// nanoseconds.
 func Pick(p Policy, live []segment.Info, now int64) (Plan, bool) {
 	byWindow := map[int64][]segment.Info{}
 	for _, info := range live {
@@ -50,9 +56,7 @@ func Pick(p Policy, live []segment.Info, now int64) (Plan, bool) {
 	slices.Sort(windows)
 	for _, window := range windows {
 		infos := byWindow[window]
-		slices.SortFunc(infos, func(a, b segment.Info) int {
-			return cmp.Or(cmp.Compare(a.FirstSeq, b.FirstSeq), cmp.Compare(a.LastSeq, b.LastSeq), cmp.Compare(a.Name, b.Name))
-		})
+		slices.SortFunc(infos, bySeq)
 		if now/segment.WindowNanos > window+1 { // over since a window at least: nothing comes any more
 			if plan, ok := pickSmallest(p, infos); ok {
 				return plan, true
@@ -60,6 +64,39 @@ func Pick(p Policy, live []segment.Info, now int64) (Plan, bool) {
 			continue
 		}
 		if plan, ok := pickTier(p, infos); ok {
+			return plan, true
+		}
+	}
+	return pickOld(p, live, now)
+}
+
+func bySeq(a, b segment.Info) int {
+	return cmp.Or(cmp.Compare(a.FirstSeq, b.FirstSeq), cmp.Compare(a.LastSeq, b.LastSeq), cmp.Compare(a.Name, b.Name))
+}
+
+// pickOld merges windows that are over since a day. Those that may come together are
+// fixed: OldWindowsMax from a multiple of it on, so that a segment of several windows stays
+// within one such stretch, however often it is merged.
+func pickOld(p Policy, live []segment.Info, now int64) (Plan, bool) {
+	if p.OldWindowsMax < 2 {
+		return Plan{}, false
+	}
+	stretches := map[int64][]segment.Info{}
+	for _, info := range live {
+		if len(info.Windows) == 0 {
+			continue
+		}
+		last := info.Windows[len(info.Windows)-1]
+		if end := (last + 1) * segment.WindowNanos; now-end >= int64(oldAfter) {
+			stretch := segment.Floor(last, int64(p.OldWindowsMax))
+			stretches[stretch] = append(stretches[stretch], info)
+		}
+	}
+	for _, stretch := range slices.Sorted(maps.Keys(stretches)) {
+		infos := stretches[stretch]
+		slices.SortFunc(infos, bySeq)
+		if plan, ok := pickSmallest(p, infos); ok {
+			plan.Reason = "old windows"
 			return plan, true
 		}
 	}
@@ -132,6 +169,37 @@ func Expired(p Policy, live []segment.Info, now int64) []string {
 		}
 		end := (info.Windows[len(info.Windows)-1] + 1) * segment.WindowNanos
 		if age := now - end; now > end && age >= int64(p.Retention) {
+			names = append(names, info.Name)
+		}
+	}
+	return names
+}
+
+// OverBudget tells which windows have to go so that the segments that stay, of all shards
+// together, take at most budgetBytes: every segment whose last window is through or older.
+// The newest window stays whatever it takes. ok is false where nothing has to go.
+func OverBudget(budgetBytes int64, live []segment.Info) (through int64, ok bool) {
+	total := int64(0)
+	byWindow := map[int64]int64{}
+	for _, info := range live {
+		total += info.Bytes
+		if len(info.Windows) > 0 {
+			byWindow[info.Windows[len(info.Windows)-1]] += info.Bytes
+		}
+	}
+	windows := slices.Sorted(maps.Keys(byWindow))
+	for i := 0; i < len(windows)-1 && total > budgetBytes; i++ {
+		total -= byWindow[windows[i]]
+		through, ok = windows[i], true
+	}
+	return through, ok
+}
+
+// Through names the segments whose last window is through or older.
+func Through(through int64, live []segment.Info) []string {
+	var names []string
+	for _, info := range live {
+		if n := len(info.Windows); n > 0 && info.Windows[n-1] <= through {
 			names = append(names, info.Name)
 		}
 	}

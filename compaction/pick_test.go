@@ -61,6 +61,7 @@ func TestPickLeavesLargeTablesApart(t *testing.T) {
 // Merging goes on until there is nothing left to do, and rewrites a row a few times only.
 func TestPickEndsAndRewritesARowFewTimes(t *testing.T) {
 	p := compaction.DefaultPolicy()
+	p.OldWindowsMax = 0
 	random := rand.New(rand.NewPCG(1, 1))
 	var live []segment.Info
 	rewritten, written := 0, 0
@@ -123,5 +124,56 @@ func TestRetentionIsOffByDefaultAndDropsWholeWindows(t *testing.T) {
 		if got := compaction.Expired(p, live, now); !slices.Equal(got, want) {
 			t.Errorf("at %d: %q, %q expected", now, got, want)
 		}
+	}
+}
+
+// Windows of one stretch come together once they are a day old, and never with those of
+// another; what is larger than a merge may be stays.
+func TestOldWindowsAreMergedWithinTheirStretch(t *testing.T) {
+	p := compaction.DefaultPolicy()
+	p.OldWindowsMax = 4
+	live := []segment.Info{
+		info("a", 101, 1000, 1), info("b", 103, 1000, 2), info("next", 104, 1000, 3),
+		info("large", 102, p.RowsMax, 4), info("young", 150, 1000, 5),
+	}
+	if plan, ok := compaction.Pick(p, live, at(100+48)); ok {
+		t.Fatalf("a window not a day old is merged: %+v", plan)
+	}
+	plan, ok := compaction.Pick(p, live, at(104+48+1))
+	if !ok || !slices.Equal(plan.Inputs, []string{"a", "b"}) {
+		t.Fatalf("%+v, %v", plan, ok)
+	}
+	merged := info("ab", 101, 2000, 1)
+	merged.Windows = []int64{101, 103}
+	if plan, ok := compaction.Pick(p, append(live[2:], merged), at(104+48+1)); ok {
+		t.Fatalf("nothing is left to merge, but %+v", plan)
+	}
+	before := info("before the epoch", -3, 1000, 6)
+	if plan, ok := compaction.Pick(p, []segment.Info{before, info("also", -1, 1000, 7), info("not", 0, 1000, 8)}, at(200)); !ok ||
+		!slices.Equal(plan.Inputs, []string{"before the epoch", "also"}) {
+		t.Fatalf("%+v, %v", plan, ok)
+	}
+}
+
+func TestADiskBudgetDropsTheOldestWindowsAndNeverTheNewest(t *testing.T) {
+	spanning := info("spanning", 100, 40, 2)
+	spanning.Windows = []int64{100, 102}
+	live := []segment.Info{info("old", 100, 40, 1), spanning, info("old too", 100, 40, 3), info("newest", 110, 400, 4)}
+	for budget, want := range map[int64][]string{
+		20_000: nil, 13_000: nil, 12_999: {"old", "old too"}, 11_000: {"old", "old too"},
+		10_999: {"old", "old too", "spanning"}, 0: {"old", "old too", "spanning"},
+	} {
+		through, over := compaction.OverBudget(budget, live)
+		var got []string
+		if over {
+			got = compaction.Through(through, live)
+			slices.Sort(got)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("budget %d: %q are dropped, %q expected", budget, got, want)
+		}
+	}
+	if _, over := compaction.OverBudget(0, nil); over {
+		t.Error("nothing is over a budget")
 	}
 }

@@ -91,6 +91,7 @@ func (v *view) scan(ctx context.Context, m *matcher, floor func() uint64, visit 
 	if err != nil {
 		return err
 	}
+	visit = m.rowFilter().before(ctx, visit)
 	var b bound
 	for i := range units {
 		u := &units[i]

@@ -42,6 +42,7 @@ func (s *Shard) Spans(ctx context.Context, q span.Query, visit func(row span.Row
 	}
 	defer v.close()
 	m.wantRows = true
+	filter := m.rowFilter()
 	split := v.splitTraces()
 	found := make(map[span.TraceID]bool)
 	err = v.scan(ctx, m, func() uint64 { return 0 }, func(h hit) error {
@@ -60,7 +61,7 @@ func (s *Shard) Spans(ctx context.Context, q span.Query, visit func(row span.Row
 			if b.batch != row.Batch {
 				m.bind(&b, row.Batch)
 			}
-			if !b.inRange(row.Pos) || !b.matches(row.Pos) {
+			if !b.inRange(row.Pos) || !b.matches(row.Pos) || !filter.holds(row) {
 				return nil
 			}
 			return visit(row)

@@ -188,8 +188,8 @@ func (w *world) check(queries int) {
 	}
 }
 
-// checkSpans compares the distinct matching spans, each by its ids.
-func (w *world) checkSpans(q span.Query) {
+// checkSpans compares the distinct matching spans, each by its ids, and gives their number.
+func (w *world) checkSpans(q span.Query) int {
 	w.t.Helper()
 	type key struct {
 		trace span.TraceID
@@ -211,9 +211,10 @@ func (w *world) checkSpans(q span.Query) {
 	if err != nil {
 		w.t.Fatalf("spans %+v: %v", q, err)
 	}
-	if diff := cmp.Diff(count(w.model.Matching(q)), count(got)); diff != "" {
-		w.t.Fatalf("spans %+v (-want +got):\n%s", q, diff)
+	if want, got := count(w.model.Matching(q)), count(got); !maps.Equal(want, got) {
+		w.t.Fatalf("spans %+v (-want +got):\n%s", q, cmp.Diff(want, got))
 	}
+	return len(got)
 }
 
 func checkAnswers(t *testing.T, s *engine.Shard, m *enginetest.Model) {

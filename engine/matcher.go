@@ -22,6 +22,7 @@ import (
 type matcher struct {
 	query   span.Query
 	explain *span.Explain
+	filter  *compiledFilter // nil where the query has none
 	tags    []tagTest
 	all     uint64 // a bit for each tag
 
@@ -90,8 +91,18 @@ func newMatcher(q span.Query) (*matcher, error) {
 		}
 		m.tags = append(m.tags, t)
 	}
+	if q.Filter != nil {
+		compiled, err := compileFilter(q.Filter)
+		if err != nil {
+			return nil, err
+		}
+		m.filter = compiled
+	}
 	return m, nil
 }
+
+// readsRows reports whether rows that match by all else must be read.
+func (m *matcher) readsRows() bool { return m.wantRows || m.filter != nil }
 
 func newTagTest(tag span.Tag) tagTest {
 	t := tagTest{key: tag.Key, value: tag.Value}
@@ -161,6 +172,9 @@ var (
 // projection is what a row group must give for this query.
 func (m *matcher) projection() segment.Projection {
 	p := segment.Projection{Times: true, Names: m.query.Name != "", Identity: m.wantRows || m.byRow != 0, Keys: make(map[string]bool)}
+	if m.filter != nil {
+		p = m.filter.needs().columns(p)
+	}
 	if len(m.tags) == 0 {
 		return p
 	}

@@ -17,8 +17,8 @@ import (
 // Readers that scan take no lock: the batches stand in slabs that never move, and one
 // atomic count, raised after an entry's batches are in place, says how many of them
 // exist. A published batch is never changed. The simpler way, a slice under a lock, made
-// each query stop the writer. By-id lookups and the catalog are maps and have a short
-// lock of their own; a reader drops what lies beyond the count it took.
+// each query stop the writer. By-id lookups have a map with a short lock of its own, names
+// a catalog that those who ask fill; a reader drops what lies beyond the count it took.
 type memtable struct {
 	count atomic.Uint32
 	slabs [slabCount]atomic.Pointer[[]memBatch] // slab i holds slabFirst<<i batches
@@ -26,7 +26,10 @@ type memtable struct {
 	mu      sync.RWMutex
 	byTrace map[span.TraceID]int32 // last of the trace's refs
 	refs    []memRef
+
+	naming  sync.Mutex // held by who asks for names; writers do not wait for that
 	catalog *index.Catalog
+	counted uint32 // batches that the catalog has
 
 	// What the sealing rule and the flush need; the adder's alone until the memtable is
 	// frozen.
@@ -103,35 +106,47 @@ func (m *memtable) indexRows(pos uint32, b *span.Batch) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for row, id := range b.TraceIDs {
-		previous, ok := m.byTrace[id]
-		if !ok {
-			previous = -1
+		at := int32(len(m.refs))
+		previous := at - 1
+		if row == 0 || id != b.TraceIDs[row-1] {
+			var ok bool
+			if previous, ok = m.byTrace[id]; !ok {
+				previous = -1
+			}
 		}
 		m.refs = append(m.refs, memRef{pos, uint32(row), previous})
-		m.byTrace[id] = int32(len(m.refs) - 1)
+		if row+1 == len(b.TraceIDs) || id != b.TraceIDs[row+1] {
+			m.byTrace[id] = at // once for a run of rows of one trace
+		}
 	}
-	m.countOperations(b)
 }
 
-// countOperations adds a batch to the catalog, one addition for each distinct operation.
-func (m *memtable) countOperations(b *span.Batch) {
-	eachOperation(b, func(service string, o batchOperation, spans uint64) {
-		m.catalog.Add(service, b.String(o.name), o.kind, spans)
-	})
+// countOperations brings the catalog up to the first count batches. Who asks for names
+// pays for the batches since somebody asked before him, and not each write for a question
+// that may never come. m.naming is held.
+func (m *memtable) countOperations(count uint32) {
+	for ; m.counted < count; m.counted++ {
+		b := m.at(m.counted).batch
+		eachOperation(b, func(service string, o batchOperation, spans uint64) {
+			m.catalog.Add(service, b.String(o.name), o.kind, spans)
+		})
+	}
 }
 
-// services gives the catalog's services; complete is false where it lists none. The
-// writer waits meanwhile, so nothing but the outer map is visited.
-func (m *memtable) services() (services []string, complete bool) {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
+// services gives the services of the first count batches at least; complete is false where
+// the catalog lists none.
+func (m *memtable) services(count uint32) (services []string, complete bool) {
+	m.naming.Lock()
+	defer m.naming.Unlock()
+	m.countOperations(count)
 	return m.catalog.Services(), m.catalog.Complete()
 }
 
 // operations is the same for the operations of one service, or of all for "".
-func (m *memtable) operations(service string) (operations []span.Operation, complete bool) {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
+func (m *memtable) operations(count uint32, service string) (operations []span.Operation, complete bool) {
+	m.naming.Lock()
+	defer m.naming.Unlock()
+	m.countOperations(count)
 	return m.catalog.Operations(service), m.catalog.Complete()
 }
 

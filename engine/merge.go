@@ -31,10 +31,7 @@ func (s *Shard) mergePicked(ctx context.Context) bool {
 		return false
 	}
 	defer v.close()
-	infos := make([]segment.Info, len(v.segments))
-	for i, l := range v.segments {
-		infos[i] = l.Info()
-	}
+	infos := v.infos()
 	s.mu.Lock()
 	newest := s.newest
 	s.mu.Unlock()

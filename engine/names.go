@@ -20,7 +20,7 @@ func (s *Shard) Services() ([]string, error) {
 	defer v.close()
 	services := make(map[string]bool)
 	for _, t := range v.tables {
-		if names, complete := t.services(); complete {
+		if names, complete := t.services(t.count); complete {
 			addAll(services, names)
 			continue
 		}
@@ -51,7 +51,7 @@ func (s *Shard) Operations(ctx context.Context, service string) ([]span.Operatio
 	defer v.close()
 	all := make(map[span.Operation]bool)
 	for _, t := range v.tables {
-		if operations, complete := t.operations(service); complete {
+		if operations, complete := t.operations(t.count, service); complete {
 			addAll(all, operations)
 			continue
 		}

@@ -53,26 +53,64 @@ func (s *Shard) DropExpired(now int64) (dropped int, err error) {
 		return 0, err
 	}
 	defer v.close()
+	infos := v.infos()
+	if !s.clock.look(now, witnessOf(infos)) {
+		return 0, fmt.Errorf("shard %d: retention does not believe the clock: %d ns after the last plausible time", s.o.Shard, now-s.clock.now)
+	}
+	return s.drop(v, compaction.Expired(compaction.Policy{Retention: s.o.Retention}, infos, now), "retention")
+}
+
+// OverBudget tells through which window the segments of all shards must go, so that the rest
+// takes at most budgetBytes.
+func OverBudget(budgetBytes int64, live []segment.Info) (through int64, over bool) {
+	return compaction.OverBudget(budgetBytes, live)
+}
+
+// DropThrough drops the segments whose last window is through or older, and reports how
+// many: what a disk budget asks for, which knows no clock.
+func (s *Shard) DropThrough(through int64) (dropped int, err error) {
+	s.merging.Lock()
+	defer s.merging.Unlock()
+	v, err := s.view()
+	if err != nil {
+		return 0, err
+	}
+	defer v.close()
+	return s.drop(v, compaction.Through(through, v.infos()), "disk budget")
+}
+
+// Infos tells of the live segments.
+func (s *Shard) Infos() ([]segment.Info, error) {
+	v, err := s.view()
+	if err != nil {
+		return nil, err
+	}
+	defer v.close()
+	return v.infos(), nil
+}
+
+func (v *view) infos() []segment.Info {
 	infos := make([]segment.Info, len(v.segments))
 	for i, l := range v.segments {
 		infos[i] = l.Info()
 	}
-	if !s.clock.look(now, witnessOf(infos)) {
-		return 0, fmt.Errorf("shard %d: retention does not believe the clock: %d ns after the last plausible time", s.o.Shard, now-s.clock.now)
-	}
-	names := compaction.Expired(compaction.Policy{Retention: s.o.Retention}, infos, now)
-	expired := slices.DeleteFunc(slices.Clone(v.segments), func(l *liveSegment) bool { return !slices.Contains(names, l.Info().Name) })
-	if len(expired) == 0 {
+	return infos
+}
+
+// drop takes the named segments out; s.merging is held.
+func (s *Shard) drop(v *view, names []string, reason string) (dropped int, err error) {
+	gone := slices.DeleteFunc(slices.Clone(v.segments), func(l *liveSegment) bool { return !slices.Contains(names, l.Info().Name) })
+	if len(gone) == 0 {
 		return 0, nil
 	}
-	if err := s.replace(expired, nil); err != nil {
+	if err := s.replace(gone, nil); err != nil {
 		return 0, err
 	}
 	s.mu.Lock()
-	s.stats.Dropped += len(expired)
+	s.stats.Dropped += len(gone)
 	s.mu.Unlock()
-	s.log.Info("retention dropped segments", "count", len(expired))
-	return len(expired), nil
+	s.log.Info("segments dropped", "reason", reason, "count", len(gone))
+	return len(gone), nil
 }
 
 // witness is the time as most rows tell it, 0 without rows.

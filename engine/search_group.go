@@ -213,7 +213,7 @@ func (s *segmentSearch) visitRows(least uint64, visit func(h hit) error) error {
 			}
 			switch {
 			case !may:
-			case decided && !s.wantRows:
+			case decided && !s.readsRows():
 				s.explain.RowsByTemplate.Add(1)
 				id := s.l.TraceID(s.l.TraceAtRow(g.first + row))
 				if err := visit(hit{id: id, start: start}); err != nil {

@@ -117,6 +117,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Compaction == (compaction.Policy{}) {
 		o.Compaction = compaction.DefaultPolicy()
+		if o.Retention > 0 { // a stretch of windows goes when its last one may: at most an eighth late
+			o.Compaction.OldWindowsMax = min(o.Compaction.OldWindowsMax, int(o.Retention/8/time.Duration(segment.WindowNanos)))
+		}
 	}
 	if o.Gate == nil {
 		o.Gate = NewGate()

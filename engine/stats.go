@@ -9,7 +9,7 @@ type Stats struct {
 	Traces                      int64 // the same
 	Flushes, FlushFailures      int
 	Merges, MergeFailures       int
-	Dropped                     int // segments, by retention
+	Dropped                     int // segments, by retention or disk budget
 	Quarantined                 int
 	QuarantinedSpans            int // set aside by this process; 1 for a part that cannot be walked
 	Applied, Flushed            uint64

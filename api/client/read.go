@@ -203,6 +203,9 @@ func parameters(q span.Query) *storagev2.TraceQueryParameters {
 			Key: tag.Key, Value: &storagev2.AnyValue{Value: &storagev2.AnyValue_StringValue{StringValue: tag.Value}},
 		})
 	}
+	if q.Filter != nil {
+		p.Filter = filterCall(q.Filter)
+	}
 	return p
 }
 

@@ -42,6 +42,8 @@ import (
 //	                                                            finds all of these, and where only span
 //	                                                            attributes hold the value no others
 //	duration_queries               FindTraceIDs + the engine
+//	tag, service_tag and           the engine by filter, spans  once more; by level, exactly;
+//	  duration queries, errors     of each level; FindTraceIDs   of a large file every eighth
 //	start_range_queries            FindTraceIDs + the engine    end_ns - 1: the protocol's range is inclusive;
 //	                                                            an empty range cannot be asked: skipped, named
 type answers struct {
@@ -67,6 +69,7 @@ func (a *answers) all() {
 	a.serviceTags()
 	a.durations()
 	a.ranges()
+	a.filters()
 }
 
 func equal[T comparable](t *testing.T, what string, got, want T) {

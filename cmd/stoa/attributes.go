@@ -88,7 +88,7 @@ func parseLevels(name string) ([]span.Level, error) {
 	if name == "" {
 		return nil, nil
 	}
-	level, ok := span.ParseLevel(name)
+	level, ok := span.LevelOf(name)
 	if !ok {
 		return nil, fmt.Errorf("%q: want %s", name, strings.Join(span.LevelNames(), ", "))
 	}

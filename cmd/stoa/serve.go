@@ -35,6 +35,7 @@ type serveFlags struct {
 	sync        string
 	memory      string
 	reserve     string
+	budget      string
 	insecure    bool
 }
 
@@ -56,6 +57,7 @@ func newServe() *cobra.Command {
 	flags.DurationVar(&f.retention, "retention", 0, "drop spans received longer ago, such as 168h; 0 keeps everything")
 	flags.StringVar(&f.sync, "sync", "always", "when an answer is given: \"always\" after the disk has it, or an interval such as 1s after which it will")
 	flags.StringVar(&f.memory, "memory", "", "soft limit of the process's own memory, such as 512MiB (default 512MiB, less where the machine or its cgroup has less)")
+	flags.StringVar(&f.budget, "disk-budget", "", "what segments may take of the disk, such as 100GiB: beyond it the oldest half hours go (default no budget)")
 	flags.StringVar(&f.reserve, "reserve", "512MiB", "of the disk to leave free: below it writes are refused, reads go on")
 	flags.BoolVar(&f.insecure, "insecure", false, "allow --listen-host beyond loopback although there is neither TLS nor authentication")
 	return cmd
@@ -112,6 +114,12 @@ func serve(ctx context.Context, out io.Writer, f serveFlags) error {
 	if reserve < cluster.ReserveBytesMin {
 		return usagef("--reserve %s: less than %d MiB would not hold the next log file and the flushes that make room", f.reserve, cluster.ReserveBytesMin>>20)
 	}
+	budget := int64(0)
+	if f.budget != "" {
+		if budget, err = parseBytes(f.budget); err != nil {
+			return usagef("--disk-budget %w", err)
+		}
+	}
 	if err := checkHost(f.host, f.insecure); err != nil {
 		return err
 	}
@@ -120,7 +128,8 @@ func serve(ctx context.Context, out io.Writer, f serveFlags) error {
 		return err
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	node, err := openNode(ctx, nodeOptions{data: f.data, create: true, logger: logger, shards: f.shards, retention: f.retention, syncInterval: syncInterval, reserve: reserve})
+	node, err := openNode(ctx, nodeOptions{data: f.data, create: true, logger: logger, shards: f.shards, retention: f.retention,
+		syncInterval: syncInterval, reserve: reserve, budget: budget})
 	if err != nil {
 		return errors.Join(err, closeListeners(listeners))
 	}
@@ -188,9 +197,14 @@ func printStart(out io.Writer, f serveFlags, l api.Listeners, store *cluster.Sto
 	if f.sync != "always" {
 		durability = "RELAXED: a power cut may lose the acknowledged spans of the last " + f.sync + " (--sync " + f.sync + ")"
 	}
-	retention := "none: nothing is ever deleted (set --retention)"
-	if f.retention > 0 {
+	retention := "none: nothing is ever deleted (set --retention or --disk-budget)"
+	switch {
+	case f.retention > 0 && f.budget != "":
+		retention = "spans received more than " + f.retention.String() + " ago are deleted, and the oldest beyond " + f.budget
+	case f.retention > 0:
 		retention = "spans received more than " + f.retention.String() + " ago are deleted"
+	case f.budget != "":
+		retention = "the oldest spans are deleted beyond " + f.budget
 	}
 	recovery := store.Recovery()
 	start := fmt.Sprintf("%d log entries (%d bytes) replayed in %s", recovery.Entries, recovery.Bytes, recovery.Took.Round(time.Millisecond))
@@ -223,6 +237,7 @@ type nodeOptions struct {
 	retention    time.Duration
 	syncInterval time.Duration
 	reserve      int64 // bytes of the disk to leave free; 0 is the store's own default
+	budget       int64 // bytes that segments may take; 0 is no bound
 }
 
 // node is a store and the server in front of it, in this process.
@@ -244,7 +259,7 @@ func openNode(ctx context.Context, o nodeOptions) (*node, error) {
 		return nil, err
 	}
 	store, err := cluster.Open(ctx, cluster.Options{
-		FS: disk, MustExist: !o.create, Shards: o.shards, Logger: o.logger, Retention: o.retention, ReserveBytes: o.reserve,
+		FS: disk, MustExist: !o.create, Shards: o.shards, Logger: o.logger, Retention: o.retention, ReserveBytes: o.reserve, DiskBudget: o.budget,
 		Log: wal.Options{SyncInterval: o.syncInterval}, Progress: replayLog(o.logger),
 	})
 	if errors.Is(err, vfs.ErrLocked) {

@@ -87,9 +87,9 @@ func unpack(dst []uint64, data []byte, width uint, base uint64) {
 	}
 }
 
-// unpackLanes goes through both lanes at once. Everything the loop touches stays in
+// unpackLanesScalar goes through both lanes at once. Everything the loop touches stays in
 // registers; the branch is taken in a pattern of the width, which processors learn.
-func unpackLanes(dst *[blockRows]uint64, data []byte, width uint, base uint64) {
+func unpackLanesScalar(dst *[blockRows]uint64, data []byte, width uint, base uint64) {
 	keep := mask(width)
 	even, odd := binary.LittleEndian.Uint64(data), binary.LittleEndian.Uint64(data[8:])
 	data = data[16:]

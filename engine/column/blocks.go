@@ -324,6 +324,11 @@ func decodeDictionary(dst []uint64, base uint64, body []byte) error {
 	split := 2 + packedBytes(entries, width)
 	var table [blockRows]uint64
 	unpack(table[:entries], body[2:split], width, base)
+	for i := 1; i < entries; i++ {
+		if table[i]-base <= table[i-1]-base {
+			return codec.Corrupt("entry %d of a mini-block is not above the one before", i)
+		}
+	}
 	unpack(dst, body[split:], codeWidth(entries), 0)
 	for i, code := range dst {
 		if code >= uint64(entries) {

@@ -132,6 +132,30 @@ func wantReader(t interface{ Fatalf(string, ...any) }, data []byte, values []uin
 	if err != nil || !slices.Equal(rows, want) {
 		t.Fatalf("rows from %d to %d: %v, %v, not %v", low, high, rows, err, want)
 	}
+	for _, value := range []uint64{low, high, low + 1} {
+		rows, err = ints.RowsEqual([]uint32{42}, value)
+		want = []uint32{42}
+		for i, v := range values {
+			if v == value {
+				want = append(want, uint32(i))
+			}
+		}
+		if err != nil || !slices.Equal(rows, want) {
+			t.Fatalf("rows of %d: %v, %v, not %v", value, rows, err, want)
+		}
+	}
+	for _, cut := range ranges {
+		sum := uint64(0)
+		for _, v := range values[:cut[1]] {
+			sum += v
+		}
+		if got, err := ints.SumBefore(cut[1]); err != nil || got != sum {
+			t.Fatalf("the first %d values come to %d, %v, not %d", cut[1], got, err, sum)
+		}
+	}
+	if most := len(data) + 8*len(values) + 1024; ints.MemoryBytes() > most {
+		t.Fatalf("%d values of %d bytes hold %d", len(values), len(data), ints.MemoryBytes())
+	}
 }
 
 func TestMiniBlocksComeBackExactlyWholeAndInPart(t *testing.T) {
@@ -149,6 +173,7 @@ func TestMiniBlocksComeBackExactlyWholeAndInPart(t *testing.T) {
 		low := rapid.SampledFrom(values).Draw(t, "low")
 		high := low + rapid.Uint64().Draw(t, "spread")>>rapid.IntRange(0, 63).Draw(t, "less")
 		wantReader(t, data, values, [][2]int{{from, to}, {0, len(values)}, {from, from}}, low, max(low, high))
+		wantReader(t, column.AppendBytewise(nil, values), values, [][2]int{{from, to}}, low, max(low, high))
 	})
 }
 
@@ -195,7 +220,9 @@ func wantHarmless(t *testing.T, data []byte, n int) {
 		if !errors.Is(err, codec.ErrCorrupt) || !errors.Is(partErr, codec.ErrCorrupt) {
 			t.Fatalf("%v, %v", err, partErr)
 		}
-		_, _ = ints.RowsBetween(nil, 1, math.MaxUint64) // must end
+		_, _ = ints.RowsBetween(nil, 1, math.MaxUint64) // these must end
+		_, _ = ints.RowsEqual(nil, 200)
+		_, _ = ints.SumBefore(n)
 		return
 	}
 	if n > 0 {

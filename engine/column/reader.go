@@ -283,18 +283,13 @@ func (c *Ints) RowsEqual(dst []uint32, v uint64) ([]uint32, error) {
 			}
 			continue
 		case tagDictionary:
-			entries, width := int(body[0]), uint(body[1])
-			split := 2 + packedBytes(entries, width)
-			unpack(block[:entries], body[2:split], width, base)
-			code := 0
-			for code < entries && block[code] != v {
-				code++
-			}
-			if code == entries {
+			code, found := findEntry(v, base, body)
+			if !found {
 				continue
 			}
 			want = uint64(code)
-			unpack(block[:rows], body[split:], codeWidth(entries), 0)
+			entries := int(body[0])
+			unpack(block[:rows], body[2+packedBytes(entries, uint(body[1])):], codeWidth(entries), 0)
 		default:
 			if err := decodeBlock(block[:rows], tag, base, body); err != nil {
 				return dst, err
@@ -303,6 +298,17 @@ func (c *Ints) RowsEqual(dst []uint32, v uint64) ([]uint32, error) {
 		dst = rowsBetween(dst, uint32(first), block[:rows], want, want)
 	}
 	return dst, nil
+}
+
+// findEntry gives the code of v in the dictionary of a mini-block. Entries ascend, or the
+// block is damaged: then any answer will do, but not two.
+func findEntry(v, base uint64, body []byte) (code int, found bool) {
+	entries, width := int(body[0]), uint(body[1])
+	packed := body[2 : 2+packedBytes(entries, width)]
+	for code < entries && base+packedAt(packed, entries, code, width) != v {
+		code++
+	}
+	return code, code < entries
 }
 
 func runsEqual(dst []uint32, first, rows int, v uint64, body []byte) ([]uint32, error) {

@@ -62,7 +62,7 @@ func (g *Generator) Spans(n int) []Span {
 
 var (
 	keys     = []string{"http.status_code", "error", "span.kind", "k", "event", "resource.zone", "zone", "scope.name", "message", "", "\xff\xfe", "service.name"}
-	texts    = []string{"", "a", "true", "false", "500", "2", "SERVER", "server", "frontend", "exception", "\xffbroken", "käse", "lib", "1.0", "boom"}
+	texts    = []string{"", "a", "true", "false", "500", "2", "SERVER", "server", "frontend", "exception", "\xffbroken", "käse", "lib", "1.0", "boom", "The card, the CARD was refused: try-the card"}
 	names    = []string{"GET /", "POST /", "dispatch", "", "\xf0\x28"}
 	services = []string{"frontend", "driver", "redis", "", "route"}
 )
@@ -164,7 +164,7 @@ func (g *Generator) lists(m *message, start uint64) {
 	}
 	for range max(0, g.rand.IntN(5)-2) {
 		var e message
-		e.fixed64(1, start+uint64(g.rand.IntN(1000)))
+		e.fixed64(1, g.eventTime(start))
 		e.text(2, pick(g, texts))
 		for range g.rand.IntN(3) {
 			e.bytes(3, g.attribute())
@@ -184,6 +184,17 @@ func (g *Generator) lists(m *message, start uint64) {
 		}
 		m.bytes(13, l)
 	}
+}
+
+// eventTime is near the span's start: after it, before it, or as far as can be.
+func (g *Generator) eventTime(start uint64) uint64 {
+	switch g.rand.IntN(12) {
+	case 0:
+		return math.MaxUint64
+	case 1, 2, 3:
+		return start - uint64(g.rand.IntN(1000))
+	}
+	return start + uint64(g.rand.IntN(1000))
 }
 
 func (g *Generator) status(m *message) {
@@ -238,6 +249,16 @@ func (g *Generator) attribute() message {
 	if g.rand.IntN(30) == 0 {
 		return keyValue(key, nil)
 	}
+	if g.rand.IntN(30) == 0 { // two members, of which the last counts; fields from the future
+		v := append(g.value(0), g.value(1)...)
+		if g.rand.IntN(2) == 0 {
+			v.text(100, "future")
+			return keyValue(key, v)
+		}
+		odd := keyValue(key, v)
+		odd.text(100, "future")
+		return odd
+	}
 	return keyValue(key, g.value(3))
 }
 
@@ -251,11 +272,11 @@ func (g *Generator) value(depth int) message {
 	case 0, 1:
 		return anyText(pick(g, texts))
 	case 2:
-		return anyInt(pick(g, []int64{0, 1, 2, 500, -1, math.MaxInt64, math.MinInt64}))
+		return anyInt(pick(g, []int64{0, 1, 2, 500, -1, 1<<53 + 1, math.MaxInt64, math.MinInt64}))
 	case 3:
 		return anyBool(g.rand.IntN(2) == 0)
 	case 4:
-		return anyDouble(pick(g, []float64{0, math.Copysign(0, -1), 2, 2.5, 500, 1e300, math.Inf(1), math.NaN()}))
+		return anyDouble(pick(g, []float64{0, math.Copysign(0, -1), 2, 2.5, 500, 1 << 53, 1 << 63, 1e300, math.Inf(1), math.NaN()}))
 	case 5:
 		return anyBytes([]byte(pick(g, texts)))
 	case 6:

@@ -21,7 +21,8 @@ func matches(q span.Query, row span.Row) bool {
 		q.Service != "" && q.Service != string(row.Service()),
 		q.Name != "" && q.Name != string(row.Name()),
 		duration < q.DurationMin,
-		q.DurationMax > 0 && duration > q.DurationMax:
+		q.DurationMax > 0 && duration > q.DurationMax,
+		q.Filter != nil && !Holds(q.Filter, row):
 		return false
 	}
 	if len(q.Tags) == 0 {
@@ -141,6 +142,9 @@ func (g *Generator) Query(m *Model) span.Query {
 			tag.Value = pick(g, texts)
 		}
 		q.Tags = append(q.Tags, tag)
+	}
+	if g.rand.IntN(3) == 0 {
+		q.Filter = g.Filter(m)
 	}
 	return q
 }

@@ -124,10 +124,14 @@ type source struct {
 	scopes    []uint32
 	columns   [span.Levels][]uint32 // by key text: the column last used for it, 0 unknown
 	texts     []uint32              // by text: its id among the segment's template texts, 0 unknown
+	origin    *origin               // where the batch is a row group
+	carried   [span.Levels][]carried
 }
 
 func newSource(b *span.Batch) *source {
-	return &source{batch: b, resources: make([]uint32, len(b.Resources)), scopes: make([]uint32, len(b.Scopes)), texts: make([]uint32, max(len(b.TextEnd), 1))}
+	s := &source{batch: b, resources: make([]uint32, len(b.Resources)), scopes: make([]uint32, len(b.Scopes)), texts: make([]uint32, max(len(b.TextEnd), 1))}
+	s.origin, _ = b.Origin.(*origin)
+	return s
 }
 
 func (s *source) resource(w *Writer, i uint32) uint32 {
@@ -205,6 +209,9 @@ func (w *Writer) columnOf(s *source, level span.Level, a span.Attr) uint32 {
 func (w *Writer) Rehearse(rows []span.Row) {
 	if w.err != nil || w.info.Rows > 0 {
 		return
+	}
+	for _, level := range levels {
+		w.folding[level].rehearsing = true
 	}
 	for _, r := range rows[:min(len(rows), RehearsalRowsMax)] {
 		s := w.sourceOf(r.Batch)

@@ -176,15 +176,11 @@ func (g *groupWriter) slotOf(id span.SpanID, begin int, mask uint64) uint64 {
 // counts of keys.
 func (g *groupWriter) count(ref *groupRef) {
 	shared, local := g.w.folding[span.SpanLevel].shared, g.w.folding[span.SpanLevel].local
-	counts := map[[2]uint64]uint64{}
-	for row, template := range g.templates[span.SpanLevel].codes {
-		counts[[2]uint64{g.resources.codes[row], template}]++
-	}
 	resources, templates := g.w.resources.batch, uint64(len(ref.templates[span.SpanLevel]))
-	for o, spans := range counts {
-		t, id := local, uint32(o[1]-templates)
-		if o[1] < templates {
-			t, id = shared, ref.templates[span.SpanLevel][o[1]]
+	for o, spans := range g.operations(uint64(len(ref.resources)), templates+uint64(ref.local[span.SpanLevel])) {
+		t, id := local, uint32(o.template-templates)
+		if o.template < templates {
+			t, id = shared, ref.templates[span.SpanLevel][o.template]
 		}
 		name := ""
 		for _, s := range t.table.slotsOf(id) {
@@ -192,7 +188,7 @@ func (g *groupWriter) count(ref *groupRef) {
 				name = t.texts.batch.String(span.TextID(s.value))
 			}
 		}
-		service := resources.String(resources.Resources[ref.resources[o[0]]].Service)
+		service := resources.String(resources.Resources[ref.resources[o.resource]].Service)
 		g.w.catalog.Add(service, name, int32(t.table.scalarsAt(id)[scalarKind]), spans)
 	}
 	for _, level := range levels {
@@ -208,6 +204,31 @@ func (g *groupWriter) count(ref *groupRef) {
 		}
 		g.w.countFolded(g.w.folding[level].local.finished(g.w.columns), func(i int) uint64 { return rows[i] })
 	}
+}
+
+// operation is the codes that tell one.
+type operation struct{ resource, template uint64 }
+
+// operations gives the number of rows of each pair of codes: from a table where one of all
+// pairs is small, which is nearly always.
+func (g *groupWriter) operations(resources, templates uint64) map[operation]uint64 {
+	counts := map[operation]uint64{}
+	if resources*templates > operationPairsMax {
+		for row, template := range g.templates[span.SpanLevel].codes {
+			counts[operation{g.resources.codes[row], template}]++
+		}
+		return counts
+	}
+	table := make([]uint32, resources*templates)
+	for row, template := range g.templates[span.SpanLevel].codes {
+		table[g.resources.codes[row]*templates+template]++
+	}
+	for pair, rows := range table {
+		if rows > 0 {
+			counts[operation{uint64(pair) / templates, uint64(pair) % templates}] = uint64(rows)
+		}
+	}
+	return counts
 }
 
 // reset forgets all values and keeps the memory, unless odd groups made it large.

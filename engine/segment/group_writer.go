@@ -120,24 +120,41 @@ func (g *groupWriter) addLinks(r span.Row) {
 // values that are not in it.
 func (g *groupWriter) addItem(level span.Level, pos int, attrs []span.Attr) {
 	g.pos, g.list = pos, attrs
+	g.bytes += 16 * len(attrs)
 	fold := g.w.folding[level]
-	g.templates[level].addCode(fold.end(g.describe[level]))
-	b := g.source.batch
-	first := len(fold.slots) - len(attrs) // of the attributes: before them stand other texts
-	for _, s := range fold.slots[:first] {
+	carried := g.source.carriedAt(level, pos)
+	if carried != nil && carried.version == fold.version {
+		fold.again(carried.id)
+		g.templates[level].add(carried.id)
+		for _, s := range carried.own {
+			g.addSlot(s.column, s.at, carried.texts)
+		}
+		return
+	}
+	code := fold.end(g.describe[level])
+	g.templates[level].addCode(code)
+	texts := len(fold.slots) - len(attrs)
+	for i, s := range fold.slots {
 		if s.own {
-			g.text(int(s.column), b, g.ownText(s.column, pos))
+			g.addSlot(s.column, i, texts)
 		}
 	}
-	for i, s := range fold.slots[first:] {
-		g.bytes += 16
-		switch {
-		case !s.own:
-		case s.column < colFixed:
-			g.addMapped(int(s.column), b, attrs[i])
-		default:
-			g.addOwn(s.column, b, attrs[i])
-		}
+	if carried != nil {
+		g.source.carry(carried, level, pos, fold, code)
+	}
+}
+
+// addSlot appends the value of slot i of the item to its column. The first slots, as many as
+// texts, are those of texts that are no attributes.
+func (g *groupWriter) addSlot(col uint32, i, texts int) {
+	b := g.source.batch
+	switch {
+	case i < texts:
+		g.text(int(col), b, g.ownText(col, g.pos))
+	case col < colFixed:
+		g.addMapped(int(col), b, g.list[i-texts])
+	default:
+		g.addOwn(col, b, g.list[i-texts])
 	}
 }
 

@@ -44,6 +44,9 @@ const (
 	// templateShare: else there is at most one template for so many spans, events or links.
 	// A template costs about as much as the columns of a few rows, and must pay for itself.
 	templateShare = 128
+	// sharedByMin items must have a template on the average where names and lists of keys are
+	// many: a template that one item has costs more than the item.
+	sharedByMin = 8
 	// templateTextBytesMax bounds the texts that templates of a segment keep.
 	templateTextBytesMax = 8 << 20
 	// A column varies that has variesMin different values in a rehearsal, and one for less than
@@ -72,4 +75,6 @@ const (
 	pageOverheadBytes = 256
 	// listedMax numbers of a list are printed: a line that a terminal shows.
 	listedMax = 16
+	// operationPairsMax pairs of resources and templates are counted in a table of 256 KiB.
+	operationPairsMax = 1 << 16
 )

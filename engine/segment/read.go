@@ -21,6 +21,10 @@ func (s *Segment) ReadGroup(i int, p Projection) (*span.Batch, error) {
 	r := s.reader(i, 0, s.groups[i].Rows, p)
 	defer r.done()
 	r.fetch()
+	if p.All {
+		r.origin = &origin{s: s, group: r.group}
+		r.b.Origin = r.origin
+	}
 	return r.read()
 }
 
@@ -41,6 +45,8 @@ type rowReader struct {
 	p        Projection
 	b        *span.Batch
 	err      error
+
+	origin *origin
 
 	pagesRead, pagesKept int
 

@@ -62,6 +62,9 @@ func (r *rowReader) openLevel(level span.Level, n, from, to int) *itemReader {
 	if r.err != nil {
 		return nil
 	}
+	if r.origin != nil {
+		r.origin.levels[level] = p.items
+	}
 	it := &itemReader{rowReader: r, level: level, items: p.items, from: from, to: to}
 	it.findOwn()
 	it.compiled = make([]*compiledTemplate, r.group.codes(level))

@@ -393,12 +393,14 @@ func (s *Segment) TraceInOrder(k int) (i int) { return int(s.traces.byRow[k]) }
 // stays inside one.
 const WindowNanos = int64(30 * time.Minute)
 
-// WindowOf gives the number of the window of a receive time in unix nanoseconds, rounding
-// down for times before 1970 too.
-func WindowOf(received int64) int64 {
-	window := received / WindowNanos
-	if received%WindowNanos < 0 {
-		window--
+// WindowOf gives the number of the window of a receive time in unix nanoseconds.
+func WindowOf(received int64) int64 { return Floor(received, WindowNanos) }
+
+// Floor divides and rounds down, for times before 1970 too.
+func Floor(value, by int64) int64 {
+	quotient := value / by
+	if value%by < 0 {
+		quotient--
 	}
-	return window
+	return quotient
 }

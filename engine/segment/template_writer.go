@@ -131,6 +131,21 @@ func (t *templateWriter) add(hash, place uint64, scalars []uint32, slots []slot)
 	return id
 }
 
+// distinct is how many templates there would be if the columns that stand alone had always
+// done so.
+func (t *templateWriter) distinct(alone func(column uint32) bool) int {
+	seen := make(map[uint64]struct{}, len(t.hashes))
+	for i, hash := range t.hashes {
+		for _, s := range t.table.slotsOf(uint32(i)) {
+			if !s.own && s.column != colName && s.column != colEventName && alone(s.column) {
+				hash += slotHash(slot{column: s.column, own: true}) - slotHash(s)
+			}
+		}
+		seen[hash] = struct{}{}
+	}
+	return len(seen)
+}
+
 // worst gives the column whose values make the most templates: with it in a page of its
 // own, and those that stand alone already, only left templates would remain; among equals
 // the one with the most values. ok is false where no folded column may stand alone.
@@ -191,7 +206,10 @@ type folding struct {
 	shared, local *templateWriter
 	items         int    // spans, events or links so far
 	own           []bool // by column: stands alone
+	version       int    // of own: what was decided by another is not true any more
 	spoilt        int    // templates that no item will have any more since columns were taken out
+	allowed       int    // templates that are fine, since no column is their reason
+	rehearsing    bool
 	takenOut      int
 	stuck         bool // nothing is left to take out
 
@@ -200,7 +218,7 @@ type folding struct {
 }
 
 func newFolding(level span.Level, shared *templateTexts) *folding {
-	f := &folding{shared: newTemplateWriter(level, shared), local: newTemplateWriter(level, newTemplateTexts())}
+	f := &folding{shared: newTemplateWriter(level, shared), local: newTemplateWriter(level, newTemplateTexts()), version: 1}
 	f.shared.remembered = true
 	return f
 }
@@ -208,19 +226,30 @@ func newFolding(level span.Level, shared *templateTexts) *folding {
 // standsAlone reports whether values of a column go to a page of their own.
 func (f *folding) standsAlone(id uint32) bool { return int(id) < len(f.own) && f.own[id] }
 
-// full reports whether one more template would be more than the items allow.
+// full reports whether one more template would be more than the items allow. A rehearsal
+// takes any number: what they come to is weighed at its end.
 func (f *folding) full() bool {
+	if f.rehearsing {
+		return false
+	}
 	n := len(f.shared.hashes)
-	return n-f.spoilt >= max(templatesMin, f.items/templateShare) || n >= templatesMax ||
+	return n-f.spoilt >= max(templatesMin, f.items/templateShare, f.allowed) || n >= templatesMax ||
 		len(f.shared.texts.batch.Text) > templateTextBytesMax
 }
 
-// takeOut makes the worst column stand alone from now on; false where none is left or
-// nothing helps any more.
-func (f *folding) takeOut() bool {
-	if f.stuck || f.takenOut == takeOutsMax || len(f.shared.hashes) >= templatesMax {
+// relieve makes room for templates. Where a column makes most of them, the worst stands alone
+// from now on. Where not even all columns together do, there are that many names and lists
+// of keys, and they may have templates if enough items share them. Else it gives up.
+func (f *folding) relieve() bool {
+	n := len(f.shared.hashes)
+	if f.stuck || f.takenOut == takeOutsMax || n >= templatesMax {
 		f.stuck = true
 		return false
+	}
+	if least := f.shared.distinct(func(uint32) bool { return true }); 2*least > n-f.spoilt {
+		f.allowed = 2 * least
+		f.stuck = least > max(templatesMin, f.items/sharedByMin)
+		return !f.stuck
 	}
 	id, left, ok := f.shared.worst(f.standsAlone)
 	if !ok {
@@ -229,7 +258,7 @@ func (f *folding) takeOut() bool {
 	}
 	f.takenOut++
 	f.setAlone(id)
-	f.spoilt = len(f.shared.hashes) - left
+	f.spoilt = n - left
 	return true
 }
 
@@ -260,9 +289,12 @@ func (f *folding) endRehearsal() {
 			f.setAlone(id)
 		}
 	}
+	f.rehearsing = false
+	for f.spoilt = len(f.shared.hashes) - f.shared.distinct(f.standsAlone); f.full() && f.relieve(); {
+	}
 	f.shared.reset()
 	f.endGroup()
-	f.items, f.spoilt, f.takenOut, f.stuck = 0, 0, 0, false
+	f.items, f.spoilt, f.allowed, f.takenOut, f.stuck = 0, 0, 0, 0, false
 }
 
 func (f *folding) setAlone(id uint32) {
@@ -270,6 +302,7 @@ func (f *folding) setAlone(id uint32) {
 		f.own = append(f.own, false)
 	}
 	f.own[id] = true
+	f.version++
 }
 
 // endGroup forgets the templates of one row group.
@@ -297,7 +330,7 @@ func (f *folding) end(describe func(t *templateWriter)) code {
 		hash := templateHash(f.scalars, f.slots)
 		id, place, ok := f.shared.find(hash, f.scalars, f.slots)
 		if !ok && f.full() {
-			if f.takeOut() {
+			if f.relieve() {
 				continue
 			}
 			break

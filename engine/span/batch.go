@@ -141,6 +141,10 @@ type Batch struct {
 	LinkEnds       []uint32 // in Links
 	Residues       []TextID // raw fields of the Span message without a column, in wire order
 
+	// Origin is left here by what made the batch, for itself to know it again; nobody else
+	// looks at it. nil says nothing.
+	Origin any
+
 	Attrs      []Attr
 	Events     []Event
 	EventAttrs []Attr

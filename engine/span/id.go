@@ -1,7 +1,8 @@
 package span
 
 import (
-	"bytes"
+	"cmp"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -29,13 +30,20 @@ func ParseTraceID(text string) (TraceID, error) {
 func (t TraceID) String() string { return hex.EncodeToString(t[:]) }
 
 // Compare orders ids as big-endian numbers.
-func (t TraceID) Compare(other TraceID) int { return bytes.Compare(t[:], other[:]) }
+func (t TraceID) Compare(other TraceID) int {
+	if c := cmp.Compare(binary.BigEndian.Uint64(t[:8]), binary.BigEndian.Uint64(other[:8])); c != 0 {
+		return c
+	}
+	return cmp.Compare(binary.BigEndian.Uint64(t[8:]), binary.BigEndian.Uint64(other[8:]))
+}
 
 // String gives 16 hex digits.
 func (s SpanID) String() string { return hex.EncodeToString(s[:]) }
 
 // Compare orders ids as big-endian numbers.
-func (s SpanID) Compare(other SpanID) int { return bytes.Compare(s[:], other[:]) }
+func (s SpanID) Compare(other SpanID) int {
+	return cmp.Compare(binary.BigEndian.Uint64(s[:]), binary.BigEndian.Uint64(other[:]))
+}
 
 // IsZero reports the id that means "none".
 func (s SpanID) IsZero() bool { return s == SpanID{} }

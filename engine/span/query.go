@@ -15,6 +15,8 @@ type Query struct {
 	// DurationMin and DurationMax bound the duration, inclusive, in nanoseconds;
 	// DurationMax 0 is no bound.
 	DurationMin, DurationMax uint64
+	// Filter holds on the span too; nil asks nothing.
+	Filter Filter
 	// Limit is how many traces to answer, exactly where there are as many; 0 and less is
 	// LimitDefault.
 	Limit int

@@ -102,7 +102,10 @@ func (b *Batch) LinkAttrsOf(i uint32) []Attr {
 // Compare is the order of a trace's rows: start, span id, kind, content. Zero means the
 // same span, received twice. Both rows belong to one trace and hold all columns.
 func Compare(a, b Row) int {
-	if c := cmp.Or(cmp.Compare(a.Start(), b.Start()), a.SpanID().Compare(b.SpanID()), cmp.Compare(a.Kind(), b.Kind())); c != 0 {
+	if c := cmp.Compare(a.Start(), b.Start()); c != 0 {
+		return c // nearly always: nothing else is looked at
+	}
+	if c := cmp.Or(a.SpanID().Compare(b.SpanID()), cmp.Compare(a.Kind(), b.Kind())); c != 0 {
 		return c
 	}
 	if a == b {

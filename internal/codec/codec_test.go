@@ -187,3 +187,26 @@ func TestReaderStaysInBounds(t *testing.T) {
 		t.Errorf("at %d: %v", r.Offset(), r.Err())
 	}
 }
+
+func TestTextsUnderZstdTakeFewerBitsWhereNothingRepeats(t *testing.T) {
+	r, digits := rand.New(rand.NewPCG(2, 2)), make([]byte, 8000)
+	for i := range digits {
+		digits[i] = '0' + byte(r.UintN(10))
+	}
+	packed := codec.AppendZstdText(nil, digits)
+	got, err := codec.DecodeZstd(nil, packed, len(digits))
+	if err != nil || !bytes.Equal(got, digits) || 2*len(packed) > len(digits) {
+		t.Fatalf("%d digits take %d bytes, %v", len(digits), len(packed), err)
+	}
+}
+
+// A second frame behind the first one is refused, whatever it says to hold.
+func TestZstdContentBeyondItsSizeIsRefused(t *testing.T) {
+	two := codec.AppendZstd(codec.AppendZstd(nil, []byte("what was promised")), make([]byte, 64<<20))
+	if got, err := codec.DecodeZstd(nil, two, 17); !errors.Is(err, codec.ErrCorrupt) || cap(got) > 1<<20 {
+		t.Fatalf("%d bytes, room for %d, %v", len(got), cap(got), err)
+	}
+	if _, err := codec.DecodeZstd(nil, two[:20], 200<<20); !errors.Is(err, codec.ErrCorrupt) {
+		t.Fatal(err)
+	}
+}

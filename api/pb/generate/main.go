@@ -5,6 +5,8 @@
 //	                      because no Go module carries OTLP's .proto files
 //	generate strip IN OUT the descriptor set IN without the options of gnostic, which
 //	                      only describe an HTTP API: the stubs need no gnostic at run time
+//	generate plain IN OUT the .proto file IN of Jaeger's version 1 without the options of
+//	                      gogo, which shape Go types and leave no trace on the wire
 //
 // It runs only in api/pb/generate.sh.
 package main
@@ -12,6 +14,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -37,8 +40,10 @@ func run(args []string) error {
 		return write(args[1], set)
 	case len(args) == 3 && args[0] == "strip":
 		return strip(args[1], args[2])
+	case len(args) == 3 && args[0] == "plain":
+		return plain(args[1], args[2])
 	}
-	return fmt.Errorf("usage: generate otlp OUT | generate strip IN OUT")
+	return fmt.Errorf("usage: generate otlp OUT | generate strip IN OUT | generate plain IN OUT")
 }
 
 // addFile appends file after the files it imports, each once.
@@ -86,6 +91,36 @@ func stripMessage(message *descriptorpb.DescriptorProto) {
 	for _, nested := range message.NestedType {
 		stripMessage(nested)
 	}
+}
+
+// What plain takes out of a .proto file, and the one path that it rewrites: model.proto
+// would be a common name in a process.
+var (
+	comments    = regexp.MustCompile(`(?m)[ \t]*//.*$`)
+	gogoImport  = regexp.MustCompile(`import "gogoproto/gogo.proto";\n`)
+	fileOptions = regexp.MustCompile(`(?m)^[ \t]*option (\([^)]*\)|go_package|java_package)[^;]*;\n`)
+	gogoOptions = regexp.MustCompile(`\s*\[(\s*\(gogoproto\.[^\]]*)\]`)
+	blankLines  = regexp.MustCompile(`\n{3,}`)
+)
+
+// plain keeps the licence at the head of the file and says what was done.
+func plain(in, out string) error {
+	data, err := os.ReadFile(in)
+	if err != nil {
+		return err
+	}
+	licence, body, found := strings.Cut(string(data), "\n\n")
+	if !found || !strings.HasPrefix(licence, "//") {
+		return fmt.Errorf("%s does not begin with its licence", in)
+	}
+	body = comments.ReplaceAllString(body, "")
+	for _, cut := range []*regexp.Regexp{gogoImport, fileOptions, gogoOptions} {
+		body = cut.ReplaceAllString(body, "")
+	}
+	body = strings.ReplaceAll(body, `import "model.proto"`, `import "jaeger/api_v2/model.proto"`)
+	body = strings.TrimSpace(blankLines.ReplaceAllString(body, "\n\n")) + "\n"
+	note := "//\n// Changed for Stoa by api/pb/generate: without comments, and without the options of gogo.\n\n"
+	return os.WriteFile(out, []byte(licence+"\n"+note+body), 0o600)
 }
 
 func write(path string, set *descriptorpb.FileDescriptorSet) error {

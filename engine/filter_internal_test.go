@@ -1,0 +1,176 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stoadb/stoa/engine/enginetest"
+	"github.com/stoadb/stoa/engine/segment"
+	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/codec"
+	"github.com/stoadb/stoa/internal/vfs"
+)
+
+// flushedSpans is a shard whose random spans stand in segments, and their model.
+func flushedSpans(t testing.TB, seed uint64, spans int) (*Shard, *enginetest.Generator, *enginetest.Model) {
+	t.Helper()
+	shard, err := Open(Options{FS: vfs.NewCrash(seed), Dir: "shard", Log: slog.New(slog.DiscardHandler), ManualCompaction: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = shard.Close() })
+	gen, model := enginetest.NewGenerator(seed, 7), enginetest.NewModel()
+	payload := enginetest.Payload(gen.Spans(spans))
+	batch, err := model.Add(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := shard.Apply(1, &Entry{Parts: []Part{{Hash: codec.HashBytes(payload), Payload: payload, Batch: batch}}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := shard.Flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	return shard, gen, model
+}
+
+// groups calls visit with every row group of the shard.
+func groups(t testing.TB, shard *Shard, visit func(l *liveSegment, group int)) {
+	t.Helper()
+	v, err := shard.view()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.close()
+	for _, l := range v.segments {
+		for g := range l.Groups() {
+			visit(l, g)
+		}
+	}
+}
+
+// TestAFilterReadsNoMoreThanItNeeds: on a batch with the columns that it names, and no
+// others, a filter says what it says on the whole one.
+func TestAFilterReadsNoMoreThanItNeeds(t *testing.T) {
+	for seed := range uint64(6) {
+		shard, gen, model := flushedSpans(t, seed, 60)
+		for range 200 {
+			f, err := compileFilter(gen.Filter(model))
+			if err != nil {
+				t.Fatal(err)
+			}
+			groups(t, shard, func(l *liveSegment, g int) {
+				p := f.needs().columns(segment.Projection{Keys: make(map[string]bool)})
+				narrow, err := l.ReadGroup(g, p)
+				if err != nil {
+					t.Fatal(err)
+				}
+				whole, err := l.ReadGroup(g, segment.Projection{All: true})
+				if err != nil {
+					t.Fatal(err)
+				}
+				onNarrow, onWhole := f.run(), f.run()
+				onNarrow.bind(narrow)
+				onWhole.bind(whole)
+				for pos := range whole.Len() {
+					if onNarrow.holds(pos) != onWhole.holds(pos) {
+						t.Fatalf("seed %d: %v on row %d of a batch with %+v", seed, f.source, pos, p)
+					}
+				}
+			})
+		}
+	}
+}
+
+// asFilter is a term as a question of its own.
+func asFilter(term filterTerm) span.Filter {
+	var reference span.Reference = term.field
+	if term.field == span.NoField {
+		reference = span.Attribute{Level: term.level, Key: term.key}
+	}
+	if term.hasValue {
+		return span.Comparison{Op: span.Equal, Left: reference, Right: term.value}
+	}
+	return span.Exists{Reference: reference}
+}
+
+// TestWhatMatchesHasItsNecessaryTerms: of every clause of a filter, a span on which the
+// filter holds satisfies one term. So an index may drop what satisfies none.
+func TestWhatMatchesHasItsNecessaryTerms(t *testing.T) {
+	matching, clauses, pruned := 0, 0, 0
+	for seed := range uint64(10) {
+		_, gen, model := flushedSpans(t, seed, 50)
+		var rows []span.Row
+		for _, id := range model.TraceIDs() {
+			rows = append(rows, model.Trace(id)...)
+		}
+		random := rand.New(rand.NewPCG(seed, 9))
+		for range 300 {
+			f, err := compileFilter(gen.Filter(model))
+			if err != nil {
+				t.Fatal(err)
+			}
+			row := rows[random.IntN(len(rows))]
+			holds := enginetest.Holds(f.source, row)
+			if holds {
+				matching++
+			}
+			for _, clause := range f.necessary() {
+				clauses++
+				satisfied := false
+				for _, term := range clause {
+					satisfied = satisfied || enginetest.Holds(asFilter(term), row)
+				}
+				if holds && !satisfied {
+					t.Fatalf("seed %d: %v holds, but no term of %+v does", seed, f.source, clause)
+				}
+				if !satisfied {
+					pruned++
+				}
+			}
+		}
+	}
+	if matching < 300 || clauses < 1000 || pruned < clauses/10 {
+		t.Errorf("%d matching, %d clauses, %d of them drop the row: this shows little", matching, clauses, pruned)
+	}
+}
+
+// TestWhatHoldsOfAResourceIsAskedOnce, not for each of its rows.
+func TestWhatHoldsOfAResourceIsAskedOnce(t *testing.T) {
+	asked := 0
+	part := &testLeaf{source{level: span.ResourceLevel, field: span.ResourceService}, counting{&asked}}
+	f := &compiledFilter{}
+	f.root = remembered(allOf{anyOf{part, part}, truth(true)}, &f.memos)
+	var payload []byte
+	for i := range 50 {
+		payload = append(payload, enginetest.Numbered(i)...) // requests join by concatenation
+	}
+	batch, err := enginetest.NewModel().Add(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := f.run()
+	for range 2 {
+		run.bind(batch)
+		for pos := range batch.Len() {
+			if run.holds(pos) {
+				t.Fatal("a test that passes nothing holds")
+			}
+		}
+	}
+	if want := 2 * 2 * len(batch.Resources); asked != want || batch.Len() != 50 {
+		t.Errorf("asked %d times, want %d: %d resources, twice each in the filter, in two batches", asked, want, len(batch.Resources))
+	}
+}
+
+// counting passes nothing and counts.
+type counting struct{ asked *int }
+
+func (c counting) passes(*filterRun, *filterValue) bool {
+	*c.asked++
+	return false
+}
+
+func (counting) cost() int { return 1 }

@@ -1,0 +1,138 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/stoadb/stoa/engine/enginetest"
+	"github.com/stoadb/stoa/engine/span"
+)
+
+// TestFiltersAnswerAsTheRulesSay compares compiled filters with the slow evaluator, which
+// shares no code with them, on random spans: in memory, flushed, and merged.
+func TestFiltersAnswerAsTheRulesSay(t *testing.T) {
+	t.Parallel()
+	worlds, filters := seeds(t, 24), 300 // times three states: 21,600 cases
+	matching := 0
+	for seed := range uint64(worlds) {
+		w := newWorld(t, seed, 2+int(seed%9))
+		w.mustOpen()
+		states := []struct {
+			name  string
+			reach func() error
+		}{
+			{"memtable", func() error { return w.append(w.deliveries(w.gen.Spans(40))...) }},
+			{"flushed", func() error {
+				if err := w.append(w.deliveries(w.gen.Spans(20))...); err != nil {
+					return err
+				}
+				return w.shard.Flush(context.Background())
+			}},
+			{"compacted", func() error { return w.shard.Compact(context.Background()) }},
+		}
+		for _, state := range states {
+			if err := state.reach(); err != nil {
+				t.Fatal(err)
+			}
+			for range filters {
+				q := span.AllTime()
+				q.Filter = w.gen.Filter(w.model)
+				matching += min(1, w.checkSpans(q)) // a failure prints the filter
+			}
+		}
+	}
+	if all := worlds * filters * 3; matching < all/4 || matching > all*9/10 {
+		t.Errorf("%d of %d filters match anything: the generator shows little", matching, all)
+	}
+}
+
+// TestAnEngineRefusesWhatIsNoFilter, whoever made it: nothing panics, nothing is guessed.
+func TestAnEngineRefusesWhatIsNoFilter(t *testing.T) {
+	w := newWorld(t, 1, 1)
+	w.mustOpen()
+	w.apply(enginetest.Telling())
+	deep := span.Filter(span.Exists{Reference: span.SpanName})
+	for range span.FilterDepthMax - 1 {
+		deep = span.Not{Part: deep}
+	}
+	many := make([]span.Filter, span.FilterNodesMax)
+	for i := range many {
+		many[i] = span.Exists{Reference: span.Attribute{Key: fmt.Sprint(i)}}
+	}
+	ask := func(f span.Filter) error {
+		_, err := w.shard.Find(context.Background(), span.Query{StartMax: math.MaxUint64, Filter: f})
+		return err
+	}
+	for _, fine := range []span.Filter{deep, span.Or{Parts: many[1:]}} {
+		if err := ask(fine); err != nil {
+			t.Errorf("%.60s...: %v", fine, err)
+		}
+	}
+	name := span.SpanName
+	for i, bad := range []span.Filter{
+		span.And{},
+		span.Or{Parts: []span.Filter{nil, nil}},
+		span.Not{},
+		&span.Not{Part: span.Exists{Reference: name}},
+		span.Not{Part: deep},
+		span.Or{Parts: many},
+		span.Some{Level: span.SpanLevel, Part: span.Exists{Reference: name}},
+		span.Some{Level: span.EventLevel},
+		span.Some{Level: span.EventLevel, Part: span.Some{Level: span.EventLevel, Part: span.Exists{Reference: name}}},
+		span.Exists{},
+		span.Exists{Reference: span.NoField},
+		span.Exists{Reference: span.Field(200)},
+		span.Exists{Reference: span.Attribute{Level: 9, Key: "k"}},
+		span.Comparison{},
+		span.Comparison{Op: 77, Left: name, Right: span.Untyped("")},
+		span.Comparison{Op: span.Equal, Left: name},
+		span.Comparison{Op: span.Equal, Left: name, Right: span.OfInt(1)},
+		span.Comparison{Op: span.Equal, Left: name, Right: span.SpanDuration},
+		span.Comparison{Op: span.Greater, Left: span.SpanDuration, Right: span.Untyped("2s")},
+		span.Comparison{Op: span.Greater, Left: span.SpanKind, Right: span.OfString("server")},
+		span.Comparison{Op: span.Less, Left: span.OfBool(true), Right: span.Attribute{Key: "k"}},
+		span.Comparison{Op: span.Less, Left: span.Attribute{Key: "k"}, Right: span.SpanStatus},
+		span.In{Reference: name},
+		span.In{Reference: span.SpanStartTime, Values: []span.Constant{span.Untyped("x")}},
+		span.NotIn{Values: []span.Constant{span.Untyped("x")}},
+		span.Regex{Reference: span.SpanDuration, Pattern: "2"},
+		span.Regex{Reference: name, Pattern: "("},
+		span.Phrase{},
+		span.FullText{Words: []string{"two words"}},
+	} {
+		if err := ask(bad); !errors.Is(err, span.ErrInvalid) {
+			t.Errorf("%d, %v: error %v", i, bad, err)
+		}
+	}
+}
+
+// TestAFilterStandsBesideTheOtherConditions of a query, on the same span.
+func TestAFilterStandsBesideTheOtherConditions(t *testing.T) {
+	w := newWorld(t, 1, 1)
+	w.mustOpen()
+	w.apply(enginetest.Telling())
+	holds := span.Comparison{Op: span.GreaterOrEqual, Left: span.Attribute{Key: "http.status_code"}, Right: span.Untyped("500")}
+	for _, state := range []string{"memtable", "segment"} {
+		for _, c := range []struct {
+			q    span.Query
+			want int
+		}{
+			{span.Query{StartMax: math.MaxUint64, Service: "shop", Filter: holds}, 1},
+			{span.Query{StartMax: math.MaxUint64, Service: "shops", Filter: holds}, 0},
+			{span.Query{StartMax: math.MaxUint64, Service: "shop", Filter: span.Not{Part: holds}}, 0},
+			{span.Query{StartMax: 5, Filter: holds}, 0},
+			{span.Query{StartMax: math.MaxUint64, Tags: []span.Tag{{Key: "zone", Value: "us"}}, Filter: holds}, 0},
+			{span.Query{StartMax: math.MaxUint64, Tags: []span.Tag{{Key: "zone", Value: "eu"}}, Name: "buy", Filter: holds}, 1},
+		} {
+			if found, err := w.shard.Find(context.Background(), c.q); err != nil || len(found) != c.want {
+				t.Errorf("%s, %+v: %d found, %v", state, c.q, len(found), err)
+			}
+		}
+		if err := w.shard.Flush(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,83 @@
+package segment
+
+import "github.com/stoadb/stoa/engine/span"
+
+// A merge reads row groups and writes their rows again. Rows of one template there have one
+// template here as well, as long as every value that stood with the row does so again: then
+// a row is carried over by its number, and only its own values are looked at. The first row
+// of a template goes the long way, and what it came to holds for the others.
+
+// origin is what a segment leaves in a batch of a whole row group.
+type origin struct {
+	s      *Segment
+	group  *groupRef
+	levels [span.Levels]*items
+}
+
+// carried is what a template of the source came to.
+type carried struct {
+	version int // of the folding that decided; 0 is not known yet
+	id      uint32
+	texts   int // slots that are no attributes, in front
+	own     []carriedSlot
+}
+
+// carriedSlot is a slot whose value stands with the row.
+type carriedSlot struct {
+	column uint32
+	at     int // among the slots
+}
+
+// carriedAt gives where to find, or to remember, what the template of an item came to; nil
+// where the batch does not come from a row group.
+func (s *source) carriedAt(level span.Level, pos int) *carried {
+	if s.origin == nil || s.origin.levels[level] == nil {
+		return nil
+	}
+	if s.carried[level] == nil {
+		s.carried[level] = make([]carried, s.origin.group.codes(level))
+	}
+	return &s.carried[level][s.origin.levels[level].codes[pos]]
+}
+
+// carry remembers what the item at pos came to, unless a value that stood with the row there
+// is in the template here: the next row may have another.
+func (s *source) carry(c *carried, level span.Level, pos int, fold *folding, code code) {
+	if code&1 != 0 {
+		return // the row group's own, which the next group does not have
+	}
+	it := s.origin.levels[level]
+	t, id := s.origin.s.templateOf(s.origin.group, level, it, it.codes[pos])
+	slots := t.slotsOf(id)
+	if len(slots) != len(fold.slots) {
+		return
+	}
+	own := c.own[:0]
+	for i, here := range fold.slots {
+		if slots[i].own && !here.own {
+			return
+		}
+		if here.own {
+			own = append(own, carriedSlot{here.column, i})
+		}
+	}
+	*c = carried{version: fold.version, id: uint32(code >> 1), texts: len(fold.slots) - len(s.attrsAt(level, pos)), own: own}
+}
+
+// attrsAt gives the attributes of the item at pos.
+func (s *source) attrsAt(level span.Level, pos int) []span.Attr {
+	switch level {
+	case span.EventLevel:
+		return s.batch.EventAttrsOf(uint32(pos))
+	case span.LinkLevel:
+		return s.batch.LinkAttrsOf(uint32(pos))
+	default:
+		return span.Row{Batch: s.batch, Pos: pos}.Attrs()
+	}
+}
+
+// again counts one more item of a template.
+func (f *folding) again(id uint32) {
+	f.items++
+	f.shared.table.rows[id]++
+}
