@@ -26,6 +26,7 @@ type groupSearch struct {
 	may           []uint64
 	codes, starts []uint64
 	lengths       []uint32
+	spans         []uint64 // end - start of rows
 	items         []uint32
 	read          []int // rows to be read and matched
 }
@@ -181,13 +182,13 @@ func (s *segmentSearch) byLength() (bool, error) {
 func (s *segmentSearch) visitRows(least uint64, visit func(h hit) error) error {
 	g := &s.group
 	var err error
-	if g.codes, err = g.scan.ResourceCodes(g.codes); err != nil {
+	if g.codes, err = g.scan.ResourceCodes(g.codes, g.left); err != nil {
 		return err
 	}
 	if g.items, err = g.scan.Items(span.SpanLevel); err != nil {
 		return err
 	}
-	if g.starts, err = g.scan.Starts(g.starts); err != nil {
+	if g.starts, err = g.scan.Starts(g.starts, g.left); err != nil {
 		return err
 	}
 	lengths, err := s.lengths()
@@ -232,7 +233,9 @@ func (s *segmentSearch) lengths() ([]uint64, error) {
 	if s.query.DurationMin == 0 && s.query.DurationMax == 0 {
 		return nil, nil
 	}
-	return s.group.scan.Lengths(nil)
+	var err error
+	s.group.spans, err = s.group.scan.Lengths(s.group.spans, s.group.left)
+	return s.group.spans, err
 }
 
 func (s *segmentSearch) lengthFits(start, length uint64) bool {

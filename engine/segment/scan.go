@@ -179,42 +179,65 @@ func (g *GroupScan) Templates(level span.Level) (shared []uint32, whole bool) {
 	return g.group.templates[level], g.group.local[level] == 0
 }
 
-// ResourceCodes gives each row's position in Resources.
-func (g *GroupScan) ResourceCodes(dst []uint64) ([]uint64, error) {
-	return g.codes(dst, colResource, len(g.group.resources))
-}
-
-func (g *GroupScan) codes(dst []uint64, col uint32, most int) ([]uint64, error) {
-	dst, err := g.values(dst, col)
+// ResourceCodes gives the positions in Resources of the rows whose bit is set; dst has room
+// for all rows then, and any values for the others. No bits at all stand for every row.
+func (g *GroupScan) ResourceCodes(dst, rows []uint64) ([]uint64, error) {
+	dst, err := g.values(dst, colResource, rows)
 	for _, code := range dst {
-		if code >= uint64(most) {
-			g.fail(col, codec.Corrupt("code %d of %d", code, most))
+		if code >= uint64(len(g.group.resources)) {
+			g.fail(colResource, codec.Corrupt("resource %d of %d", code, len(g.group.resources)))
 			return dst, g.err
 		}
 	}
 	return dst, err
 }
 
-// values gives a column of integers with one for each row.
-func (g *GroupScan) values(dst []uint64, col uint32) ([]uint64, error) {
-	p := g.page(col, func(payload []byte) (*page, error) { return openInts(payload, g.group.Rows) })
+// values gives a column of integers with one for each row. It unpacks the stretches of rows
+// in which some bit is set, and leaves zeros elsewhere.
+func (g *GroupScan) values(dst []uint64, col uint32, rows []uint64) ([]uint64, error) {
+	n := g.group.Rows
+	dst = slices.Grow(dst[:0], n)[:n]
+	clear(dst)
+	p := g.page(col, func(payload []byte) (*page, error) { return openInts(payload, n) })
 	if p == nil {
-		dst = slices.Grow(dst[:0], g.group.Rows)[:g.group.Rows]
-		clear(dst)
 		return dst, g.err
 	}
-	dst, err := p.ints.Decode(dst[:0], 0, g.group.Rows)
-	if err != nil {
-		g.fail(col, err)
+	for from := 0; from < n; {
+		to := from
+		for ; to < n && !emptyStretch(rows, to); to += stretchRows {
+		}
+		if to = min(to, n); to > from {
+			if _, err := p.ints.Decode(dst[:from], from, to); err != nil {
+				g.fail(col, err)
+				return dst, g.err
+			}
+		}
+		for from = to; from < n && emptyStretch(rows, from); from += stretchRows {
+		}
 	}
-	return dst, g.err
+	return dst, nil
 }
 
-// Starts gives each row's start.
-func (g *GroupScan) Starts(dst []uint64) ([]uint64, error) { return g.values(dst, colStart) }
+// stretchRows are unpacked together or not at all: as many as a mini-block has.
+const stretchRows = 128
 
-// Lengths gives each row's end - start, wrapping.
-func (g *GroupScan) Lengths(dst []uint64) ([]uint64, error) { return g.values(dst, colDuration) }
+func emptyStretch(rows []uint64, from int) bool {
+	if rows == nil {
+		return false
+	}
+	next := from/64 + 1
+	return rows[from/64] == 0 && (next == len(rows) || rows[next] == 0)
+}
+
+// Starts gives the starts of the rows whose bit is set, as ResourceCodes does.
+func (g *GroupScan) Starts(dst, rows []uint64) ([]uint64, error) {
+	return g.values(dst, colStart, rows)
+}
+
+// Lengths gives their end - start, wrapping.
+func (g *GroupScan) Lengths(dst, rows []uint64) ([]uint64, error) {
+	return g.values(dst, colDuration, rows)
+}
 
 // LengthsBetween gives the rows whose end - start, wrapping, is in [low, high].
 func (g *GroupScan) LengthsBetween(dst []uint32, low, high uint64) ([]uint32, error) {
