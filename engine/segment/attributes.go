@@ -44,7 +44,7 @@ func (s *Segment) ResourceRows() ([]uint64, error) {
 		}
 		scan, done := s.scanOnce(i, Projection{})
 		var err error
-		if codes, err = scan.ResourceCodes(codes); err == nil {
+		if codes, err = scan.ResourceCodes(codes, nil); err == nil {
 			for _, code := range codes {
 				rows[g.resources[code]]++
 			}
