@@ -81,8 +81,9 @@ func (s *segmentSearch) weigh() bool {
 	}
 	above := uint64(0)
 	inService := false
-	for _, id := range g.scan.Resources() {
-		if s.service[id] {
+	resources, longest := g.scan.Resources()
+	for i, id := range resources {
+		if s.service[id] && longest[i] >= s.query.DurationMin {
 			inService = true
 			above |= s.resources[id]
 		}
@@ -197,7 +198,7 @@ func (s *segmentSearch) visitRows(least uint64, visit func(h hit) error) error {
 	}
 	g.foundOf = make([][]uint64, len(s.tags))
 	g.read = g.read[:0]
-	resources := g.scan.Resources()
+	resources, _ := g.scan.Resources()
 	for word, left := range g.left {
 		for ; left != 0; left &= left - 1 {
 			row := word*64 + bits.TrailingZeros64(left)

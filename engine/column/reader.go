@@ -246,11 +246,36 @@ func (c *Ints) RowsBetween(dst []uint32, low, high uint64) ([]uint32, error) {
 		case most < low || least > high:
 		case least >= low && most <= high && tag < tagDictionary:
 			dst = appendRange(dst, first, first+rows)
+		case tag == tagPatched && low > base && low-base > mask(uint(body[0])):
+			var err error
+			if dst, err = patchesBetween(dst, first, rows, base, body, low, high); err != nil {
+				return dst, err
+			}
 		default:
 			if err := decodeBlock(block[:rows], tag, base, body); err != nil {
 				return dst, err
 			}
 			dst = rowsBetween(dst, uint32(first), block[:rows], low, high)
+		}
+	}
+	return dst, nil
+}
+
+// patchesBetween is rowsBetween where only patched values reach low: how a search for the
+// few that last long goes over all others.
+func patchesBetween(dst []uint32, first, rows int, base uint64, body []byte, low, high uint64) ([]uint32, error) {
+	width, above, patches := uint(body[0]), uint(body[1]), int(body[2])
+	split := 3 + patches + packedBytes(patches, above)
+	last := -1
+	for i, place := range body[3 : 3+patches] {
+		at := int(place)
+		if at <= last || at >= rows {
+			return dst, codec.Corrupt("patch of value %d after %d, of %d", at, last, rows)
+		}
+		last = at
+		v := base + packedAt(body[split:], rows, at, width) + packedAt(body[3+patches:split], patches, i, above)<<width
+		if v >= low && v <= high {
+			dst = append(dst, uint32(first+at))
 		}
 	}
 	return dst, nil

@@ -69,6 +69,7 @@ func (g *groupWriter) describeAttrs(t *templateWriter, f *folding, level span.Le
 // among them, or beyond them in the group's own table.
 type groupCodes struct {
 	ids   []uint32 // in order of first use
+	most  []uint64 // of resources: the longest duration of each, by that order
 	of    []uint32 // position in ids + 1 by id, 0 is none
 	codes []uint64 // of each row: position in ids * 2, or number in the own table * 2 + 1
 }
@@ -90,6 +91,24 @@ func (c *groupCodes) addCode(t code) {
 		return
 	}
 	c.add(uint32(t >> 1))
+}
+
+// note tells how long the row added last is.
+func (c *groupCodes) note(duration uint64) {
+	if len(c.most) < len(c.ids) {
+		c.most = append(c.most, 0)
+	}
+	at := c.codes[len(c.codes)-1] >> 1
+	c.most[at] = max(c.most[at], duration)
+}
+
+// longest gives the longest duration of each resource, in the order of finish.
+func (c *groupCodes) longest(sorted []uint32) []uint64 {
+	longest := make([]uint64, len(sorted))
+	for i, id := range sorted {
+		longest[i] = c.most[c.of[id]-1]
+	}
+	return longest
 }
 
 // finish gives the numbers that occur, and turns codes into positions among them.
@@ -114,7 +133,7 @@ func (c *groupCodes) reset() {
 	for _, id := range c.ids {
 		c.of[id] = 0
 	}
-	c.ids, c.codes = c.ids[:0], c.codes[:0]
+	c.ids, c.codes, c.most = c.ids[:0], c.codes[:0], c.most[:0]
 }
 
 // source is what the writer knows of a batch that rows come from.

@@ -16,7 +16,7 @@ import (
 //
 //	per group: rows v, min start v, max start - min start v, max duration v, pages v
 //	           per page: column - previous column v, length v
-//	           resources v, each - the one before v
+//	           resources v, each - the one before v; longest duration of each v
 //	           of spans, events and links: templates v, each - the one before v, own templates v
 func appendGroups(dst []byte, groups []groupRef) []byte {
 	for i := range groups {
@@ -31,6 +31,9 @@ func appendGroups(dst []byte, groups []groupRef) []byte {
 			previous = page.column
 		}
 		dst = appendAscending(dst, g.resources)
+		for _, v := range g.longest {
+			dst = binary.AppendUvarint(dst, v)
+		}
 		for _, level := range levels {
 			dst = appendAscending(dst, g.templates[level])
 			dst = binary.AppendUvarint(dst, uint64(g.local[level]))
@@ -90,6 +93,15 @@ func decodeGroups(payload []byte, info *Info, c groupContext) ([]groupRef, error
 		g.FirstRow, g.offset = firstRow, offset
 		at := g.decodePages(r, c.columns)
 		g.resources = readAscending(r, c.resources)
+		g.longest = make([]uint64, len(g.resources))
+		longest := uint64(0)
+		for k := range g.longest {
+			g.longest[k] = r.Uvarint()
+			longest = max(longest, g.longest[k])
+		}
+		if r.Err() == nil && longest != g.MaxDuration {
+			r.Fail("row group %d lasts %d, its resources %d", i, g.MaxDuration, longest)
+		}
 		values := 0
 		for _, level := range levels {
 			g.templates[level] = readAscending(r, c.templates[level])

@@ -122,6 +122,7 @@ type groupRef struct {
 	offset    int64
 	pages     []pageRef // by column
 	resources []uint32  // that its rows have, ascending; a row's code is the position
+	longest   []uint64  // of each resource's rows, as span.Duration counts
 	templates [span.Levels][]uint32
 	local     [span.Levels]uint32 // templates in the group's own table: their codes follow
 }

@@ -21,6 +21,7 @@ func (g *groupWriter) end() error {
 	g.info.Rows = g.rows
 	g.info.FirstRow = g.w.info.Rows - g.rows
 	ref := groupRef{GroupInfo: g.info, offset: g.w.out.offset(), resources: g.resources.finish()}
+	ref.longest = g.resources.longest(ref.resources)
 	for _, level := range levels {
 		ref.templates[level] = g.templates[level].finish()
 		ref.local[level] = uint32(g.w.folding[level].local.table.len())

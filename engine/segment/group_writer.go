@@ -70,12 +70,14 @@ func (g *groupWriter) add(r span.Row, s *source) {
 		}
 	}
 	g.info.MinStart, g.info.MaxStart = min(g.info.MinStart, start), max(g.info.MaxStart, start)
-	g.info.MaxDuration = max(g.info.MaxDuration, span.Duration(start, end))
+	duration := span.Duration(start, end)
+	g.info.MaxDuration = max(g.info.MaxDuration, duration)
 	g.rows++
 	g.bytes += 128
 	g.int(colStart, start)
 	g.int(colDuration, end-start)
 	g.resources.add(s.resource(g.w, b.ResourceIDs[pos]))
+	g.resources.note(duration)
 	g.spanIDs = append(g.spanIDs, b.SpanIDs[pos])
 	g.parents = append(g.parents, b.ParentIDs[pos])
 	g.text(colResidue, b, b.Residues[pos])

@@ -34,8 +34,8 @@ const (
 	// not written, and at 4 M rows of one span each the trace table has 64 MiB.
 	footerBytesMax = 192 << 20
 	// groupRefBytesMin is the least that a row group takes in the directory: ranges, no page,
-	// one resource, no templates of three levels.
-	groupRefBytesMin = 13
+	// one resource and how long it lasts, no templates of three levels.
+	groupRefBytesMin = 14
 	// templatesMax keeps the templates of a segment in what memory holds for each open one:
 	// 64 Ki of a dozen slots take 12 MiB.
 	templatesMax = 1<<16 - 1

@@ -170,8 +170,11 @@ func (s *Segment) Scan(i int) *GroupScan {
 // open already.
 func (g *GroupScan) PageCounts() (read, kept int) { return g.pagesRead, g.pagesKept }
 
-// Resources gives the resources that the group's rows have, ascending.
-func (g *GroupScan) Resources() []uint32 { return g.group.resources }
+// Resources gives the resources that the group's rows have, ascending, and how long the
+// longest row of each is, as span.Duration counts.
+func (g *GroupScan) Resources() (ids []uint32, longest []uint64) {
+	return g.group.resources, g.group.longest
+}
 
 // Templates gives the shared templates of a level that the group has, ascending. whole is
 // false where the group has others of its own besides.
