@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/stoadb/stoa/engine/segment"
-	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/internal/codec"
 	"github.com/stoadb/stoa/internal/vfs"
 )
@@ -77,7 +76,7 @@ func everything(m vfs.FS, name string) ([]byte, error) {
 		out = fmt.Appendf(out, " %s %d %d", s.TraceID(i), first, n)
 	}
 	for i := range s.Groups() {
-		out = fmt.Appendf(out, " %+v %v", s.Group(i), s.HasKey(i, span.SpanLevel, "key.1"))
+		out = fmt.Appendf(out, " %+v", s.Group(i))
 	}
 	out = s.Catalog().AppendBinary(out)
 	out = fmt.Appendf(out, "%+v", *s.Resources())

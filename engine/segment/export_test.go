@@ -2,8 +2,22 @@ package segment
 
 import (
 	"github.com/stoadb/stoa/engine/column"
+	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/internal/vfs"
 )
+
+// FillTemplates makes all that follows find no room among the templates of the segment:
+// what a few hundred spans with nothing in common would do, in a file that a person can read.
+func (w *Writer) FillTemplates() {
+	for _, level := range levels {
+		w.folding[level].stuck, w.folding[level].spoilt = true, -templatesMin
+	}
+}
+
+// FillColumns makes a key find no column of its own, as if thousands had come before.
+func (w *Writer) FillColumns(level span.Level, kind span.ValueType, key string) {
+	w.columnIDs[columnKey{level, kind, key}] = columnsOf(level).first
+}
 
 // Forge gives the file again with the payload of its n-th page changed (pages of row groups,
 // then sections, then the footer) and all checksums and lengths right: what no accident

@@ -47,7 +47,6 @@ func bear(t *testing.T, what string, data []byte) {
 		}
 		refused(c.Err())
 	}
-	s.HasKey(0, span.ResourceLevel, "key.1")
 	s.Catalog().Operations("")
 }
 
