@@ -194,6 +194,8 @@ type folding struct {
 	spoilt        int    // templates that no item will have any more since columns were taken out
 	takenOut      int
 	stuck         bool // nothing is left to take out
+	// Slots that items had so far, and that were looked at to take columns out.
+	described, weighed int
 
 	scalars []uint32 // of the next item
 	slots   []slot
@@ -210,18 +212,27 @@ func (f *folding) standsAlone(id uint32) bool { return int(id) < len(f.own) && f
 
 // full reports whether one more template would be more than the items allow.
 func (f *folding) full() bool {
-	n := len(f.shared.hashes)
-	return n-f.spoilt >= max(templatesMin, f.items/templateShare) || n >= templatesMax ||
+	return len(f.shared.hashes)-f.spoilt >= max(templatesMin, f.items/templateShare) || f.crowded()
+}
+
+// crowded reports whether the table is as large as it may get, whatever the items.
+func (f *folding) crowded() bool {
+	return len(f.shared.hashes) >= templatesMax || len(f.shared.table.slots) >= templateSlotsMax ||
 		len(f.shared.texts.batch.Text) > templateTextBytesMax
 }
 
-// takeOut makes the worst column stand alone from now on; false where none is left or
-// nothing helps any more.
+// takeOut makes the worst column stand alone from now on; false where none is left, nothing
+// helps any more, or looking for it would cost more than the items are worth.
 func (f *folding) takeOut() bool {
-	if f.stuck || f.takenOut == takeOutsMax || len(f.shared.hashes) >= templatesMax {
+	if f.stuck || f.takenOut == takeOutsMax || f.crowded() {
 		f.stuck = true
 		return false
 	}
+	work := len(f.shared.table.slots) * (takeOutCandidatesMax + 2)
+	if f.weighed+work > weighedSlotsMin+weighedSlotsEach*f.described {
+		return false
+	}
+	f.weighed += work
 	id, left, ok := f.shared.worst(f.standsAlone)
 	if !ok {
 		f.stuck = true
@@ -262,7 +273,7 @@ func (f *folding) endRehearsal() {
 	}
 	f.shared.reset()
 	f.endGroup()
-	f.items, f.spoilt, f.takenOut, f.stuck = 0, 0, 0, false
+	f.items, f.spoilt, f.takenOut, f.stuck, f.described, f.weighed = 0, 0, 0, false, 0, 0
 }
 
 func (f *folding) setAlone(id uint32) {
@@ -294,6 +305,7 @@ func (f *folding) end(describe func(t *templateWriter)) code {
 	for !f.stuck || len(f.shared.texts.batch.Text) <= templateTextBytesMax {
 		f.scalars, f.slots = f.scalars[:0], f.slots[:0]
 		describe(f.shared)
+		f.described += len(f.slots)
 		hash := templateHash(f.scalars, f.slots)
 		id, place, ok := f.shared.find(hash, f.scalars, f.slots)
 		if !ok && f.full() {
