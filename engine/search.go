@@ -151,7 +151,7 @@ func (s *segmentSearch) candidates(above uint64) (candidates []uint64, possible 
 // withTag gives the templates of spans that may have a tag, as bits, by the terms, by the
 // columns that stand alone and by the map column. elsewhere says that an event or a link may have it, or that
 // the terms cannot tell.
-func (s *segmentSearch) withTag(terms *index.Terms, j int) (spans []uint64, elsewhere bool, err error) {
+func (s *segmentSearch) withTag(terms segment.Terms, j int) (spans []uint64, elsewhere bool, err error) {
 	spans = []uint64{}
 	for _, level := range templateLevels {
 		if level != span.SpanLevel && len(s.levels[level].mapped) > 0 {

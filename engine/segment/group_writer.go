@@ -121,7 +121,9 @@ func (g *groupWriter) addLinks(r span.Row) {
 func (g *groupWriter) addItem(level span.Level, pos int, attrs []span.Attr) {
 	g.pos, g.list = pos, attrs
 	fold := g.w.folding[level]
+	before := len(fold.local.texts.batch.Text)
 	g.templates[level].addCode(fold.end(g.describe[level]))
+	g.bytes += len(fold.local.texts.batch.Text) - before // the group's own, as its columns are
 	b := g.source.batch
 	first := len(fold.slots) - len(attrs) // of the attributes: before them stand other texts
 	for _, s := range fold.slots[:first] {

@@ -109,6 +109,29 @@ func TestLargeRowsCloseARowGroupEarly(t *testing.T) {
 	wantContents(t, s, traces)
 }
 
+// So do large names, which stand in templates of the row group's own: a merge has thousands
+// of rows a group, each with a name of a MiB if somebody sends them.
+func TestLargeNamesCloseARowGroupEarly(t *testing.T) {
+	o := newOdd(6)
+	b := o.batch(0)
+	for i := range 120 {
+		o.row(b)
+		b.Names[i] = b.AddText(bytes.Repeat(fmt.Append(nil, "name ", i), 40_000))
+	}
+	traces := inOrder(b)
+	m := vfs.NewCrash(1)
+	info := write(t, m, "s", traces, 100)
+	if info.Groups < 2 {
+		t.Fatalf("%d rows with names of 300 KB stand in %d row group", info.Rows, info.Groups)
+	}
+	s := open(t, m, "s")
+	defer s.Close()
+	wantContents(t, s, traces)
+	if err := segment.Verify(m, "s"); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A writer refuses what would make a segment wrong, and leaves nothing.
 func TestRowsOutOfOrderAreRefused(t *testing.T) {
 	o := newOdd(8)
