@@ -1,8 +1,11 @@
 package segment
 
 import (
+	"slices"
+
 	"github.com/stoadb/stoa/engine/column"
 	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/codec"
 	"github.com/stoadb/stoa/internal/vfs"
 )
 
@@ -79,5 +82,23 @@ func Forge(fs vfs.FS, name string, n int, change func(payload []byte) []byte) ([
 	}
 	footer := int64(len(out))
 	length := add(appendFooter(nil, &s.info, lengths))
-	return tail{footer, length, 0}.append(out), forged
+	return tail{footer, length, codec.CRC(out)}.append(out), forged
+}
+
+// ForgeSection is Forge of a section, by the name that Print gives it; of "filters" it is the
+// first column's filters.
+func ForgeSection(fs vfs.FS, name, section string, change func(payload []byte) []byte) ([]byte, bool) {
+	s, err := Open(fs, name)
+	if err != nil {
+		return nil, false
+	}
+	n := 0
+	for i := range s.groups {
+		n += len(s.groups[i].pages)
+	}
+	if section != "filters" {
+		n += len(s.filters) + slices.Index(sectionNames[:], section)
+	}
+	s.Close()
+	return Forge(fs, name, n, change)
 }
