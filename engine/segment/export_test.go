@@ -102,3 +102,14 @@ func ForgeSection(fs vfs.FS, name, section string, change func(payload []byte) [
 	s.Close()
 	return Forge(fs, name, n, change)
 }
+
+// IndexBytes is what filters, terms and the filter of traces take.
+func (s *Segment) IndexBytes() (total int64) {
+	for _, f := range s.filters {
+		total += int64(f.length)
+	}
+	for _, section := range []int{sectionTraceFilter, sectionTerms, sectionFilters} {
+		total += int64(s.refs[section].length)
+	}
+	return total
+}

@@ -198,11 +198,14 @@ func TestVerifyFindsAWrongNumberOfRowsOfATemplate(t *testing.T) {
 }
 
 func FuzzForgedPage(f *testing.F) {
-	m := forgeable(f, 5)
-	f.Add(uint16(3), uint16(0), uint8(0), []byte{0xff, 0xff, 0xff, 0xff, 0x0f})
-	f.Add(uint16(30), uint16(2), uint8(3), []byte{1})
-	f.Fuzz(func(t *testing.T, page, at uint16, remove uint8, insert []byte) {
-		data, ok := segment.Forge(m, "s", int(page), func(payload []byte) []byte {
+	forms := []*vfs.Crash{forgeable(f, 5), forgeableMixed(f)}
+	f.Add(uint8(0), uint16(3), uint16(0), uint8(0), []byte{0xff, 0xff, 0xff, 0xff, 0x0f})
+	f.Add(uint8(0), uint16(30), uint16(2), uint8(3), []byte{1})
+	f.Add(uint8(1), uint16(3), uint16(0), uint8(0), []byte{0xff, 0xff, 0xff, 0xff, 0x0f})
+	f.Add(uint8(1), uint16(26), uint16(4), uint8(1), []byte{0x80})
+	f.Add(uint8(1), uint16(33), uint16(9), uint8(2), []byte{0, 7})
+	f.Fuzz(func(t *testing.T, form uint8, page, at uint16, remove uint8, insert []byte) {
+		data, ok := segment.Forge(forms[int(form)%len(forms)], "s", int(page), func(payload []byte) []byte {
 			from := min(int(at), len(payload))
 			to := min(from+int(remove), len(payload))
 			return slices.Concat(payload[:from], insert, payload[to:])
@@ -213,10 +216,64 @@ func FuzzForgedPage(f *testing.F) {
 	})
 }
 
+// FuzzWriteThenRead writes random spans in random pieces and forms: they come back, and the
+// index tells the truth about them.
+func FuzzWriteThenRead(f *testing.F) {
+	f.Add(uint64(1), uint16(30), uint8(3), uint8(7), uint8(0))
+	f.Add(uint64(2), uint16(300), uint8(90), uint8(1), uint8(1))
+	f.Add(uint64(3), uint16(900), uint8(12), uint8(200), uint8(2))
+	f.Add(uint64(4), uint16(60), uint8(255), uint8(20), uint8(3))
+	f.Fuzz(func(t *testing.T, seed uint64, rows uint16, keys, traces, form uint8) {
+		o := newOdd(seed)
+		o.keys, o.traces = 1+int(keys), 1+int(traces)
+		if form&4 != 0 {
+			o.large = 600
+		}
+		written := inOrder(o.batch(int(rows % 1000)))
+		fs := vfs.NewCrash(1)
+		w, err := segment.NewWriter(fs, "s", meta())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if form&1 != 0 {
+			var all []span.Row
+			for _, trace := range written {
+				all = append(all, trace.rows...)
+			}
+			w.Rehearse(all)
+		}
+		for i, trace := range written {
+			if form&2 != 0 && i == len(written)/2 {
+				w.FillTemplates()
+			}
+			if form&8 != 0 {
+				w.FillColumns(span.SpanLevel, span.ValueType(i%span.ValueTypes), fmt.Sprint("key.", i))
+			}
+			if err := w.Add(trace.id, trace.rows); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := w.Finish(); err != nil {
+			t.Fatal(err)
+		}
+		s := open(t, fs, "s")
+		defer s.Close()
+		wantContents(t, s, written)
+		if _, err := looked(s); err != nil {
+			t.Fatal(err)
+		}
+		if err := segment.Verify(fs, "s"); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 func FuzzOpen(f *testing.F) {
 	data, _ := small(f)
 	f.Add(data)
 	f.Add(data[:100])
+	data, _ = mixed(f)
+	f.Add(data)
 	f.Add([]byte("stoaseg\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := segment.Open(with(t, "any.seg", data), "any.seg")
