@@ -21,7 +21,7 @@ func mixedSearches() int {
 	if n, err := strconv.Atoi(os.Getenv("STOA_TEST_SEARCHES")); err == nil && n > 0 {
 		return n
 	}
-	return 8
+	return 5
 }
 
 // forms says which forms the segments of a shard have.
@@ -116,9 +116,9 @@ func TestSearchesAnswerTheSameInEveryForm(t *testing.T) {
 func rowsOf(mix enginetest.Mix) int {
 	switch mix {
 	case enginetest.MixNames, enginetest.MixAll:
-		return 700
+		return 600
 	case enginetest.MixLong:
-		return 400
+		return 300
 	default:
 		return 100
 	}

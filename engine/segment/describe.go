@@ -210,6 +210,9 @@ func (w *Writer) Rehearse(rows []span.Row) {
 	}
 	rows = slices.Clone(rows[:min(len(rows), RehearsalRowsMax)])
 	slices.SortFunc(rows, func(a, b span.Row) int { return cmp.Or(a.TraceID().Compare(b.TraceID()), span.Compare(a, b)) })
+	for _, level := range levels {
+		w.folding[level].rehearsing = true
+	}
 	for _, r := range rows {
 		w.sourceRows = 0 // their batches take turns, and stay with the caller anyway
 		s := w.sourceOf(r.Batch)

@@ -82,7 +82,7 @@ func TestForgedPagesAreAnsweredOrRefused(t *testing.T) {
 }
 
 func forgeEach(t *testing.T, m *vfs.Crash) {
-	step := 7
+	step := 13
 	if os.Getenv("STOA_TEST_SEEDS") != "" {
 		step = 1
 	}
@@ -229,7 +229,7 @@ func FuzzWriteThenRead(f *testing.F) {
 		if form&4 != 0 {
 			o.large = 600
 		}
-		written := inOrder(o.batch(int(rows % 1000)))
+		written := inOrder(o.batch(int(rows % 300)))
 		fs := vfs.NewCrash(1)
 		w, err := segment.NewWriter(fs, "s", meta())
 		if err != nil {

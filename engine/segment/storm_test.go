@@ -132,7 +132,7 @@ func TestAStormOfAttributesIsBorne(t *testing.T) {
 			indexBytes := s.IndexBytes()
 			t.Logf("%d spans, %.1f B/span, index %.1f %%, the writer held up to %d MiB", info.Rows,
 				float64(info.Bytes)/float64(info.Rows), 100*float64(indexBytes)/float64(info.Bytes), (max(most, before)-before)>>20)
-			if info.Bytes > 1<<20 && indexBytes*10 > info.Bytes {
+			if info.Bytes > 1<<19 && indexBytes*10 > info.Bytes {
 				t.Errorf("an index of %d bytes in a file of %d", indexBytes, info.Bytes)
 			}
 			at := 0

@@ -194,6 +194,7 @@ type folding struct {
 	spoilt        int    // templates that no item will have any more since columns were taken out
 	takenOut      int
 	stuck         bool // nothing is left to take out
+	rehearsing    bool // templates that find no room teach nothing more
 	// Slots that items had so far, and that were looked at to take columns out.
 	described, weighed int
 
@@ -272,8 +273,7 @@ func (f *folding) endRehearsal() {
 		}
 	}
 	f.shared.reset()
-	f.endGroup()
-	f.items, f.spoilt, f.takenOut, f.stuck, f.described, f.weighed = 0, 0, 0, false, 0, 0
+	f.items, f.spoilt, f.takenOut, f.stuck, f.rehearsing, f.described, f.weighed = 0, 0, 0, false, false, 0, 0
 }
 
 func (f *folding) setAlone(id uint32) {
@@ -320,6 +320,9 @@ func (f *folding) end(describe func(t *templateWriter)) code {
 		}
 		f.shared.table.rows[id]++
 		return sharedCode(id)
+	}
+	if f.rehearsing {
+		return 0
 	}
 	f.scalars, f.slots = f.scalars[:0], f.slots[:0]
 	describe(f.local)
