@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -158,6 +159,41 @@ func (w *world) searchMixed() {
 			if i%8 == 0 {
 				w.checkSpans(q)
 			}
+		}
+	}
+}
+
+// TestTheLastOfAKeyCountsInAMapColumnToo: a span has a key twice, first with a column of its
+// own, then, as another type and after 4,096 other columns, in the map column.
+func TestTheLastOfAKeyCountsInAMapColumnToo(t *testing.T) {
+	attr := func(key string, value []byte) []byte { return field(9, field(1, []byte(key)), field(2, value)) }
+	one := func(id byte, attrs ...[]byte) []byte {
+		return field(2, field(1, append(make([]byte, 15), id)), field(2, append(make([]byte, 7), id)), slices.Concat(attrs...))
+	}
+	many := [][]byte{attr("k", field(1, []byte("other")))}
+	for key := range 4200 {
+		many = append(many, attr(fmt.Sprint("key.", key), varint(3, 1)))
+	}
+	w := newWorld(t, 1, 2)
+	w.options.MemtableBytesMax = 1 << 30
+	w.mustOpen()
+	twice := one(2, attr("k", field(1, []byte("first"))), attr("k", varint(3, 5)))
+	if err := w.append(field(1, field(2, one(1, many...), twice))); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.shard.Flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	var found forms
+	if found.add(w); !found.mapped {
+		t.Fatal("nothing stands in a map column")
+	}
+	for value, want := range map[string]int{"first": 0, "5": 1, "other": 1} {
+		q := span.AllTime()
+		q.Tags = []span.Tag{{Key: "k", Value: value}}
+		got, err := w.shard.Find(context.Background(), q)
+		if err != nil || len(got) != want || len(w.model.Find(q)) != want {
+			t.Errorf("k=%s: %d traces, want %d: %v", value, len(got), want, err)
 		}
 	}
 }
