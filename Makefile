@@ -16,7 +16,7 @@ fuzz:            ## every fuzz target for FUZZTIME each
 
 MODEL_SEEDS ?= 2000
 model:           ## the model and crash tests of engine, cluster and log, with many seeds
-	STOA_TEST_SEEDS=$(MODEL_SEEDS) go test -timeout 4h -run 'Model|Crash|AnySplit|AnyCall|DuringIngest|Acknowledged|EveryCall|EveryNumber' ./engine/... ./cluster/... ./wal/...
+	STOA_TEST_SEEDS=$(MODEL_SEEDS) go test -timeout 4h -run 'Model|Crash|AnySplit|EveryForm|AnyCall|DuringIngest|Acknowledged|EveryCall|EveryNumber' ./engine/... ./cluster/... ./wal/...
 
 KILLS ?= 1000
 kill:            ## SIGKILL under load, KILLS times

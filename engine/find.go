@@ -21,8 +21,9 @@ type hit struct {
 // segment, with the ranges that let it be skipped.
 type unit struct {
 	minStart, maxStart uint64
-	batch              *span.Batch // of a memtable
-	search             *segmentSearch
+	batch              *span.Batch    // of a memtable
+	search             *segmentSearch // of a segment
+	segment            *liveSegment   // of a segment whose rows are all read
 	group              int
 }
 
@@ -41,6 +42,9 @@ type unit struct {
 // Only what is left is read as rows and matched.
 func (v *view) units(m *matcher) ([]unit, error) {
 	q := &m.query
+	if q.Scan {
+		return v.allUnits(), nil
+	}
 	outside := func(minStart, maxStart uint64) bool { return maxStart < q.StartMin || minStart > q.StartMax }
 	var units []unit
 	for _, t := range v.tables {
@@ -51,7 +55,7 @@ func (v *view) units(m *matcher) ([]unit, error) {
 				m.explain.BatchesByTime.Add(1)
 				continue
 			}
-			units = append(units, unit{b.minStart, b.maxStart, b.batch, nil, 0})
+			units = append(units, unit{minStart: b.minStart, maxStart: b.maxStart, batch: b.batch})
 		}
 	}
 	for _, l := range v.segments {
@@ -76,11 +80,27 @@ func (v *view) units(m *matcher) ([]unit, error) {
 				m.explain.GroupsByTime.Add(1)
 				continue
 			}
-			units = append(units, unit{group.MinStart, group.MaxStart, nil, search, g})
+			units = append(units, unit{minStart: group.MinStart, maxStart: group.MaxStart, search: search, group: g})
 		}
 	}
 	slices.SortStableFunc(units, func(a, b unit) int { return cmp.Compare(b.maxStart, a.maxStart) })
 	return units, nil
+}
+
+// allUnits gives every unit, for a search that passes over nothing: none of them has a
+// segmentSearch.
+func (v *view) allUnits() (units []unit) {
+	for _, t := range v.tables {
+		for i := range t.count {
+			units = append(units, unit{batch: t.at(i).batch})
+		}
+	}
+	for _, l := range v.segments {
+		for g := range l.Groups() {
+			units = append(units, unit{segment: l, group: g})
+		}
+	}
+	return units
 }
 
 // scan calls visit with each row on which everything asked holds and whose start is at
@@ -100,21 +120,35 @@ func (v *view) scan(ctx context.Context, m *matcher, floor func() uint64, visit 
 		}
 		// Strictly: an equal start may still change the order by trace id.
 		least := floor()
-		if u.maxStart < least {
+		if m.query.Scan {
+			least = 0
+		} else if u.maxStart < least {
 			m.explain.GroupsNotReached.Add(int64(len(units) - i))
 			return nil
 		}
 		if u.search != nil {
 			err = u.search.scanGroup(u.group, least, visit)
 		} else {
-			m.bind(&b, u.batch)
-			err = b.scanRows(least, visit)
+			err = u.scanRows(&b, m, least, visit)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// scanRows reads the unit's rows where it is no batch yet, and visits those that match.
+func (u *unit) scanRows(b *bound, m *matcher, least uint64, visit func(h hit) error) error {
+	batch := u.batch
+	if batch == nil {
+		var err error
+		if batch, err = u.segment.ReadGroup(u.group, allColumns); err != nil {
+			return err
+		}
+	}
+	m.bind(b, batch)
+	return b.scanRows(least, visit)
 }
 
 // scanRows visits the matching rows of the bound batch.

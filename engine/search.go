@@ -30,6 +30,7 @@ type segmentSearch struct {
 // levelTags is what the templates of a level say of the tags.
 type levelTags struct {
 	templates *segment.Templates
+	mapped    []uint32 // templates that may have any attribute besides
 	fits      []bool   // by template: the name is the one asked for
 	holds     []uint64 // by template: tags that hold
 	filtered  []uint64 // tags that may hold by values in columns that have filters
@@ -74,8 +75,14 @@ func newSegmentSearch(m *matcher, l *liveSegment) (*segmentSearch, error) {
 	}
 	var err error
 	for _, level := range templateLevels {
-		if s.levels[level].templates, err = l.Templates(level); err != nil {
+		t := &s.levels[level]
+		if t.templates, err = l.Templates(level); err != nil {
 			return nil, err
+		}
+		for i, mapped := range t.templates.Mapped {
+			if mapped {
+				t.mapped = append(t.mapped, uint32(i))
+			}
 		}
 	}
 	candidates, possible, err := s.candidates(above)
@@ -165,12 +172,15 @@ func (s *segmentSearch) candidates(above uint64) (candidates []uint64, possible 
 	return candidates, true, nil
 }
 
-// withTag gives the templates of spans that may have a tag, as bits, by the terms and by the
-// columns that stand alone. elsewhere says that an event or a link may have it, or that
+// withTag gives the templates of spans that may have a tag, as bits, by the terms, by the
+// columns that stand alone and by the map column. elsewhere says that an event or a link may have it, or that
 // the terms cannot tell.
-func (s *segmentSearch) withTag(terms *index.Terms, j int) (spans []uint64, elsewhere bool, err error) {
+func (s *segmentSearch) withTag(terms segment.Terms, j int) (spans []uint64, elsewhere bool, err error) {
 	spans = []uint64{}
 	for _, level := range templateLevels {
+		if level != span.SpanLevel && len(s.levels[level].mapped) > 0 {
+			return nil, true, nil
+		}
 		for _, id := range s.columns[j].byLevel[level] {
 			kind := s.l.ColumnType(id)
 			own := s.levels[level].templates.Own[id]
@@ -192,6 +202,9 @@ func (s *segmentSearch) withTag(terms *index.Terms, j int) (spans []uint64, else
 				spans = withBit(spans, template)
 			}
 		}
+	}
+	for _, template := range s.levels[span.SpanLevel].mapped {
+		spans = withBit(spans, template)
 	}
 	return spans, false, nil
 }
@@ -221,6 +234,9 @@ func (t *levelTags) tell(m *matcher, level span.Level, scopes []uint64, candidat
 		}
 		row := span.Row{Batch: t.templates.Batch, Pos: i}
 		holds, filtered, other := b.templateTags(row.Attrs())
+		if t.templates.Mapped[i] { // an attribute there may be the last of its key
+			holds, other = 0, m.all
+		}
 		switch level {
 		case span.SpanLevel:
 			holds |= scopes[t.templates.ScopeIDs[i]] | b.rowTags(i, m.byRow)
@@ -233,9 +249,6 @@ func (t *levelTags) tell(m *matcher, level span.Level, scopes []uint64, candidat
 					holds |= left & -left
 				}
 			}
-		}
-		if t.templates.Mapped[i] {
-			other |= m.all
 		}
 		t.holds[i], t.filtered[i], t.other[i] = holds, filtered, other
 	}

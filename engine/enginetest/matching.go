@@ -11,7 +11,7 @@ import (
 
 // matches decides by first writing down every (key, value) that a tag may name on this
 // span, then looking the query's tags up in that list.
-func matches(q span.Query, row span.Row) bool {
+func (m *Model) matches(q span.Query, row span.Row) bool {
 	duration := row.End() - row.Start()
 	if row.End() < row.Start() || duration > math.MaxInt64 {
 		duration = 0
@@ -28,7 +28,11 @@ func matches(q span.Query, row span.Row) bool {
 	if len(q.Tags) == 0 {
 		return true
 	}
-	pairs := pairsOf(row)
+	pairs := m.pairs[row]
+	if pairs == nil {
+		pairs = pairsOf(row)
+		m.pairs[row] = pairs
+	}
 	for _, tag := range q.Tags {
 		if (tag.Key == "span.kind" || tag.Key == "span.status" || tag.Key == "otel.status_code") &&
 			pairs[span.Tag{Key: "\x00" + tag.Key, Value: strings.ToLower(tag.Value)}] {

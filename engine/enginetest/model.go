@@ -19,10 +19,13 @@ import (
 // Model is the slow truth. It serves one goroutine at a time.
 type Model struct {
 	traces map[span.TraceID]map[string]span.Row // by content
+	pairs  map[span.Row]map[span.Tag]bool       // what pairsOf said
 }
 
 // NewModel is empty.
-func NewModel() *Model { return &Model{traces: make(map[span.TraceID]map[string]span.Row)} }
+func NewModel() *Model {
+	return &Model{traces: make(map[span.TraceID]map[string]span.Row), pairs: make(map[span.Row]map[span.Tag]bool)}
+}
 
 // Add takes an OTLP request; it gives the batch it walked, or why it could not.
 func (m *Model) Add(payload []byte) (*span.Batch, error) {
@@ -112,7 +115,7 @@ func (m *Model) Matching(q span.Query) []span.Row {
 	var rows []span.Row
 	for _, trace := range m.traces {
 		for _, row := range trace {
-			if matches(q, row) {
+			if m.matches(q, row) {
 				rows = append(rows, row)
 			}
 		}

@@ -41,7 +41,7 @@ func (s *source) carriedAt(level span.Level, pos int) *carried {
 }
 
 // carry remembers what the item at pos came to, unless a value that stood with the row there
-// is in the template here: the next row may have another.
+// is in the template here, or stood in the map column: the next row may have another.
 func (s *source) carry(c *carried, level span.Level, pos int, fold *folding, code code) {
 	if code&1 != 0 {
 		return // the row group's own, which the next group does not have
@@ -54,7 +54,7 @@ func (s *source) carry(c *carried, level span.Level, pos int, fold *folding, cod
 	}
 	own := c.own[:0]
 	for i, here := range fold.slots {
-		if slots[i].own && !here.own {
+		if slots[i].own && !here.own || isMapped(level, slots[i].column) { // which key is there differs from row to row
 			return
 		}
 		if here.own {

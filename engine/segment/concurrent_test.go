@@ -50,3 +50,49 @@ func TestReadersAtOnceDoNotDisturbEachOther(t *testing.T) {
 	}
 	readers.Wait()
 }
+
+// Readers share pages that are dropped all the time, as others open and close the same file:
+// each gets what it would get alone.
+func TestReadersShareFewPagesBesideOthersThatOpenAndClose(t *testing.T) {
+	m := vfs.NewCrash(1)
+	writeMany(t, m, "s", inOrder(many(900)), 400)
+	alone := open(t, m, "s")
+	want, err := looked(alone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone.Close()
+	for _, bytesMax := range []int{0, 16 << 10, 600 << 10} { // of which each of 16 parts has its share
+		pages := segment.NewPages(bytesMax)
+		shared, err := segment.OpenWith(m, "s", pages)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var readers sync.WaitGroup
+		look := func(s *segment.Segment) {
+			got, err := looked(s)
+			if err != nil || !slices.Equal(got, want) {
+				t.Errorf("%d bytes of pages: another answer: %v", bytesMax, err)
+			}
+		}
+		for reader := range 6 {
+			readers.Go(func() {
+				for range 4 {
+					if reader%3 > 0 {
+						look(shared)
+						continue
+					}
+					own, err := segment.OpenWith(m, "s", pages)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					look(own)
+					own.Close()
+				}
+			})
+		}
+		readers.Wait()
+		shared.Close()
+	}
+}

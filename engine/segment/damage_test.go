@@ -10,16 +10,28 @@ import (
 	"testing"
 
 	"github.com/stoadb/stoa/engine/segment"
-	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/internal/codec"
 	"github.com/stoadb/stoa/internal/vfs"
 )
 
-// small is a segment of a few KiB with something of everything.
+// small is a segment of a few KiB with odd spans, and mixed one with templates of its row
+// group's own, columns of each kind, map columns and filters.
 func small(t testing.TB) (data []byte, answer []byte) {
 	t.Helper()
 	fs := vfs.NewCrash(1)
 	write(t, fs, "small.seg", inOrder(newOdd(5).batch(40)), 7)
+	return dataAndAnswer(t, fs)
+}
+
+func mixed(t testing.TB) (data []byte, answer []byte) {
+	t.Helper()
+	fs := vfs.NewCrash(1)
+	writeMany(t, fs, "small.seg", inOrder(many(40)), 20)
+	return dataAndAnswer(t, fs)
+}
+
+func dataAndAnswer(t testing.TB, fs vfs.FS) (data []byte, answer []byte) {
+	t.Helper()
 	data = bytesOf(t, fs, "small.seg")
 	if len(data) > 16<<10 {
 		t.Fatalf("the segment has %d bytes, too many to flip each bit", len(data))
@@ -67,6 +79,11 @@ func everything(m vfs.FS, name string) ([]byte, error) {
 		return nil, err
 	}
 	out := bytes.Join(rows, []byte("|"))
+	more, err := looked(s)
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, more...)
 	hashes, err := s.Hashes()
 	if err != nil {
 		return nil, err
@@ -77,7 +94,7 @@ func everything(m vfs.FS, name string) ([]byte, error) {
 		out = fmt.Appendf(out, " %s %d %d", s.TraceID(i), first, n)
 	}
 	for i := range s.Groups() {
-		out = fmt.Appendf(out, " %+v %v", s.Group(i), s.HasKey(i, span.SpanLevel, "key.1"))
+		out = fmt.Appendf(out, " %+v", s.Group(i))
 	}
 	out = s.Catalog().AppendBinary(out)
 	out = fmt.Appendf(out, "%+v", *s.Resources())
@@ -108,26 +125,30 @@ func wantHarmless(t *testing.T, what string, data, answer []byte) {
 }
 
 func TestASegmentCutAtEveryByteIsRefused(t *testing.T) {
-	data, _ := small(t)
-	for cut := range len(data) {
-		m := with(t, "small.seg", data[:cut])
-		_, err := segment.Open(m, "small.seg")
-		if !errors.Is(err, codec.ErrCorrupt) || !strings.Contains(err.Error(), "small.seg: offset ") {
-			t.Fatalf("cut to %d bytes: %v", cut, err)
+	for _, form := range []func(testing.TB) ([]byte, []byte){small, mixed} {
+		data, _ := form(t)
+		for cut := range len(data) {
+			m := with(t, "small.seg", data[:cut])
+			_, err := segment.Open(m, "small.seg")
+			if !errors.Is(err, codec.ErrCorrupt) || !strings.Contains(err.Error(), "small.seg: offset ") {
+				t.Fatalf("cut to %d bytes: %v", cut, err)
+			}
 		}
 	}
 }
 
 func TestEveryFlippedBitIsHarmlessOrReported(t *testing.T) {
-	data, answer := small(t)
 	step := 1
 	if testing.Short() {
 		step = 37
 	}
-	for bit := 0; bit < len(data)*8; bit += step {
-		flipped := slices.Clone(data)
-		flipped[bit/8] ^= 1 << (bit % 8)
-		wantHarmless(t, fmt.Sprintf("bit %d of byte %d", bit%8, bit/8), flipped, answer)
+	for _, form := range []func(testing.TB) ([]byte, []byte){small, mixed} {
+		data, answer := form(t)
+		for bit := 0; bit < len(data)*8; bit += step {
+			flipped := slices.Clone(data)
+			flipped[bit/8] ^= 1 << (bit % 8)
+			wantHarmless(t, fmt.Sprintf("bit %d of byte %d", bit%8, bit/8), flipped, answer)
+		}
 	}
 }
 

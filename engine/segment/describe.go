@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/stoadb/stoa/engine/span"
@@ -224,15 +225,19 @@ func (w *Writer) columnOf(s *source, level span.Level, a span.Attr) uint32 {
 // Rehearse tells the writer what rows there will be, by some of them: at equal ranks among
 // all, so that they stand for the others. It finds out by them which attributes vary, and
 // decides nothing else. Without it the first rows would have to teach that, and leave
-// templates behind that no other row has.
+// templates behind that no other row has. What it finds depends on the set of these rows
+// alone: a merge may hand over those of its inputs in any order.
 func (w *Writer) Rehearse(rows []span.Row) {
 	if w.err != nil || w.info.Rows > 0 {
 		return
 	}
+	rows = slices.Clone(rows[:min(len(rows), RehearsalRowsMax)])
+	slices.SortFunc(rows, func(a, b span.Row) int { return cmp.Or(a.TraceID().Compare(b.TraceID()), span.Compare(a, b)) })
 	for _, level := range levels {
 		w.folding[level].rehearsing = true
 	}
-	for _, r := range rows[:min(len(rows), RehearsalRowsMax)] {
+	for _, r := range rows {
+		w.sourceRows = 0 // their batches take turns, and stay with the caller anyway
 		s := w.sourceOf(r.Batch)
 		w.group.source = s
 		w.group.rehearse(span.SpanLevel, r.Pos, r.Attrs())

@@ -172,12 +172,16 @@ func decodeColumns(payload []byte) ([]columnKey, error) {
 	if len(columns) > attributeColumnsMax {
 		r.Fail("%d attribute columns", len(columns))
 	}
+	known := make(map[columnKey]bool, len(columns))
 	for i := range columns {
 		c := columnKey{level: span.Level(r.Uint8()), kind: span.ValueType(r.Uint8()), key: string(r.LengthBytes())}
 		if (c.level != span.SpanLevel && c.level != span.EventLevel && c.level != span.LinkLevel) || c.kind >= span.ValueTypes {
 			r.Fail("attribute column %d of level %d, type %d", i, c.level, c.kind)
 		}
-		columns[i] = c
+		if known[c] {
+			r.Fail("two attribute columns of key %q", c.key)
+		}
+		columns[i], known[c] = c, true
 	}
 	if r.Err() == nil && r.Len() > 0 {
 		r.Fail("%d bytes after the columns", r.Len())

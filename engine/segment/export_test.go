@@ -1,9 +1,26 @@
 package segment
 
 import (
+	"slices"
+
 	"github.com/stoadb/stoa/engine/column"
+	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/codec"
 	"github.com/stoadb/stoa/internal/vfs"
 )
+
+// FillTemplates makes all that follows find no room among the templates of the segment:
+// what a few hundred spans with nothing in common would do, in a file that a person can read.
+func (w *Writer) FillTemplates() {
+	for _, level := range levels {
+		w.folding[level].stuck, w.folding[level].spoilt = true, -templatesMin
+	}
+}
+
+// FillColumns makes a key find no column of its own, as if thousands had come before.
+func (w *Writer) FillColumns(level span.Level, kind span.ValueType, key string) {
+	w.columnIDs[columnKey{level, kind, key}] = columnsOf(level).first
+}
 
 // Forge gives the file again with the payload of its n-th page changed (pages of row groups,
 // then sections, then the footer) and all checksums and lengths right: what no accident
@@ -65,5 +82,34 @@ func Forge(fs vfs.FS, name string, n int, change func(payload []byte) []byte) ([
 	}
 	footer := int64(len(out))
 	length := add(appendFooter(nil, &s.info, lengths))
-	return tail{footer, length, 0}.append(out), forged
+	return tail{footer, length, codec.CRC(out)}.append(out), forged
+}
+
+// ForgeSection is Forge of a section, by the name that Print gives it; of "filters" it is the
+// first column's filters.
+func ForgeSection(fs vfs.FS, name, section string, change func(payload []byte) []byte) ([]byte, bool) {
+	s, err := Open(fs, name)
+	if err != nil {
+		return nil, false
+	}
+	n := 0
+	for i := range s.groups {
+		n += len(s.groups[i].pages)
+	}
+	if section != "filters" {
+		n += len(s.filters) + slices.Index(sectionNames[:], section)
+	}
+	s.Close()
+	return Forge(fs, name, n, change)
+}
+
+// IndexBytes is what filters, terms and the filter of traces take.
+func (s *Segment) IndexBytes() (total int64) {
+	for _, f := range s.filters {
+		total += int64(f.length)
+	}
+	for _, section := range []int{sectionTraceFilter, sectionTerms, sectionFilters} {
+		total += int64(s.refs[section].length)
+	}
+	return total
 }

@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
+	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/index"
 	"github.com/stoadb/stoa/internal/codec"
 	"github.com/stoadb/stoa/internal/vfs"
 )
@@ -47,8 +51,10 @@ func bear(t *testing.T, what string, data []byte) {
 		}
 		refused(c.Err())
 	}
-	s.HasKey(0, span.ResourceLevel, "key.1")
+	_, err = looked(s)
+	refused(err)
 	s.Catalog().Operations("")
+	refused(segment.Verify(m, "forged.seg"))
 }
 
 func forgeable(t testing.TB, seed uint64) *vfs.Crash {
@@ -58,9 +64,28 @@ func forgeable(t testing.TB, seed uint64) *vfs.Crash {
 	return m
 }
 
-// Bytes that are wrong under right checksums are borne too: each byte of each page, changed.
+// forgeableMixed has templates of its row group's own, columns of each kind, map columns and
+// filters.
+func forgeableMixed(t testing.TB) *vfs.Crash {
+	t.Helper()
+	m := vfs.NewCrash(1)
+	writeMany(t, m, "s", inOrder(many(36)), 16)
+	return m
+}
+
+// Bytes that are wrong under right checksums are borne too: bytes of each page, changed; all
+// of them in the long run.
 func TestForgedPagesAreAnsweredOrRefused(t *testing.T) {
-	m := forgeable(t, 5)
+	for name, m := range map[string]*vfs.Crash{"odd": forgeable(t, 5), "mixed": forgeableMixed(t)} {
+		t.Run(name, func(t *testing.T) { forgeEach(t, m) })
+	}
+}
+
+func forgeEach(t *testing.T, m *vfs.Crash) {
+	step := 13
+	if os.Getenv("STOA_TEST_SEEDS") != "" {
+		step = 1
+	}
 	same, ok := segment.Forge(m, "s", 0, func(payload []byte) []byte { return payload })
 	if !ok {
 		t.Fatal("nothing is forged")
@@ -72,8 +97,8 @@ func TestForgedPagesAreAnsweredOrRefused(t *testing.T) {
 	if got, err := contents(open(t, with(t, "s", same), "s")); err != nil || !slices.EqualFunc(got, want, bytes.Equal) {
 		t.Fatalf("a forgery that changes nothing answers otherwise: %v", err)
 	}
-	if err := segment.Verify(with(t, "s", same), "s"); !errors.Is(err, codec.ErrCorrupt) {
-		t.Fatalf("the checksum of the file is not that of its bytes, and Verify says %v", err)
+	if err := segment.Verify(with(t, "s", same), "s"); err != nil {
+		t.Fatalf("a forgery that changes nothing: %v", err)
 	}
 	changes := map[string]func([]byte, int) []byte{
 		"low bit":  func(b []byte, at int) []byte { b[at] ^= 1; return b },
@@ -83,9 +108,11 @@ func TestForgedPagesAreAnsweredOrRefused(t *testing.T) {
 		"cut":      func(b []byte, at int) []byte { return b[:at] },
 		"left out": func(b []byte, at int) []byte { return slices.Delete(b, at, at+1) },
 	}
-	for name, change := range changes {
+	most := uint64(0)
+	for i, name := range slices.Sorted(maps.Keys(changes)) {
+		change := changes[name]
 		for page, more := 0, true; more; page++ {
-			for at, size := 0, 1; more && at < size; at++ {
+			for at, size := (page+i)%step, 1<<20; more && at < size; at += step {
 				var data []byte
 				data, more = segment.Forge(m, "s", page, func(payload []byte) []byte {
 					payload = slices.Clone(payload)
@@ -95,19 +122,90 @@ func TestForgedPagesAreAnsweredOrRefused(t *testing.T) {
 					return change(payload, at)
 				})
 				if more {
-					bear(t, fmt.Sprintf("%s: page %d, byte %d", name, page, at), data)
+					most = max(most, allocated(func() { bear(t, fmt.Sprintf("%s: page %d, byte %d", name, page, at), data) }))
 				}
 			}
 		}
 	}
+	t.Logf("at most %d MiB allocated for a file of %d bytes", most>>20, len(same))
+	if most > forgedBytesMax {
+		t.Fatalf("%d bytes allocated", most)
+	}
+}
+
+// forgedBytesMax is what reading a forged file in every way may allocate, one after another.
+const forgedBytesMax = 64 << 20
+
+// allocated gives how many bytes do allocates.
+func allocated(do func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	do()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// Verify compares all that searches and lists go by with the rows: no lie under right
+// checksums stands.
+func TestVerifyFindsEveryLieAboutTheRows(t *testing.T) {
+	m := forgeableMixed(t)
+	for _, section := range []string{"row groups", "trace rows", "catalog", "keys", "terms"} {
+		for at, size := 0, 1; at < size; at++ {
+			data, ok := segment.ForgeSection(m, "s", section, func(payload []byte) []byte {
+				size = len(payload)
+				payload = slices.Clone(payload)
+				payload[at] ^= 1
+				return payload
+			})
+			if err := segment.Verify(with(t, "s", data), "s"); !ok || !errors.Is(err, codec.ErrCorrupt) {
+				t.Errorf("%s, byte %d: Verify says %v", section, at, err)
+			}
+		}
+	}
+	for section, lie := range map[string][]byte{
+		"trace filter": index.AppendFilter(nil, []uint64{1, 2, 3}),
+		"filters":      index.AppendFilter([]byte{1, 0}, []uint64{1, 2, 3}), // of row group 0, other values
+	} {
+		data, ok := segment.ForgeSection(m, "s", section, func([]byte) []byte { return lie })
+		if err := segment.Verify(with(t, "s", data), "s"); !ok || err == nil || !strings.Contains(err.Error(), "den") {
+			t.Errorf("%s: Verify says %v", section, err)
+		}
+	}
+	data, ok := segment.ForgeSection(m, "s", "filters", func([]byte) []byte { return []byte{0} }) // no group has a value
+	if err := segment.Verify(with(t, "s", data), "s"); !ok || err == nil || !strings.Contains(err.Error(), "denies") {
+		t.Errorf("filters of no row group: Verify says %v", err)
+	}
+}
+
+// A segment whose templates say how many rows they have says the truth.
+func TestVerifyFindsAWrongNumberOfRowsOfATemplate(t *testing.T) {
+	m := forgeableMixed(t)
+	found := 0
+	for at, size := 0, 1; at < size; at++ {
+		data, _ := segment.ForgeSection(m, "s", "templates", func(payload []byte) []byte {
+			size = len(payload)
+			payload = slices.Clone(payload)
+			payload[at]++
+			return payload
+		})
+		if err := segment.Verify(with(t, "s", data), "s"); err != nil && strings.Contains(err.Error(), "rows and has") {
+			found++
+		}
+	}
+	if found == 0 {
+		t.Fatal("no change of the templates' bytes is found to be a wrong number of rows")
+	}
 }
 
 func FuzzForgedPage(f *testing.F) {
-	m := forgeable(f, 5)
-	f.Add(uint16(3), uint16(0), uint8(0), []byte{0xff, 0xff, 0xff, 0xff, 0x0f})
-	f.Add(uint16(30), uint16(2), uint8(3), []byte{1})
-	f.Fuzz(func(t *testing.T, page, at uint16, remove uint8, insert []byte) {
-		data, ok := segment.Forge(m, "s", int(page), func(payload []byte) []byte {
+	forms := []*vfs.Crash{forgeable(f, 5), forgeableMixed(f)}
+	f.Add(uint8(0), uint16(3), uint16(0), uint8(0), []byte{0xff, 0xff, 0xff, 0xff, 0x0f})
+	f.Add(uint8(0), uint16(30), uint16(2), uint8(3), []byte{1})
+	f.Add(uint8(1), uint16(3), uint16(0), uint8(0), []byte{0xff, 0xff, 0xff, 0xff, 0x0f})
+	f.Add(uint8(1), uint16(26), uint16(4), uint8(1), []byte{0x80})
+	f.Add(uint8(1), uint16(33), uint16(9), uint8(2), []byte{0, 7})
+	f.Fuzz(func(t *testing.T, form uint8, page, at uint16, remove uint8, insert []byte) {
+		data, ok := segment.Forge(forms[int(form)%len(forms)], "s", int(page), func(payload []byte) []byte {
 			from := min(int(at), len(payload))
 			to := min(from+int(remove), len(payload))
 			return slices.Concat(payload[:from], insert, payload[to:])
@@ -118,10 +216,64 @@ func FuzzForgedPage(f *testing.F) {
 	})
 }
 
+// FuzzWriteThenRead writes random spans in random pieces and forms: they come back, and the
+// index tells the truth about them.
+func FuzzWriteThenRead(f *testing.F) {
+	f.Add(uint64(1), uint16(30), uint8(3), uint8(7), uint8(0))
+	f.Add(uint64(2), uint16(300), uint8(90), uint8(1), uint8(1))
+	f.Add(uint64(3), uint16(900), uint8(12), uint8(200), uint8(2))
+	f.Add(uint64(4), uint16(60), uint8(255), uint8(20), uint8(3))
+	f.Fuzz(func(t *testing.T, seed uint64, rows uint16, keys, traces, form uint8) {
+		o := newOdd(seed)
+		o.keys, o.traces = 1+int(keys), 1+int(traces)
+		if form&4 != 0 {
+			o.large = 600
+		}
+		written := inOrder(o.batch(int(rows % 300)))
+		fs := vfs.NewCrash(1)
+		w, err := segment.NewWriter(fs, "s", meta())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if form&1 != 0 {
+			var all []span.Row
+			for _, trace := range written {
+				all = append(all, trace.rows...)
+			}
+			w.Rehearse(all)
+		}
+		for i, trace := range written {
+			if form&2 != 0 && i == len(written)/2 {
+				w.FillTemplates()
+			}
+			if form&8 != 0 {
+				w.FillColumns(span.SpanLevel, span.ValueType(i%span.ValueTypes), fmt.Sprint("key.", i))
+			}
+			if err := w.Add(trace.id, trace.rows); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := w.Finish(); err != nil {
+			t.Fatal(err)
+		}
+		s := open(t, fs, "s")
+		defer s.Close()
+		wantContents(t, s, written)
+		if _, err := looked(s); err != nil {
+			t.Fatal(err)
+		}
+		if err := segment.Verify(fs, "s"); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 func FuzzOpen(f *testing.F) {
 	data, _ := small(f)
 	f.Add(data)
 	f.Add(data[:100])
+	data, _ = mixed(f)
+	f.Add(data)
 	f.Add([]byte("stoaseg\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := segment.Open(with(t, "any.seg", data), "any.seg")

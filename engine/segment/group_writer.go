@@ -133,7 +133,9 @@ func (g *groupWriter) addItem(level span.Level, pos int, attrs []span.Attr) {
 		}
 		return
 	}
+	before := len(fold.local.texts.batch.Text)
 	code := fold.end(g.describe[level])
+	g.bytes += len(fold.local.texts.batch.Text) - before // the group's own, as its columns are
 	g.templates[level].addCode(code)
 	texts := len(fold.slots) - len(attrs)
 	for i, s := range fold.slots {

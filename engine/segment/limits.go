@@ -47,8 +47,11 @@ const (
 	// sharedByMin items must have a template on the average where names and lists of keys are
 	// many: a template that one item has costs more than the item.
 	sharedByMin = 8
-	// templateTextBytesMax bounds the texts that templates of a segment keep.
+	// templateTextBytesMax bounds the texts that templates of a segment keep, and
+	// templateSlotsMax their slots, of 16 bytes: lists of thousands of attributes would take
+	// more than all rows.
 	templateTextBytesMax = 8 << 20
+	templateSlotsMax     = 2 << 20
 	// A column varies that has variesMin different values in a rehearsal, and one for less than
 	// variesShare items that have it: it stands alone from the start.
 	variesMin   = 6
@@ -60,6 +63,11 @@ const (
 	// and takeOutCandidatesMax how many it weighs for each: what varies most stands first.
 	takeOutsMax          = 256
 	takeOutCandidatesMax = 16
+	// To find the column to take out, a writer looks at weighedSlotsMin slots (some 50 ms), and
+	// at weighedSlotsEach more for each slot that an item has: spans of hundreds of attributes
+	// with a name each would keep it looking for ever.
+	weighedSlotsMin  = 8 << 20
+	weighedSlotsEach = 8
 	// RehearsalRowsMax rows tell enough of a flush: what varies within them varies.
 	RehearsalRowsMax = 4096
 	// FilteredBytesMax is the longest value that filters know; searches for longer ones read.

@@ -2,7 +2,6 @@ package segment
 
 import (
 	"math/bits"
-	"slices"
 
 	"github.com/stoadb/stoa/engine/span"
 )
@@ -101,26 +100,4 @@ func (s *Segment) plan(g *groupRef, p Projection) []pageRef {
 		}
 	}
 	return pages
-}
-
-// HasKey reports whether a row group may hold an attribute with this key: false is certain.
-// For resources and scopes it answers for the whole segment.
-func (s *Segment) HasKey(group int, level span.Level, key string) bool {
-	if level == span.ResourceLevel || level == span.ScopeLevel {
-		_, ok := s.byKey[level][key]
-		return ok
-	}
-	g := &s.groups[group]
-	if g.local[level] > 0 {
-		return true
-	}
-	ids := s.byKey[level][key]
-	for _, template := range g.templates[level] {
-		for _, slot := range s.templates[level].slotsOf(template) {
-			if isMapped(level, slot.column) || slices.Contains(ids, slot.column) {
-				return true
-			}
-		}
-	}
-	return false
 }

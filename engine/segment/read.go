@@ -2,6 +2,7 @@ package segment
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -121,7 +122,7 @@ func (r *rowReader) fail(col uint32, err error) {
 	if page, ok := r.group.find(col); ok {
 		offset += int64(page.offset)
 	}
-	r.err = codec.At(err, r.s.info.Name, offset)
+	r.err = codec.At(fmt.Errorf("column %s: %w", r.s.columnName(col), err), r.s.info.Name, offset)
 }
 
 // fetch reads the pages of the projection, near ones in one call.

@@ -86,6 +86,10 @@ func (r *rowReader) events() {
 	if from == to || r.err != nil {
 		return
 	}
+	it := r.openLevel(span.EventLevel, n, from, to)
+	if it == nil {
+		return // before there is memory for so many
+	}
 	b.Events = make([]span.Event, to-from)
 	for i, offset := range r.integers(colEventTime, n, from, to) {
 		b.Events[i].Time = offset
@@ -98,10 +102,6 @@ func (r *rowReader) events() {
 	}
 	for i, id := range r.texts(colEventResidue, n, from, to) {
 		b.Events[i].Residue = id
-	}
-	it := r.openLevel(span.EventLevel, n, from, to)
-	if it == nil {
-		return
 	}
 	b.EventAttrs = make([]span.Attr, 0, it.total())
 	it.each(&b.EventAttrs, func(i int, _ uint32, id span.TextID) { b.Events[i].Name = id }, func(i int, scalars []uint32) {
@@ -117,6 +117,10 @@ func (r *rowReader) links() {
 	if from == to || r.err != nil {
 		return
 	}
+	it := r.openLevel(span.LinkLevel, n, from, to)
+	if it == nil {
+		return
+	}
 	b.Links = make([]span.Link, to-from)
 	ids := r.raw(colLinkTraceID, n, 16, from, to)
 	for i := range b.Links {
@@ -128,10 +132,6 @@ func (r *rowReader) links() {
 	}
 	for i, id := range r.texts(colLinkResidue, n, from, to) {
 		b.Links[i].Residue = id
-	}
-	it := r.openLevel(span.LinkLevel, n, from, to)
-	if it == nil {
-		return
 	}
 	b.LinkAttrs = make([]span.Attr, 0, it.total())
 	it.each(&b.LinkAttrs, func(i int, _ uint32, id span.TextID) { b.Links[i].TraceState = id }, func(i int, scalars []uint32) {

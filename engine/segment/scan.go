@@ -116,17 +116,43 @@ func (s *Segment) ColumnsOf(level span.Level, key string) []uint32 { return s.by
 // ColumnType is the type of an attribute column's values.
 func (s *Segment) ColumnType(id uint32) span.ValueType { return s.columns[id-colFixed].kind }
 
+// Terms are the terms of a segment's templates, with errors that name the file.
+type Terms struct {
+	*index.Terms
+	file   string
+	offset int64
+}
+
+func (t Terms) at(err error) error {
+	if err == nil {
+		return nil
+	}
+	return codec.At(err, t.file, t.offset)
+}
+
+// Lookup is that of index.Terms.
+func (t Terms) Lookup(column uint32, text []byte) (found index.Postings, exact bool, err error) {
+	found, exact, err = t.Terms.Lookup(column, text)
+	return found, exact, t.at(err)
+}
+
+// Each is that of index.Terms.
+func (t Terms) Each(column uint32, visit func(text []byte, p index.Postings) error) error {
+	return t.at(t.Terms.Each(column, visit))
+}
+
 // Terms gives the terms of the segment's templates. Strings, ints and bools are there, as
 // text, and names of spans and events under NameColumn.
-func (s *Segment) Terms() (*index.Terms, error) {
-	p, _, err := s.opened(s.refs[sectionTerms], func(payload []byte) (*page, error) {
+func (s *Segment) Terms() (Terms, error) {
+	ref := s.refs[sectionTerms]
+	p, _, err := s.opened(ref, func(payload []byte) (*page, error) {
 		terms, err := index.OpenTerms(payload, s.templatesMost())
 		return &page{terms: terms}, err
 	})
 	if err != nil {
-		return nil, err
+		return Terms{}, err
 	}
-	return p.terms, nil
+	return Terms{p.terms, s.info.Name, ref.offset}, nil
 }
 
 // NameColumn is under which column terms tell the names of a level.

@@ -257,23 +257,14 @@ func isTable(section int) bool {
 	return false
 }
 
-// indexKeys notes which columns a key has, and which keys stand in the tables.
+// indexKeys notes which columns a key has.
 func (s *Segment) indexKeys() {
-	for level := range s.byKey {
+	for _, level := range levels {
 		s.byKey[level] = map[string][]uint32{}
 	}
 	for i, c := range s.columns {
 		s.byKey[c.level][c.key] = append(s.byKey[c.level][c.key], uint32(colFixed+i))
 	}
-	note := func(level span.Level, b *span.Batch, attrs []span.Attr) {
-		for _, a := range attrs {
-			if _, known := s.byKey[level][string(b.Bytes(a.Key))]; !known {
-				s.byKey[level][b.String(a.Key)] = nil
-			}
-		}
-	}
-	note(span.ResourceLevel, s.resources, s.resources.ResourceAttrs)
-	note(span.ScopeLevel, s.scopes, s.scopes.ScopeAttrs)
 }
 
 // readPage reads and checks one page into memory of its own.

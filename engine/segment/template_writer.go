@@ -209,9 +209,11 @@ type folding struct {
 	version       int    // of own: what was decided by another is not true any more
 	spoilt        int    // templates that no item will have any more since columns were taken out
 	allowed       int    // templates that are fine, since no column is their reason
-	rehearsing    bool
 	takenOut      int
 	stuck         bool // nothing is left to take out
+	rehearsing    bool // templates that find no room teach nothing more
+	// Slots that items had so far, and that were looked at to take columns out.
+	described, weighed int
 
 	scalars []uint32 // of the next item
 	slots   []slot
@@ -230,22 +232,32 @@ func (f *folding) standsAlone(id uint32) bool { return int(id) < len(f.own) && f
 // takes any number: what they come to is weighed at its end.
 func (f *folding) full() bool {
 	if f.rehearsing {
-		return false
+		return f.crowded()
 	}
-	n := len(f.shared.hashes)
-	return n-f.spoilt >= max(templatesMin, f.items/templateShare, f.allowed) || n >= templatesMax ||
+	return len(f.shared.hashes)-f.spoilt >= max(templatesMin, f.items/templateShare, f.allowed) || f.crowded()
+}
+
+// crowded reports whether the table is as large as it may get, whatever the items.
+func (f *folding) crowded() bool {
+	return len(f.shared.hashes) >= templatesMax || len(f.shared.table.slots) >= templateSlotsMax ||
 		len(f.shared.texts.batch.Text) > templateTextBytesMax
 }
 
 // relieve makes room for templates. Where a column makes most of them, the worst stands alone
 // from now on. Where not even all columns together do, there are that many names and lists
-// of keys, and they may have templates if enough items share them. Else it gives up.
+// of keys, and they may have templates if enough items share them. Else it gives up, for now
+// where looking for a column would cost more than the items so far are worth.
 func (f *folding) relieve() bool {
 	n := len(f.shared.hashes)
-	if f.stuck || f.takenOut == takeOutsMax || n >= templatesMax {
+	if f.stuck || f.takenOut == takeOutsMax || f.crowded() {
 		f.stuck = true
 		return false
 	}
+	work := len(f.shared.table.slots) * (takeOutCandidatesMax + 3)
+	if f.weighed+work > weighedSlotsMin+weighedSlotsEach*f.described {
+		return false
+	}
+	f.weighed += work
 	if least := f.shared.distinct(func(uint32) bool { return true }); 2*least > n-f.spoilt {
 		f.allowed = 2 * least
 		f.stuck = least > max(templatesMin, f.items/sharedByMin)
@@ -294,7 +306,7 @@ func (f *folding) endRehearsal() {
 	}
 	f.shared.reset()
 	f.endGroup()
-	f.items, f.spoilt, f.allowed, f.takenOut, f.stuck = 0, 0, 0, 0, false
+	f.items, f.spoilt, f.allowed, f.takenOut, f.stuck, f.described, f.weighed = 0, 0, 0, 0, false, 0, 0
 }
 
 func (f *folding) setAlone(id uint32) {
@@ -327,6 +339,7 @@ func (f *folding) end(describe func(t *templateWriter)) code {
 	for !f.stuck || len(f.shared.texts.batch.Text) <= templateTextBytesMax {
 		f.scalars, f.slots = f.scalars[:0], f.slots[:0]
 		describe(f.shared)
+		f.described += len(f.slots)
 		hash := templateHash(f.scalars, f.slots)
 		id, place, ok := f.shared.find(hash, f.scalars, f.slots)
 		if !ok && f.full() {
@@ -341,6 +354,9 @@ func (f *folding) end(describe func(t *templateWriter)) code {
 		}
 		f.shared.table.rows[id]++
 		return sharedCode(id)
+	}
+	if f.rehearsing {
+		return 0
 	}
 	f.scalars, f.slots = f.scalars[:0], f.slots[:0]
 	describe(f.local)

@@ -35,6 +35,7 @@ type Writer struct {
 
 	templateTexts *templateTexts
 	folding       [span.Levels]*folding
+	templates     [span.Levels]*templateTable // those of the segment, once all are there
 
 	last       traceKey // of the last trace
 	lastStart  uint64   // of the last row
@@ -167,7 +168,7 @@ func (w *Writer) finish() error {
 		sectionTraceRows: traceRows,
 		sectionCatalog:   w.catalog.AppendBinary(nil),
 		sectionHashes:    appendHashes(nil, w.hashes),
-		sectionKeys:      w.appendKeys(nil),
+		sectionKeys:      appendKeyCounts(nil, w.columns, w.keys),
 	}
 	if err := w.appendIndex(&payloads); err != nil {
 		return err
@@ -209,6 +210,7 @@ func shrinks(section int) bool {
 func (w *Writer) appendTemplates(dst []byte) []byte {
 	for _, level := range levels {
 		t := w.folding[level].shared.finished(w.columns)
+		w.templates[level] = t
 		dst = t.appendTo(dst)
 		w.countFolded(t, func(i int) uint64 { return t.rows[i] })
 	}
@@ -224,7 +226,7 @@ func (w *Writer) appendIndex(payloads *[sections][]byte) error {
 		hashes[i] = index.HashTraceID(t.id)
 	}
 	payloads[sectionTraceFilter] = index.AppendFilter(nil, hashes)
-	payloads[sectionTerms] = w.appendTerms(nil)
+	payloads[sectionTerms] = appendTerms(nil, &w.templates, w.columns)
 	stored := w.out.offset()
 	for i, payload := range payloads {
 		if i != sectionTerms && i != sectionTraceFilter {
@@ -241,34 +243,32 @@ func (w *Writer) appendIndex(payloads *[sections][]byte) error {
 	return err
 }
 
-// appendKeys appends how many values each attribute has.
-func (w *Writer) appendKeys(dst []byte) []byte {
-	counts := make([]index.KeyCount, 0, len(w.keys))
-	for i := range w.keys {
-		c, k := w.columns[i], &w.keys[i]
+// appendKeyCounts appends how many values each attribute column has.
+func appendKeyCounts(dst []byte, columns []columnKey, keys []keyStats) []byte {
+	counts := make([]index.KeyCount, 0, len(keys))
+	for i := range keys {
+		c, k := columns[i], &keys[i]
 		counts = append(counts, index.KeyCount{Level: c.level, Key: c.key, Type: c.kind, Values: k.Values, TextBytes: k.TextBytes, Distinct: k.counter.Distinct()})
 	}
 	return index.AppendKeyCounts(dst, counts)
 }
 
 // appendTerms appends which templates have a value, for the attributes and names in them.
-func (w *Writer) appendTerms(dst []byte) []byte {
+func appendTerms(dst []byte, tables *[span.Levels]*templateTable, columns []columnKey) []byte {
 	terms := index.NewTermsBuilder()
 	var number []byte
 	for _, level := range levels {
-		t := w.folding[level].shared
-		for i := range t.table.ends {
-			for _, s := range t.table.slotsOf(uint32(i)) {
+		t := tables[level]
+		for i := range t.ends {
+			for _, s := range t.slotsOf(uint32(i)) {
 				if s.own || isMapped(level, s.column) {
 					continue
 				}
-				hasText, _ := slotOf(level, uint64(s.column), w.columns)
-				if hasText {
-					terms.Add(s.column, t.texts.batch.Bytes(span.TextID(s.value)), uint32(i))
+				if hasText, _ := slotOf(level, uint64(s.column), columns); hasText {
+					terms.Add(s.column, t.text(s.value), uint32(i))
 					continue
 				}
-				kind := w.columns[s.column-colFixed].kind
-				if kind == span.IntValue || kind == span.BoolValue {
+				if kind := columns[s.column-colFixed].kind; kind == span.IntValue || kind == span.BoolValue {
 					number = appendNumber(number[:0], kind, s.value)
 					terms.Add(s.column, number, uint32(i))
 				}

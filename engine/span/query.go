@@ -20,6 +20,9 @@ type Query struct {
 	// Limit is how many traces to answer, exactly where there are as many; 0 and less is
 	// LimitDefault.
 	Limit int
+	// Scan reads and matches every row of the shard and passes over nothing: no index, range
+	// or limit saves it work. It is slow, and what searches are compared with.
+	Scan bool
 	// Explain, where set, is told what the search did.
 	Explain *Explain
 }
