@@ -81,7 +81,11 @@ func (f *filterWriter) leaveOutLargest() {
 	largest := slices.MaxFunc(ids, func(a, b uint32) int {
 		return cmp.Or(cmp.Compare(len(f.columns[a].data), len(f.columns[b].data)), cmp.Compare(b, a))
 	})
-	c := f.columns[largest]
+	f.leaveOut(largest)
+}
+
+func (f *filterWriter) leaveOut(id uint32) {
+	c := f.columns[id]
 	f.bytes -= len(c.data)
 	c.left, c.data = true, nil
 }
@@ -107,8 +111,11 @@ type filterRef struct {
 // write writes the pages and gives the section. What the index may take beside them bounds
 // them: the largest go first.
 func (f *filterWriter) write(out *output, bytesMax int64) ([]byte, error) {
-	for f.bytes > 0 && int64(f.bytes) > bytesMax {
-		f.leaveOutLargest()
+	largest := f.ids()
+	slices.SortStableFunc(largest, func(a, b uint32) int { return cmp.Compare(len(f.columns[b].data), len(f.columns[a].data)) })
+	for len(largest) > 0 && int64(f.bytes+filterPageBytes*len(largest)) > bytesMax {
+		f.leaveOut(largest[0])
+		largest = largest[1:]
 	}
 	for _, id := range f.ids() {
 		c := f.columns[id]

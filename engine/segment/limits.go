@@ -73,10 +73,11 @@ const (
 	// FilteredBytesMax is the longest value that filters know; searches for longer ones read.
 	FilteredBytesMax = 256
 	// indexShare: the index takes at most one part in so many of the file, but always may take
-	// indexBytesMin; sectionShrinks is what zstd makes of tables, roughly.
-	indexShare     = 10
-	indexBytesMin  = 32 << 10
-	sectionShrinks = 2
+	// indexBytesMin.
+	indexShare    = 10
+	indexBytesMin = 32 << 10
+	// filterPageBytes is what the filters of a column take besides themselves.
+	filterPageBytes = 16
 	// filterBytesMax bounds the filters that a writer holds: a tenth of some GB.
 	filterBytesMax = 64 << 20
 	// pageOverheadBytes is what an opened page takes beside its content, about.

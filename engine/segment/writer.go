@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -158,7 +159,8 @@ func (w *Writer) finish() error {
 			return fmt.Errorf("%s: trace %s comes in two places", w.info.Name, w.traces[i].id)
 		}
 	}
-	payloads := [sections][]byte{
+	pages := sectionPages{w: w}
+	for i, payload := range [sections][]byte{
 		sectionResources: appendTables(nil, w.resources.batch),
 		sectionScopes:    appendTables(nil, w.scopes.batch),
 		sectionColumns:   appendColumns(nil, w.columns),
@@ -169,27 +171,23 @@ func (w *Writer) finish() error {
 		sectionCatalog:   w.catalog.AppendBinary(nil),
 		sectionHashes:    appendHashes(nil, w.hashes),
 		sectionKeys:      appendKeyCounts(nil, w.columns, w.keys),
+	} {
+		if !ofIndex(i) {
+			pages.set(i, payload)
+		}
 	}
-	if err := w.appendIndex(&payloads); err != nil {
+	if err := w.writeIndex(&pages); err != nil {
 		return err
 	}
 	var lengths [sections]uint32
-	var page []byte
-	for i, payload := range payloads {
-		page = column.AppendPage(page[:0], payload, shrinks(i))
-		if len(payload) > column.PageBytesMax || len(page) > footerBytesMax {
-			return fmt.Errorf("%s: a table of %d bytes, at most %d", w.info.Name, len(payload), column.PageBytesMax)
-		}
+	for i, page := range pages.pages {
 		lengths[i] = uint32(len(page))
-		if isTable(i) {
-			w.info.TableBytes += int64(len(payload))
-		}
 		if err := w.out.write(page); err != nil {
 			return err
 		}
 	}
 	footer := w.out.offset()
-	page = column.AppendPage(page[:0], appendFooter(nil, &w.info, lengths), true)
+	page := column.AppendPage(nil, appendFooter(nil, &w.info, lengths), true)
 	if err := w.out.write(page); err != nil {
 		return err
 	}
@@ -217,30 +215,50 @@ func (w *Writer) appendTemplates(dst []byte) []byte {
 	return dst
 }
 
-// appendIndex makes the sections that answer where something is: all together a tenth of
-// the file, but for what a small file may have anyway. Filters go first, the largest ones
-// before others, then the terms; the filter of traces stays.
-func (w *Writer) appendIndex(payloads *[sections][]byte) error {
+// ofIndex tells the sections that writeIndex makes.
+func ofIndex(section int) bool {
+	return section == sectionTraceFilter || section == sectionTerms || section == sectionFilters
+}
+
+// sectionPages are the pages of the sections on their way; the first error stays in err.
+type sectionPages struct {
+	w     *Writer
+	pages [sections][]byte
+	err   error
+}
+
+func (p *sectionPages) set(section int, payload []byte) {
+	page := column.AppendPage(nil, payload, shrinks(section))
+	if p.err == nil && (len(payload) > column.PageBytesMax || len(page) > footerBytesMax) {
+		p.err = fmt.Errorf("%s: a table of %d bytes, at most %d", p.w.info.Name, len(payload), column.PageBytesMax)
+	}
+	if isTable(section) {
+		p.w.info.TableBytes += int64(len(payload))
+	}
+	p.pages[section] = page
+}
+
+// writeIndex writes the filters and makes the sections that answer where something is: all
+// together a tenth of the file, but for what a small file may have anyway. Filters go first,
+// the largest ones before others, then the terms; the filter of traces stays.
+func (w *Writer) writeIndex(p *sectionPages) error {
+	stored := w.out.offset()
+	for _, page := range p.pages {
+		stored += int64(len(page))
+	}
 	hashes := make([]uint64, len(w.traces))
 	for i, t := range w.traces {
 		hashes[i] = index.HashTraceID(t.id)
 	}
-	payloads[sectionTraceFilter] = index.AppendFilter(nil, hashes)
-	payloads[sectionTerms] = appendTerms(nil, &w.templates, w.columns)
-	stored := w.out.offset()
-	for i, payload := range payloads {
-		if i != sectionTerms && i != sectionTraceFilter {
-			stored += int64(len(payload)) / sectionShrinks
-		}
+	p.set(sectionTraceFilter, index.AppendFilter(nil, hashes))
+	p.set(sectionTerms, appendTerms(nil, &w.templates, w.columns))
+	left := max(stored/(indexShare-1), indexBytesMin) - int64(len(p.pages[sectionTraceFilter]))
+	if int64(len(p.pages[sectionTerms])) > left {
+		p.set(sectionTerms, index.NewTermsBuilder().AppendBinary(nil))
 	}
-	left := max(stored/(indexShare-1), indexBytesMin) - int64(len(payloads[sectionTraceFilter]))
-	terms := int64(len(payloads[sectionTerms])) / sectionShrinks
-	if terms > left {
-		payloads[sectionTerms], terms = index.NewTermsBuilder().AppendBinary(nil), 0
-	}
-	section, err := w.filters.write(&w.out, left-terms)
-	payloads[sectionFilters] = section
-	return err
+	refs, err := w.filters.write(&w.out, left-int64(len(p.pages[sectionTerms])))
+	p.set(sectionFilters, refs)
+	return cmp.Or(err, p.err)
 }
 
 // appendKeyCounts appends how many values each attribute column has.
