@@ -3,17 +3,19 @@
 // one log for all shards, and for each shard an engine.Shard behind a Group, which
 // brings what is written into one order and makes it durable before it is visible.
 //
-// The flow of a write: Write walks and cuts the request (engine/span/otlp), hands each
-// shard's parts to its group; Direct, the group of a node alone, makes log entries of
-// what has queued, appends them with one sync for all shards, applies them, and answers.
+// The flow of a write: Write walks and cuts the request (engine/span/otlp) and hands the
+// parts of all shards to their groups. Direct, the groups of a node alone, has the request's
+// own goroutine make log entries of what has queued, append them with one sync for all
+// shards, apply them, and tell the others who wait.
 // The flow of a read: every shard is asked, or for a trace by id the one that Place
 // names, and the answers are merged newest first.
 //
-// Goroutines: one for each shard's group; one keeper, which ticks idle shards and drops
+// Goroutines: one keeper, which ticks idle shards and drops
 // log files no longer needed; one caretaker for long work (flush to bound the log,
 // compaction, retention), and one that calls it off; one for each shard that a read asks,
-// bounded over all reads.
-// Close ends them all.
+// bounded over all reads;
+// and for a while those that Direct needs where no request can do the work: for ticks,
+// for a shard whose flush is behind, for large rounds. Close ends them all.
 package cluster
 
 import (
@@ -86,7 +88,7 @@ type Store struct {
 	lock   io.Closer
 	wal    *wal.Log
 	shards []*engine.Shard
-	groups []*Direct
+	groups *Direct
 
 	recovery Recovery
 	readers  chan struct{} // a slot for each shard that is being read
@@ -142,9 +144,7 @@ func (s *Store) Close(ctx context.Context) error {
 		for _, shard := range s.shards {
 			shard.StopMerging() // the caretaker may wait for a merge
 		}
-		for _, g := range s.groups {
-			g.Close()
-		}
+		s.groups.Close()
 		s.work.Wait()
 		var errs []error
 		if s.wal.Err() == nil {

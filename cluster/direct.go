@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -11,36 +10,58 @@ import (
 	"github.com/stoadb/stoa/engine"
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/internal/codec"
-	"github.com/stoadb/stoa/wal"
 )
 
-// Direct is the group of a node alone: it appends to the log and applies.
+// Direct is the groups of a node alone: it appends to the log and applies.
 //
-// One goroutine takes what has queued, makes entries of it, appends them with one call,
-// applies them in order and tells those who wait. There is no timer: while an append
-// is in flight the next parts queue, so the entries are as large as the load is high,
-// and a lone request never waits. The simpler way, an append for each request, would
-// write a log record and wait for a sync for every 17 spans of a small service.
+// It has no goroutine. A request queues its parts with all shards, and if nobody leads it
+// leads a round itself: it takes what has queued, makes entries of it, queues them to the
+// log for all shards, waits once, applies them in order and tells those who wait. Then it
+// passes the lead to a request whose parts have queued meanwhile, and is answered. There
+// is no timer: while a round is under way the next parts queue, so the entries are as
+// large as the load is high, and a lone request never waits, nor is anybody woken for it.
+// The simpler ways cost more: an append for each request writes a log record for every
+// 17 spans of a small service, a goroutine for each shard switches tasks 20 times a
+// request (docs/decisions/0010-leaders.md).
 //
-// Invariants: a hash stands in inFlight from the moment its part is accepted until its
-// outcome is known; a part leaves inFlight only after Apply, so a copy finds the
-// original in one of inFlight and Seen. After a failed append nothing is accepted any
-// more: whether those bytes are on the disk only the next start can tell.
+// Invariants:
+//   - A hash stands in inFlight from the moment its part is accepted until its outcome is
+//     known; a part leaves inFlight only after Apply, so a copy finds the original in one
+//     of inFlight and Seen.
+//   - One leads at a time, and a shard that is held takes part in no round: so the order of
+//     a shard's Seq is that of its log and that of Apply.
+//   - If a shard that is not held has something in its queue, somebody leads. Who leads
+//     ends the round, whatever becomes of his own context, and chooses the next; where
+//     all who wait have given up, and for ticks, a goroutine of its own leads.
+//   - After a failed append nothing is accepted any more: whether those bytes are on the
+//     disk only the next start can tell.
+//
+// Apply may wait for a flush. A shard of which that is to be expected is held: a goroutine
+// applies what is durable, and the leader goes on with the others. Should a flush begin to
+// lag between the question and Apply, the leader itself waits, and all shards with it,
+// but not for ever: the flush waits for its turn among the shards' flushes, for disk and
+// for Log.Sync, and none of them for a leader, who holds no lock while he applies.
 type Direct struct {
+	now func() time.Time
+
+	mu      sync.Mutex
+	members []*member
+	led     bool       // somebody leads, or was chosen to
+	refusal error      // set once: nothing is accepted any more
+	idle    *sync.Cond // signalled when nothing is under way and refusal is set
+}
+
+// member is one shard. All but log, shard and next is guarded by Direct.mu.
+type member struct {
 	log   Appender
 	shard Applier
-	now   func() time.Time
-	next  uint64 // Seq of the next entry; used by run only
+	next  uint64 // Seq of the next entry; the leader's
 
-	mu          sync.Mutex
 	queue       []*proposal
 	queuedBytes int
 	inFlight    map[codec.Hash]*proposal
-	refusal     error // set once: nothing is accepted any more
+	held        bool // a goroutine of its own applies what is durable
 	stats       GroupStats
-
-	wake    chan struct{} // holds one token while the queue is not empty, or refusal is set
-	stopped chan struct{} // closed when run has returned
 }
 
 // GroupStats counts what went through a group.
@@ -49,265 +70,242 @@ type GroupStats struct {
 	QueuedBytes                            int
 }
 
-// proposal is one part on its way, or a tick (no part). err may be read once done is
-// closed.
+// request is a call of Propose that waits. All but told is guarded by Direct.mu.
+type request struct {
+	told      chan struct{} // holds a token after undecided has come to 0, or leads was set
+	undecided int           // parts whose outcome is not known
+	err       error         // the first bad outcome
+	leads     bool          // it shall lead a round
+	gone      bool          // nobody waits any more
+}
+
+// tell wakes who waits for r.
+func (r *request) tell() {
+	select {
+	case r.told <- struct{}{}:
+	default: // one token says all
+	}
+}
+
+// proposal is one part on its way, or a tick (no request, no part).
 type proposal struct {
-	part engine.Part
-	tick bool
-	done chan struct{}
-	err  error
+	part    engine.Part
+	request *request
+	copies  []*request // who sent the same part while it was in flight
 }
 
 var errClosed = fmt.Errorf("%w: shutting down", span.ErrUnavailable)
 
-// NewDirect starts the group of a stream and a shard that has applied all of it. Close
-// stops it.
-func NewDirect(log Appender, shard Applier, now func() time.Time) *Direct {
-	d := &Direct{
-		log: log, shard: shard, now: now, next: log.Last() + 1,
-		inFlight: make(map[codec.Hash]*proposal),
-		wake:     make(chan struct{}, 1), stopped: make(chan struct{}),
+// Member of a Direct: the log stream of a shard, and the shard, which has applied all of it.
+type DirectShard struct {
+	Log   Appender
+	Shard Applier
+}
+
+// NewDirect makes the groups of a node's shards. Close ends them.
+func NewDirect(now func() time.Time, shards ...DirectShard) *Direct {
+	d := &Direct{now: now}
+	d.idle = sync.NewCond(&d.mu)
+	for _, s := range shards {
+		d.members = append(d.members, &member{
+			log: s.Log, shard: s.Shard, next: s.Log.Last() + 1, inFlight: make(map[codec.Hash]*proposal),
+		})
 	}
-	go d.run()
 	return d
 }
 
-// Propose implements Group.
-func (d *Direct) Propose(ctx context.Context, parts []engine.Part) error {
-	waits, err := d.accept(parts)
-	if err != nil {
+// Propose implements Groups.
+func (d *Direct) Propose(ctx context.Context, parts [][]engine.Part) error {
+	r, err := d.accept(parts)
+	if r == nil {
 		return err
 	}
-	return wait(ctx, waits)
-}
-
-// Tick brings an empty entry into the log, without waiting for it: the entry's time lets
-// the seal rule see that an idle memtable has grown old.
-func (d *Direct) Tick() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.refusal != nil {
-		return d.refusal
+	for {
+		select {
+		case <-r.told:
+		case <-ctx.Done():
+			d.leave(r)
+			return ctx.Err()
+		}
+		for d.takeLead(r) {
+			d.round()
+		}
+		if decided, err := d.outcome(r); decided {
+			return err
+		}
 	}
-	if len(d.queue) == 0 { // else what waits tells the time as well
-		d.push(&proposal{tick: true, done: make(chan struct{})})
-	}
-	return nil
-}
-
-// ReadBarrier implements Group: an entry is applied before it is acknowledged.
-func (d *Direct) ReadBarrier(ctx context.Context) error { return ctx.Err() }
-
-// Snapshot implements Group.
-func (d *Direct) Snapshot(ctx context.Context) (Snapshot, error) {
-	if err := d.shard.Flush(ctx); err != nil {
-		return Snapshot{}, err
-	}
-	return Snapshot{Seq: d.shard.Flushed(), Term: raftstore.FirstTerm}, nil
-}
-
-// Members implements Group.
-func (d *Direct) Members() []Member { return []Member{{ID: nodeID, Address: nodeAddress}} }
-
-// Stats counts since the start.
-func (d *Direct) Stats() GroupStats {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	s := d.stats
-	s.QueuedBytes = d.queuedBytes
-	return s
-}
-
-// Close refuses new parts, waits until the accepted ones are decided and stops the
-// goroutine.
-func (d *Direct) Close() {
-	d.mu.Lock()
-	if d.refusal == nil {
-		d.refusal = errClosed
-	}
-	d.mu.Unlock()
-	d.signal()
-	<-d.stopped
 }
 
 // accept queues the parts that are neither applied nor in flight and returns what the
-// caller has to wait for.
-func (d *Direct) accept(parts []engine.Part) ([]*proposal, error) {
+// caller has to wait for, nil if there is nothing.
+func (d *Direct) accept(parts [][]engine.Part) (*request, error) {
+	now := d.now().UnixNano()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.refusal != nil {
 		return nil, d.refusal
 	}
-	if d.queuedBytes >= queueBytesMax {
-		return nil, fmt.Errorf("%w: %d bytes wait for the log already", span.ErrUnavailable, d.queuedBytes)
-	}
-	now := d.now().UnixNano()
-	waits := make([]*proposal, 0, len(parts))
-	for _, part := range parts {
-		d.stats.Parts++
-		if original, ok := d.inFlight[part.Hash]; ok {
-			d.stats.Copies++
-			waits = append(waits, original)
-			continue
+	count := 0
+	for shard, list := range parts {
+		if queued := d.members[shard].queuedBytes; len(list) > 0 && queued >= queueBytesMax {
+			return nil, fmt.Errorf("%w: %d bytes wait for the log already", span.ErrUnavailable, queued)
 		}
-		if d.shard.Seen(part.Hash, now) {
-			d.stats.Copies++
-			continue
-		}
-		p := &proposal{part: part, done: make(chan struct{})}
-		d.inFlight[part.Hash] = p
-		d.push(p)
-		waits = append(waits, p)
+		count += len(list)
 	}
-	return waits, nil
-}
-
-// push queues p; the caller holds mu.
-func (d *Direct) push(p *proposal) {
-	d.queue = append(d.queue, p)
-	d.queuedBytes += len(p.part.Payload)
-	d.signal()
-}
-
-func (d *Direct) signal() {
-	select {
-	case d.wake <- struct{}{}:
-	default:
-	}
-}
-
-func wait(ctx context.Context, proposals []*proposal) error {
-	var errs []error
-	for _, p := range proposals {
-		select {
-		case <-p.done:
-			if p.err != nil && !errors.Is(errors.Join(errs...), p.err) {
-				errs = append(errs, p.err)
-			}
-		case <-ctx.Done():
-			return ctx.Err()
+	r := &request{told: make(chan struct{}, 1)}
+	proposals := make([]proposal, count)
+	for shard, list := range parts {
+		m := d.members[shard]
+		for i := range list {
+			p := &proposals[r.undecided]
+			p.part, p.request = list[i], r
+			m.accept(p, now)
 		}
 	}
-	return errors.Join(errs...)
-}
-
-// run is the group's goroutine.
-func (d *Direct) run() {
-	defer close(d.stopped)
-	for {
-		taken, open := d.take()
-		if len(taken) == 0 {
-			if !open {
-				return
-			}
-			<-d.wake
-			continue
-		}
-		err := d.commit(taken)
-		d.settle(taken, err)
+	if r.undecided == 0 {
+		return nil, nil
 	}
+	if !d.led {
+		d.elect()
+	}
+	return r, nil
 }
 
-// take removes what one append shall hold from the queue; open is false once nothing
-// more can come.
-func (d *Direct) take() (taken []*proposal, open bool) {
+// accept queues one part, or counts it as the copy that it is.
+func (m *member) accept(p *proposal, now int64) {
+	m.stats.Parts++
+	if original, ok := m.inFlight[p.part.Hash]; ok {
+		m.stats.Copies++
+		original.copies = append(original.copies, p.request)
+		p.request.undecided++
+		return
+	}
+	if m.shard.Seen(p.part.Hash, now) {
+		m.stats.Copies++
+		return
+	}
+	p.request.undecided++
+	m.inFlight[p.part.Hash] = p
+	m.queue = append(m.queue, p)
+	m.queuedBytes += len(p.part.Payload)
+}
+
+// takeLead tells whether r shall lead a round now.
+func (d *Direct) takeLead(r *request) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	bytes, count := 0, 0
-	for count < len(d.queue) && (count == 0 || bytes+len(d.queue[count].part.Payload) <= appendBytesMax) {
-		bytes += len(d.queue[count].part.Payload)
-		count++
-	}
-	taken = append(taken, d.queue[:count]...)
-	clear(d.queue[:count])
-	d.queue = d.queue[count:]
-	if len(d.queue) == 0 {
-		d.queue = nil
-	}
-	d.queuedBytes -= bytes
-	return taken, d.refusal == nil
+	leads := r.leads
+	r.leads = false
+	return leads
 }
 
-// commit makes entries of what was taken, appends them and applies them.
-func (d *Direct) commit(taken []*proposal) error {
+// outcome tells how r ended, once it has.
+func (d *Direct) outcome(r *request) (decided bool, err error) {
 	d.mu.Lock()
-	broken := d.refusal
-	d.mu.Unlock()
-	if broken != nil && !errors.Is(broken, errClosed) {
-		return broken
+	defer d.mu.Unlock()
+	return r.undecided == 0, r.err
+}
+
+// leave takes one who gives up out of those who may lead. His parts stay.
+func (d *Direct) leave(r *request) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r.gone = true
+	if r.leads {
+		r.leads = false
+		d.elect()
 	}
-	received := d.now().UnixNano()
-	entries := coalesce(taken, received)
-	records := make([]wal.Entry, len(entries))
-	for i := range entries {
-		records[i] = raftstore.CommandEntry(d.next+uint64(i), entries[i].AppendBinary(nil), received)
-	}
-	if err := d.log.Append(records...); err != nil {
-		return d.breakOff(fmt.Errorf("the log failed: %w", err))
-	}
-	first := d.next
-	d.next += uint64(len(entries))
-	d.log.SetCommit(d.next - 1)
-	var did engine.Applied
-	for i := range entries {
-		records[i].Payload = nil // the log has it; Apply may block for long
-		applied, err := d.shard.Apply(first+uint64(i), &entries[i])
-		if err != nil {
-			return d.breakOff(fmt.Errorf("apply Seq %d: %w", first+uint64(i), err))
+}
+
+// elect chooses who leads the next round, if there is something to do: who has waited
+// longest for some shard. The caller holds mu, and leads no more or was never to.
+func (d *Direct) elect() {
+	d.led = false
+	work, held := false, false
+	for _, m := range d.members {
+		if m.held {
+			held = true
+			continue
 		}
-		did.Copies += applied.Copies
-		did.Spans += applied.Spans
+		for _, p := range m.queue {
+			work = true
+			if r := p.request; r != nil && !r.gone {
+				d.led, r.leads = true, true
+				r.tell()
+				return
+			}
+		}
 	}
+	switch {
+	case work:
+		d.led = true
+		go d.round()
+	case d.refusal != nil && !held:
+		d.idle.Broadcast()
+	}
+}
+
+// Tick brings an empty entry into a shard's log, without waiting for it: the entry's time
+// lets the seal rule see that an idle memtable has grown old.
+func (d *Direct) Tick(shard int) error {
 	d.mu.Lock()
-	d.stats.Copies += uint64(did.Copies)
-	d.stats.Spans += uint64(did.Spans)
-	d.stats.Entries += uint64(len(entries))
-	d.stats.Appends++
-	d.mu.Unlock()
+	defer d.mu.Unlock()
+	if d.refusal != nil {
+		return d.refusal
+	}
+	m := d.members[shard]
+	if len(m.queue) == 0 { // else what waits tells the time as well
+		m.queue = append(m.queue, &proposal{})
+	}
+	if !d.led {
+		d.elect()
+	}
 	return nil
 }
 
-// breakOff refuses everything from now on: what the log holds and what was applied may
-// differ, and only a new start brings them together.
-func (d *Direct) breakOff(err error) error {
-	err = fmt.Errorf("%w: %w", span.ErrUnavailable, err)
+// ReadBarrier implements Groups: an entry is applied before it is acknowledged.
+func (d *Direct) ReadBarrier(ctx context.Context, _ int) error { return ctx.Err() }
+
+// Snapshot implements Groups.
+func (d *Direct) Snapshot(ctx context.Context, shard int) (Snapshot, error) {
+	s := d.members[shard].shard
+	if err := s.Flush(ctx); err != nil {
+		return Snapshot{}, err
+	}
+	return Snapshot{Seq: s.Flushed(), Term: raftstore.FirstTerm}, nil
+}
+
+// Members implements Groups.
+func (d *Direct) Members(int) []Member { return []Member{{ID: nodeID, Address: nodeAddress}} }
+
+// Stats counts since the start.
+func (d *Direct) Stats(shard int) GroupStats {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.refusal = err
-	return err
+	m := d.members[shard]
+	s := m.stats
+	s.QueuedBytes = m.queuedBytes
+	return s
 }
 
-// settle tells everyone who waits for the taken parts.
-func (d *Direct) settle(taken []*proposal, err error) {
+// Close refuses new parts and waits until the accepted ones are decided.
+func (d *Direct) Close() {
 	d.mu.Lock()
-	for _, p := range taken {
-		if !p.tick {
-			delete(d.inFlight, p.part.Hash)
-		}
+	defer d.mu.Unlock()
+	if d.refusal == nil {
+		d.refusal = errClosed
 	}
-	d.mu.Unlock()
-	for _, p := range taken {
-		p.part = engine.Part{} // whoever still holds p must not hold the batch
-		p.err = err
-		close(p.done)
+	for d.busy() {
+		d.idle.Wait()
 	}
 }
 
-// coalesce makes entries of parts in their order: each entry up to entryBytesMax, or
-// one part. Ticks bring no bytes; one that stands alone is an entry without parts.
-func coalesce(taken []*proposal, received int64) []engine.Entry {
-	var entries []engine.Entry
-	bytes := 0
-	for _, p := range taken {
-		last := len(entries) - 1
-		if last < 0 || (bytes > 0 && bytes+len(p.part.Payload) > entryBytesMax) {
-			entries = append(entries, engine.Entry{Received: received})
-			last, bytes = last+1, 0
-		}
-		if !p.tick {
-			entries[last].Parts = append(entries[last].Parts, p.part)
-			bytes += len(p.part.Payload)
+// busy tells whether something accepted is not decided yet; mu is held.
+func (d *Direct) busy() bool {
+	for _, m := range d.members {
+		if m.held {
+			return true
 		}
 	}
-	return entries
+	return d.led
 }

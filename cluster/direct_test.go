@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -24,6 +25,7 @@ type fakeLog struct {
 	gate chan error // an append takes one; its error is the append's
 
 	mu      sync.Mutex
+	queued  uint64
 	entries []wal.Entry
 	appends int
 	commit  uint64
@@ -36,7 +38,24 @@ func (l *fakeLog) Last() uint64 {
 	return uint64(len(l.entries))
 }
 
-func (l *fakeLog) Append(entries ...wal.Entry) error {
+func (l *fakeLog) Queue(entries ...wal.Entry) (cluster.Pending, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range entries {
+		if l.queued++; e.Seq != l.queued {
+			return nil, fmt.Errorf("Seq %d, wanted %d", e.Seq, l.queued)
+		}
+	}
+	return &fakePending{l, slices.Clone(entries)}, nil
+}
+
+type fakePending struct {
+	log     *fakeLog
+	entries []wal.Entry
+}
+
+func (p *fakePending) Wait() error {
+	l := p.log
 	if l.gate != nil {
 		l.waiting.Add(1)
 		err := <-l.gate
@@ -47,12 +66,7 @@ func (l *fakeLog) Append(entries ...wal.Entry) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, e := range entries {
-		if e.Seq != uint64(len(l.entries))+1 {
-			return fmt.Errorf("Seq %d after %d entries", e.Seq, len(l.entries))
-		}
-		l.entries = append(l.entries, e)
-	}
+	l.entries = append(l.entries, p.entries...)
 	l.appends++
 	return nil
 }
@@ -73,6 +87,10 @@ type fakeShard struct {
 	last    uint64
 	ticks   int
 	failure error
+
+	behind atomic.Bool   // what Behind says
+	gate   chan struct{} // where there is one an Apply takes one
+	inside atomic.Int64  // how many wait for it
 }
 
 func newFakeShard(log *fakeLog) *fakeShard {
@@ -80,6 +98,11 @@ func newFakeShard(log *fakeLog) *fakeShard {
 }
 
 func (s *fakeShard) Apply(seq uint64, e *engine.Entry) (engine.Applied, error) {
+	if s.gate != nil {
+		s.inside.Add(1)
+		<-s.gate
+		s.inside.Add(-1)
+	}
 	durable := s.log.Last()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,6 +119,8 @@ func (s *fakeShard) Apply(seq uint64, e *engine.Entry) (engine.Applied, error) {
 	}
 	return engine.Applied{}, nil
 }
+
+func (s *fakeShard) Behind(int64, int64) bool { return s.behind.Load() }
 
 func (s *fakeShard) Seen(hash codec.Hash, _ int64) bool {
 	s.mu.Lock()
@@ -127,24 +152,41 @@ func partOf(n uint64, bytes int) engine.Part {
 
 func at0() time.Time { return time.Unix(0, 0) }
 
-// TestEveryAcceptedPartIsInTheLogOnce sends parts of all sizes from several senders,
-// copies among them, and looks at the log: each part once, applied in the log's order,
-// entries of at most 256 KiB unless one part is larger.
+// newDirect makes the groups of some shards in memory.
+func newDirect(shards ...*fakeShard) *cluster.Direct {
+	var members []cluster.DirectShard
+	for _, s := range shards {
+		members = append(members, cluster.DirectShard{Log: s.log, Shard: s})
+	}
+	return cluster.NewDirect(at0, members...)
+}
+
+// propose sends parts to the first shard.
+func propose(group *cluster.Direct, parts ...engine.Part) error {
+	return group.Propose(context.Background(), [][]engine.Part{parts})
+}
+
+// TestEveryAcceptedPartIsInTheLogOnce sends parts of all sizes to all shards from several
+// senders, copies among them, and looks at the logs: each part once, applied in the log's
+// order, entries of at most 256 KiB unless one part is larger.
 func TestEveryAcceptedPartIsInTheLogOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		log := &fakeLog{}
-		shard := newFakeShard(log)
-		group := cluster.NewDirect(log, shard, at0)
+		var shards []*fakeShard
+		var want []map[codec.Hash]bool
+		for range rapid.IntRange(1, 3).Draw(t, "shards") {
+			shards = append(shards, newFakeShard(&fakeLog{}))
+			want = append(want, make(map[codec.Hash]bool))
+		}
+		group := newDirect(shards...)
 		senders := rapid.SliceOfN(rapid.SliceOfN(rapid.Uint64Range(0, 30), 1, 8), 1, 6).Draw(t, "senders")
 		sizes := rapid.SliceOfN(rapid.SampledFrom([]int{8, 100, 70_000, 200_000, 256 << 10, 300_000}), 31, 31).Draw(t, "sizes")
 		var all sync.WaitGroup
-		want := make(map[codec.Hash]bool)
 		for _, sender := range senders {
-			var parts []engine.Part
+			parts := make([][]engine.Part, len(shards))
 			for _, n := range sender {
-				p := partOf(n, sizes[n])
-				want[p.Hash] = true
-				parts = append(parts, p)
+				p, shard := partOf(n, sizes[n]), n%uint64(len(shards))
+				want[shard][p.Hash] = true
+				parts[shard] = append(parts[shard], p)
 			}
 			all.Go(func() {
 				for range 2 { // each sends twice
@@ -156,11 +198,13 @@ func TestEveryAcceptedPartIsInTheLogOnce(t *testing.T) {
 		}
 		all.Wait()
 		group.Close()
-		checkLog(t, log, shard, want)
+		for i, shard := range shards {
+			checkLog(t, shard.log, shard, want[i])
+		}
 	})
 }
 
-func checkLog(t *rapid.T, log *fakeLog, shard *fakeShard, want map[codec.Hash]bool) {
+func checkLog(t rapid.TB, log *fakeLog, shard *fakeShard, want map[codec.Hash]bool) {
 	if shard.failure != nil {
 		t.Fatal(shard.failure)
 	}
@@ -207,13 +251,13 @@ func TestCopyInFlightSharesTheOutcome(t *testing.T) {
 	for _, outcome := range []error{nil, errors.New("disk on fire")} {
 		log := &fakeLog{gate: make(chan error)}
 		shard := newFakeShard(log)
-		group := cluster.NewDirect(log, shard, at0)
+		group := newDirect(shard)
 		const copies = 5
 		answers := make(chan error, copies)
 		for range copies {
-			go func() { answers <- group.Propose(context.Background(), []engine.Part{partOf(1, 100)}) }()
+			go func() { answers <- propose(group, partOf(1, 100)) }()
 		}
-		waitUntil(t, "all copies are in flight", func() bool { return group.Stats().Parts == copies && log.waiting.Load() == 1 })
+		waitUntil(t, "all copies are in flight", func() bool { return group.Stats(0).Parts == copies && log.waiting.Load() == 1 })
 		select {
 		case err := <-answers:
 			t.Fatalf("answered %v while the original was in flight", err)
@@ -237,11 +281,11 @@ func TestCopyInFlightSharesTheOutcome(t *testing.T) {
 // TestWhatQueuesMeanwhileSharesAnAppend is the coalescer's reason to be.
 func TestWhatQueuesMeanwhileSharesAnAppend(t *testing.T) {
 	log := &fakeLog{gate: make(chan error)}
-	group := cluster.NewDirect(log, newFakeShard(log), at0)
+	group := newDirect(newFakeShard(log))
 	var all sync.WaitGroup
 	send := func(n uint64) {
 		all.Go(func() {
-			if err := group.Propose(context.Background(), []engine.Part{partOf(n, 1000)}); err != nil {
+			if err := propose(group, partOf(n, 1000)); err != nil {
 				t.Errorf("part %d: %v", n, err)
 			}
 		})
@@ -251,7 +295,7 @@ func TestWhatQueuesMeanwhileSharesAnAppend(t *testing.T) {
 	for n := range uint64(100) {
 		send(n + 1)
 	}
-	waitUntil(t, "the others queue", func() bool { return group.Stats().Parts == 101 })
+	waitUntil(t, "the others queue", func() bool { return group.Stats(0).Parts == 101 })
 	log.gate <- nil
 	log.gate <- nil
 	all.Wait()
@@ -264,14 +308,14 @@ func TestWhatQueuesMeanwhileSharesAnAppend(t *testing.T) {
 func TestFailedAppendEndsTheGroup(t *testing.T) {
 	log := &fakeLog{gate: make(chan error, 1)}
 	shard := newFakeShard(log)
-	group := cluster.NewDirect(log, shard, at0)
+	group := newDirect(shard)
 	log.gate <- errors.New("EIO")
-	if err := group.Propose(context.Background(), []engine.Part{partOf(1, 10)}); !errors.Is(err, span.ErrUnavailable) {
+	if err := propose(group, partOf(1, 10)); !errors.Is(err, span.ErrUnavailable) {
 		t.Errorf("the failed append was answered %v", err)
 	}
 	// Nothing comes after, even though the log would take it again.
 	log.gate <- nil
-	if err := group.Propose(context.Background(), []engine.Part{partOf(2, 10)}); !errors.Is(err, span.ErrUnavailable) {
+	if err := propose(group, partOf(2, 10)); !errors.Is(err, span.ErrUnavailable) {
 		t.Errorf("after the failure: %v", err)
 	}
 	group.Close()
@@ -280,39 +324,14 @@ func TestFailedAppendEndsTheGroup(t *testing.T) {
 	}
 }
 
-func TestCallerThatGivesUpHarmsNothing(t *testing.T) {
-	log := &fakeLog{gate: make(chan error)}
-	shard := newFakeShard(log)
-	group := cluster.NewDirect(log, shard, at0)
-	ctx, cancel := context.WithCancel(context.Background())
-	answer := make(chan error, 1)
-	go func() { answer <- group.Propose(ctx, []engine.Part{partOf(1, 10)}) }()
-	waitUntil(t, "the append is in flight", func() bool { return log.waiting.Load() == 1 })
-	cancel()
-	if err := <-answer; !errors.Is(err, context.Canceled) {
-		t.Errorf("answered %v", err)
-	}
-	go func() { answer <- group.Propose(context.Background(), []engine.Part{partOf(1, 10), partOf(2, 10)}) }()
-	waitUntil(t, "the second request is in flight", func() bool { return group.Stats().Parts == 3 })
-	log.gate <- nil
-	log.gate <- nil
-	if err := <-answer; err != nil {
-		t.Error(err)
-	}
-	group.Close()
-	if got := shard.hashes(); len(got) != 2 {
-		t.Errorf("%d parts applied", len(got))
-	}
-}
-
 func TestCloseDecidesWhatWasAccepted(t *testing.T) {
 	log := &fakeLog{gate: make(chan error)}
 	shard := newFakeShard(log)
-	group := cluster.NewDirect(log, shard, at0)
+	group := newDirect(shard)
 	answers := make(chan error, 2)
 	for n := range uint64(2) {
-		go func() { answers <- group.Propose(context.Background(), []engine.Part{partOf(n, 10)}) }()
-		waitUntil(t, "it is in flight or queued", func() bool { return group.Stats().Parts == n+1 && log.waiting.Load() == 1 })
+		go func() { answers <- propose(group, partOf(n, 10)) }()
+		waitUntil(t, "it is in flight or queued", func() bool { return group.Stats(0).Parts == n+1 && log.waiting.Load() == 1 })
 	}
 	closed := make(chan struct{})
 	go func() {
@@ -320,7 +339,7 @@ func TestCloseDecidesWhatWasAccepted(t *testing.T) {
 		close(closed)
 	}()
 	waitUntil(t, "new parts are refused", func() bool {
-		return errors.Is(group.Propose(context.Background(), nil), span.ErrUnavailable)
+		return errors.Is(propose(group), span.ErrUnavailable)
 	})
 	close(log.gate)
 	for range 2 {
@@ -337,8 +356,8 @@ func TestCloseDecidesWhatWasAccepted(t *testing.T) {
 func TestTickIsAnEntryWithoutParts(t *testing.T) {
 	log := &fakeLog{}
 	shard := newFakeShard(log)
-	group := cluster.NewDirect(log, shard, at0)
-	if err := group.Tick(); err != nil {
+	group := newDirect(shard)
+	if err := group.Tick(0); err != nil {
 		t.Fatal(err)
 	}
 	group.Close()

@@ -40,7 +40,7 @@ func (s *Store) tickIdle(now time.Time) {
 		if !ok || now.UnixNano()-oldest < int64(s.o.MemtableAge) {
 			continue
 		}
-		if err := s.groups[i].Tick(); err != nil && !errors.Is(err, span.ErrUnavailable) {
+		if err := s.groups.Tick(i); err != nil && !errors.Is(err, span.ErrUnavailable) {
 			s.log.Error("tick of an idle shard", "shard", i, "error", err)
 		}
 	}
@@ -98,7 +98,7 @@ func (s *Store) boundLog(ctx context.Context) {
 			return
 		}
 		if last := s.wal.Stream(shard).Last(); s.shards[shard].Flushed() >= last {
-			if err := s.groups[shard].Tick(); err != nil {
+			if err := s.groups.Tick(int(shard)); err != nil {
 				s.warn(ctx, "tick to bound the log", int(shard), err)
 			}
 			return // the keeper's next beat truncates

@@ -13,6 +13,11 @@ const (
 	// takes milliseconds: more would make those who wait pay for those who came later.
 	appendBytesMax = 1 << 20
 
+	// spreadBytesMin is the payload of a round from which on its shards are worked on at
+	// once: compressing and applying that much takes about a tenth of a millisecond a shard,
+	// waking a goroutine for it a hundredth.
+	spreadBytesMin = 256 << 10
+
 	// queueBytesMax is how many payload bytes may wait in one shard's queue before new
 	// parts are refused. The bytes hold memory twice, as payload and as columns.
 	queueBytesMax = 16 << 20

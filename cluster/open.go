@@ -157,10 +157,11 @@ func (s *Store) replay(ctx context.Context, i int, entries, bytes *atomic.Int64)
 
 // start begins what runs beside the callers.
 func (s *Store) start() {
-	s.groups = make([]*Direct, s.epoch.Shards)
-	for i := range s.groups {
-		s.groups[i] = NewDirect(s.wal.Stream(uint32(i)), s.shards[i], s.o.Now)
+	shards := make([]DirectShard, s.epoch.Shards)
+	for i := range shards {
+		shards[i] = DirectShard{Log: StreamLog{s.wal.Stream(uint32(i))}, Shard: s.shards[i]}
 	}
+	s.groups = NewDirect(s.o.Now, shards...)
 	beats, stop := s.o.Heartbeat, func() {}
 	if beats == nil {
 		ticker := time.NewTicker(heartbeatInterval)

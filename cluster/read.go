@@ -50,7 +50,7 @@ func mergeFound(lists [][]span.Found, limit int) []span.Found {
 // wait for a slow client, and must not keep others from reading.
 func (s *Store) Get(ctx context.Context, id span.TraceID, yield func(chunk []byte) error) error {
 	shard := Place(id, "", s.epoch.Shards)
-	if err := s.groups[shard].ReadBarrier(ctx); err != nil {
+	if err := s.groups.ReadBarrier(ctx, shard); err != nil {
 		return err
 	}
 	return s.shards[shard].Get(ctx, id, yield)
@@ -171,7 +171,7 @@ func (s *Store) ask(ctx context.Context, work func(ctx context.Context, shard in
 			return err
 		}
 		defer s.freeSlot()
-		err := s.groups[i].ReadBarrier(ctx)
+		err := s.groups.ReadBarrier(ctx, i)
 		if err == nil {
 			err = work(ctx, i)
 		}

@@ -20,7 +20,7 @@ type Stats struct {
 func (s *Store) Stats() Stats {
 	stats := Stats{Log: s.wal.Stats(), Recovery: s.recovery, FreeBytes: -1}
 	for i := range s.shards {
-		stats.Groups = append(stats.Groups, s.groups[i].Stats())
+		stats.Groups = append(stats.Groups, s.groups.Stats(i))
 		stats.Shards = append(stats.Shards, s.shards[i].Stats())
 	}
 	if free, err := s.o.FS.Free(); err == nil {

@@ -2,9 +2,7 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/stoadb/stoa/engine"
 	"github.com/stoadb/stoa/engine/span"
@@ -27,24 +25,10 @@ func (s *Store) Write(ctx context.Context, request []byte) (otlp.Counts, error) 
 	for _, p := range cut {
 		parts[p.Shard] = append(parts[p.Shard], engine.Part{Hash: p.Hash, Payload: p.Payload, Batch: p.Batch})
 	}
-	if err := s.propose(ctx, parts); err != nil {
+	if err := s.groups.Propose(ctx, parts); err != nil {
 		return otlp.Counts{}, err
 	}
 	return counts, nil
-}
-
-// propose hands each shard its parts, all at once, and waits for all: one shard's
-// failure fails the request, but what the others took stays and a repeat is harmless.
-func (s *Store) propose(ctx context.Context, parts [][]engine.Part) error {
-	errs := make([]error, len(parts))
-	var all sync.WaitGroup
-	for i, list := range parts {
-		if len(list) > 0 {
-			all.Go(func() { errs[i] = s.groups[i].Propose(ctx, list) })
-		}
-	}
-	all.Wait()
-	return errors.Join(errs...)
 }
 
 // writable refuses a write before it could do harm.

@@ -42,7 +42,7 @@ func (s *Shard) Apply(seq uint64, e *Entry) (Applied, error) {
 		s.advance(seq, math.MinInt64)
 		return did, nil
 	}
-	if !mem.empty() && (segment.WindowOf(e.Received) != mem.window || e.Received-mem.firstReceived >= int64(s.o.MemtableAge)) {
+	if !mem.empty() && s.sealedBy(e.Received, mem.firstReceived) {
 		if err := s.freeze(); err != nil {
 			return did, err
 		}
@@ -99,6 +99,12 @@ func (s *Shard) applyPart(mem *memtable, next uint32, seq uint64, received int64
 	did.Parts++
 	did.Spans += batch.Len()
 	return next + 1
+}
+
+// sealedBy tells whether an entry of that time seals a memtable whose first entry came at
+// first.
+func (s *Shard) sealedBy(received, first int64) bool {
+	return segment.WindowOf(received) != segment.WindowOf(first) || received-first >= int64(s.o.MemtableAge)
 }
 
 // advance moves Applied on.

@@ -217,6 +217,18 @@ func (s *Shard) OldestReceived() (received int64, ok bool) {
 	return s.oldest, s.memRows > 0
 }
 
+// Behind tells whether Apply would wait for a flush now, because entries received then,
+// of so many bytes of payload, seal the memtable: an owner who has other things to do may
+// let another wait.
+func (s *Shard) Behind(received, bytes int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.frozen) < frozenMax || s.flushErr != nil || s.closed {
+		return false
+	}
+	return s.memBytes+bytes >= s.o.MemtableBytesMax || s.memRows > 0 && s.sealedBy(received, s.oldest)
+}
+
 // Err is why the last flush failed, nil when it did not. Nothing is lost meanwhile, but
 // an owner should stop proposing: memory and log only grow. Flush and ticks try again.
 func (s *Shard) Err() error {

@@ -11,9 +11,11 @@ import (
 // group is what one commit makes durable: records of any number of streams, encoded
 // as they were queued, behind room for the header.
 type group struct {
+	log     *Log
 	bytes   []byte
 	changes []change
 	sync    bool          // somebody waits for more than it being written
+	wanted  bool          // somebody waits: it is to be committed
 	done    chan struct{} // closed when err is final
 	err     error
 }
@@ -26,8 +28,8 @@ type change struct {
 	offset, length uint32
 }
 
-func newGroup(spare group) *group {
-	g := &group{bytes: spare.bytes[:0], changes: spare.changes[:0], done: make(chan struct{})}
+func newGroup(l *Log, spare group) *group {
+	g := &group{log: l, bytes: spare.bytes[:0], changes: spare.changes[:0], done: make(chan struct{})}
 	g.bytes = append(g.bytes, zeros[:headerBytes]...)
 	return g
 }
@@ -67,16 +69,49 @@ func (l *Log) admit() error {
 		case len(l.pending.bytes) < groupBytesMax:
 			return nil
 		}
+		l.pending.wanted = true // or those who only queue would wait for each other
+		l.signal()
 		l.space.Wait()
 	}
 }
 
-// queued hands out the pending group's outcome and calls the committer. The caller
-// holds mu.
-func (l *Log) queued() Pending {
-	p := Pending{l.pending}
-	l.signal()
-	return p
+// Pending is an append on its way to the disk.
+type Pending struct{ group *group }
+
+// Wait returns when the append is durable, or has failed: then the log is poisoned.
+//
+// Who waits first commits the group himself, on his own goroutine: the committer would
+// have to be woken, and he after it, which for a small append is more work than all the
+// rest. Where a commit is under way already the committer takes what it leaves, so that
+// nobody commits for others twice.
+func (p Pending) Wait() error {
+	g := p.group
+	if g == nil {
+		return nil
+	}
+	l := g.log
+	l.mu.Lock()
+	g.wanted = true
+	l.mu.Unlock()
+	if l.committing.TryLock() {
+		l.commitPending()
+		l.committing.Unlock()
+		l.callCommitter()
+	}
+	<-g.done
+	return g.err
+}
+
+// callCommitter wakes the committer if somebody waits for the pending group. Who has held
+// committing calls it after the unlock: one who came before that found the lock taken and
+// relies on it, one who comes after it finds the lock free.
+func (l *Log) callCommitter() {
+	l.mu.Lock()
+	wanted := l.pending.wanted
+	l.mu.Unlock()
+	if wanted {
+		l.signal()
+	}
 }
 
 func (l *Log) signal() {
@@ -86,7 +121,8 @@ func (l *Log) signal() {
 	}
 }
 
-// run is the committer. It ends after Close, or with the poison.
+// run is the committer: it commits what nobody else does, syncs at the interval, and
+// ends the log. It ends after Close, or with the poison.
 func (l *Log) run() {
 	defer close(l.done)
 	var tick <-chan time.Time
@@ -95,44 +131,55 @@ func (l *Log) run() {
 		defer ticker.Stop()
 		tick = ticker.C
 	}
-	for {
-		var (
-			g    *group
-			last bool
-			err  error
-		)
+	for ended := false; !ended; {
 		select {
 		case <-l.wake:
-			if g, last = l.take(); g != nil {
-				err = l.commit(g)
-			}
-			if err == nil && last {
-				g, err = nil, l.end() // g has been told
+			l.committing.Lock()
+			if ended = l.commitPending(); ended && l.Err() == nil {
+				if err := l.end(); err != nil {
+					l.poison(err, nil)
+				}
 			}
 		case <-tick:
-			err = l.sync()
+			l.committing.Lock()
+			if ended = l.Err() != nil; !ended {
+				if err := l.sync(); err != nil {
+					l.poison(err, nil)
+					ended = true
+				}
+			}
 		}
-		if err != nil {
-			l.poison(err, g)
-		}
-		if err != nil || last {
-			return
-		}
+		l.committing.Unlock()
+		l.callCommitter()
 	}
 }
 
-// take removes the pending group, nil when it is empty, and tells whether the log is
-// closing: then nothing can be queued behind it.
-func (l *Log) take() (g *group, closing bool) {
+// commitPending commits the pending group, if somebody waits for it or the log is closing,
+// and tells whether it was the last: nothing can be queued behind it, because the log is
+// closing or poisoned. The caller holds committing.
+func (l *Log) commitPending() (last bool) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.pending.empty() {
+	if l.err != nil {
+		l.mu.Unlock()
+		return true
+	}
+	var g *group
+	if !l.pending.empty() && (l.pending.wanted || l.closing) {
 		g = l.pending
-		l.pending = newGroup(l.spare)
+		l.pending = newGroup(l, l.spare)
 		l.spare = group{}
 		l.space.Broadcast()
 	}
-	return g, l.closing
+	last = l.closing
+	l.mu.Unlock()
+	if g == nil {
+		return last
+	}
+	if err := l.commit(g); err != nil {
+		l.poison(err, g)
+		return true
+	}
+	return last
 }
 
 // commit makes one group durable, shows it, and tells those who wait. On an error
@@ -234,6 +281,7 @@ func (l *Log) poison(err error, failed *group) {
 		}
 	}
 	l.space.Broadcast()
+	l.signal() // the committer ends
 }
 
 // end writes the end record of a clean shutdown. All before it is synced first, so that
@@ -242,7 +290,7 @@ func (l *Log) end() error {
 	if err := l.sync(); err != nil {
 		return err
 	}
-	g := newGroup(group{})
+	g := newGroup(l, group{})
 	g.add(&Stream{}, record{kind: kindEnd})
 	if err := l.write(g); err != nil {
 		return err
@@ -283,7 +331,7 @@ func (l *Log) rotate(size int64) error {
 // startFile makes file id, opens it with the state of all streams, and makes it
 // current once its bytes and its name are durable.
 func (l *Log) startFile(id uint64, size int64) error {
-	g := newGroup(group{})
+	g := newGroup(l, group{})
 	l.mu.Lock()
 	g.add(&Stream{}, record{kind: kindState, payload: appendState(nil, l.usedStreams())})
 	l.mu.Unlock()

@@ -2,11 +2,13 @@
 // share one Log, so one fdatasync serves everything that waits; each shard sees its own
 // Stream of entries, numbered by Seq, in the shape of a raft log.
 //
-// One flow: Stream.Append copies entries into the pending group and waits. The
-// committer, the only goroutine that Open starts and Close ends, takes the group,
-// writes it as one commit behind the last one, syncs once, publishes the positions to
-// the streams and wakes everybody who waited. Reading goes from the positions in memory
-// straight to the file.
+// One flow: Stream.Queue copies entries into the pending group, Pending.Wait has it
+// committed, and Stream.Append is both. The first who waits takes the group, writes it as
+// one commit behind the last one, syncs once, publishes the positions to the streams and
+// wakes everybody else who waits. The committer, the only goroutine that Open starts and
+// Close ends, does the same for those who come while a commit is under way, syncs at the
+// interval and ends the log. Reading goes from the positions in memory straight to the
+// file.
 //
 // Files are preallocated, written front to back, never written over, and deleted from
 // the front once no stream needs them. Open reads them all: a torn tail is cut and
@@ -88,10 +90,11 @@ type Log struct {
 	stats    Stats
 	poisoned chan struct{}
 
-	wake chan struct{} // one token: pending or closing changed
+	wake chan struct{} // one token: pending is wanted, or closing or err changed
 	done chan struct{} // the committer has ended
 
-	// The committer's own.
+	// committing is held by who commits; all below is his.
+	committing sync.Mutex
 	current    *logFile
 	at         int64 // end of the last commit in current
 	syncedUpTo int64
@@ -118,10 +121,10 @@ func Open(fsys vfs.FS, dir string, o Options) (*Log, Recovery, error) {
 	}
 	l := &Log{
 		fs: fsys, dir: dir, options: o,
-		streams: map[uint32]*Stream{}, files: map[uint64]*logFile{}, pending: newGroup(group{}),
+		streams: map[uint32]*Stream{}, files: map[uint64]*logFile{},
 		poisoned: make(chan struct{}), wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
-	l.space = sync.NewCond(&l.mu)
+	l.space, l.pending = sync.NewCond(&l.mu), newGroup(l, group{})
 	recovery, err := l.recover()
 	if err != nil {
 		return nil, recovery, errors.Join(err, l.closeFiles())
@@ -165,7 +168,7 @@ func (l *Log) Sync() error {
 		return nil
 	}
 	l.pending.sync = true
-	p := l.queued()
+	p := Pending{l.pending}
 	l.mu.Unlock()
 	return p.Wait()
 }

@@ -109,21 +109,9 @@ func (s *Stream) Append(entries ...Entry) error {
 	return p.Wait()
 }
 
-// Pending is an append on its way to the disk.
-type Pending struct{ group *group }
-
-// Wait returns when the append is durable, or has failed: then the log is poisoned.
-func (p Pending) Wait() error {
-	if p.group == nil {
-		return nil
-	}
-	<-p.group.done
-	return p.group.err
-}
-
 // Queue is the first half of Append: the entries have their place in the order, and
-// their bytes are copied. Callers that keep several appends in flight queue them one
-// after the other and wait for all.
+// their bytes are copied. Nothing of them goes to the disk before somebody waits, so who
+// queues for several streams, or several appends, and waits then has them in one commit.
 func (s *Stream) Queue(entries ...Entry) (Pending, error) {
 	if len(entries) == 0 {
 		return Pending{}, nil
@@ -155,7 +143,7 @@ func (s *Stream) Queue(entries ...Entry) (Pending, error) {
 		})
 	}
 	s.queued = after
-	return l.queued(), nil
+	return Pending{l.pending}, nil
 }
 
 // TruncateFront gives up all entries up to and including through. Files that nobody
@@ -179,7 +167,7 @@ func (s *Stream) change(r record, apply func(*bounds)) error {
 	}
 	apply(&s.queued)
 	l.pending.add(s, r)
-	p := l.queued()
+	p := Pending{l.pending}
 	l.mu.Unlock()
 	return p.Wait()
 }

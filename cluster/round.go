@@ -1,0 +1,232 @@
+package cluster
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/stoadb/stoa/cluster/raftstore"
+	"github.com/stoadb/stoa/engine"
+	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/wal"
+)
+
+// batch is what one round has of one shard.
+type batch struct {
+	*member
+	taken   []*proposal
+	bytes   int // of their payloads
+	entries []engine.Entry
+	first   uint64 // Seq of the first entry
+	pending Pending
+	did     engine.Applied
+	err     error
+}
+
+// round leads one round: everything queued of all shards goes to the log in one commit
+// and is applied. It ends with the choice of the next leader.
+func (d *Direct) round() {
+	batches := d.take()
+	received := d.now().UnixNano()
+	each(batches, func(b *batch) { b.queueEntries(received) })
+	err := waitAll(batches)
+	if err == nil {
+		batches = d.hold(batches, received)
+		each(batches, (*batch).apply)
+		err = firstError(batches)
+	}
+	d.settle(batches, err, true)
+}
+
+// take removes from each queue what one append shall hold.
+func (d *Direct) take() []batch {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	batches := make([]batch, 0, len(d.members))
+	for _, m := range d.members {
+		if m.held || len(m.queue) == 0 {
+			continue
+		}
+		b := batch{member: m}
+		count := 0
+		for count < len(m.queue) && (count == 0 || b.bytes+len(m.queue[count].part.Payload) <= appendBytesMax) {
+			b.bytes += len(m.queue[count].part.Payload)
+			count++
+		}
+		b.taken, m.queue = m.queue[:count:count], m.queue[count:]
+		if len(m.queue) == 0 {
+			m.queue = nil
+		}
+		m.queuedBytes -= b.bytes
+		batches = append(batches, b)
+	}
+	return batches
+}
+
+// queueEntries makes entries of what was taken and queues them to the log.
+func (b *batch) queueEntries(received int64) {
+	b.entries = coalesce(b.taken, received)
+	b.first = b.next
+	b.next += uint64(len(b.entries))
+	records := make([]wal.Entry, len(b.entries))
+	for i := range b.entries {
+		records[i] = raftstore.CommandEntry(b.first+uint64(i), b.entries[i].AppendBinary(nil), received)
+	}
+	b.pending, b.err = b.log.Queue(records...)
+}
+
+// waitAll waits until all entries are durable. Where one shard's could not be queued,
+// those of the others are waited for all the same: nobody else would.
+func waitAll(batches []batch) error {
+	for i := range batches {
+		if b := &batches[i]; b.err == nil {
+			b.err = b.pending.Wait()
+		}
+	}
+	if err := firstError(batches); err != nil {
+		return fmt.Errorf("the log failed: %w", err)
+	}
+	return nil
+}
+
+func firstError(batches []batch) error {
+	for i := range batches {
+		if batches[i].err != nil {
+			return batches[i].err
+		}
+	}
+	return nil
+}
+
+// hold leaves those batches to goroutines of their own whose Apply would wait for a
+// flush, and returns the others.
+func (d *Direct) hold(batches []batch, received int64) []batch {
+	rest := batches[:0]
+	for _, b := range batches {
+		if !b.shard.Behind(received, int64(b.bytes)) {
+			rest = append(rest, b)
+			continue
+		}
+		d.mu.Lock()
+		b.held = true
+		d.mu.Unlock()
+		go func() {
+			b.apply()
+			d.settle([]batch{b}, b.err, false)
+		}()
+	}
+	return rest
+}
+
+// apply makes the batch visible.
+func (b *batch) apply() {
+	b.log.SetCommit(b.first + uint64(len(b.entries)) - 1)
+	for i := range b.entries {
+		seq := b.first + uint64(i)
+		applied, err := b.shard.Apply(seq, &b.entries[i])
+		if err != nil {
+			b.err = fmt.Errorf("apply Seq %d: %w", seq, err)
+			return
+		}
+		b.did.Copies += applied.Copies
+		b.did.Spans += applied.Spans
+	}
+}
+
+// settle tells everyone who waits for the batches. With an error it refuses everything
+// from now on, and what has queued: what the log holds and what was applied may differ,
+// and only a new start brings them together. The leader passes the lead on.
+func (d *Direct) settle(batches []batch, err error, leader bool) {
+	if err != nil {
+		err = fmt.Errorf("%w: %w", span.ErrUnavailable, err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i := range batches {
+		b := &batches[i]
+		if err == nil {
+			b.stats.Copies += uint64(b.did.Copies)
+			b.stats.Spans += uint64(b.did.Spans)
+			b.stats.Entries += uint64(len(b.entries))
+			b.stats.Appends++
+		}
+		b.decide(b.taken, err)
+		if !leader {
+			b.held = false
+		}
+	}
+	if err != nil {
+		d.refusal = err
+		for _, m := range d.members {
+			m.decide(m.queue, err)
+			m.queue, m.queuedBytes = nil, 0
+		}
+	}
+	if leader || !d.led {
+		d.elect()
+	}
+}
+
+// decide gives the proposals their outcome; Direct.mu is held.
+func (m *member) decide(proposals []*proposal, err error) {
+	for _, p := range proposals {
+		if p.request == nil {
+			continue // a tick
+		}
+		delete(m.inFlight, p.part.Hash)
+		p.part = engine.Part{} // whoever still holds p must not hold the batch
+		p.request.decide(err)
+		for _, r := range p.copies {
+			r.decide(err)
+		}
+	}
+}
+
+// decide notes the outcome of one part and wakes the request after the last; Direct.mu
+// is held.
+func (r *request) decide(err error) {
+	if r.err == nil {
+		r.err = err
+	}
+	if r.undecided--; r.undecided == 0 {
+		r.tell()
+	}
+}
+
+// each does work for all batches: at once where there is enough of it to be worth
+// waking somebody.
+func each(batches []batch, work func(*batch)) {
+	bytes := 0
+	for i := range batches {
+		bytes += batches[i].bytes
+	}
+	if bytes < spreadBytesMin || len(batches) < 2 {
+		for i := range batches {
+			work(&batches[i])
+		}
+		return
+	}
+	var all sync.WaitGroup
+	for i := range batches {
+		all.Go(func() { work(&batches[i]) })
+	}
+	all.Wait()
+}
+
+// coalesce makes entries of parts in their order: each entry up to entryBytesMax, or
+// one part. Ticks bring no bytes; one that stands alone is an entry without parts.
+func coalesce(taken []*proposal, received int64) []engine.Entry {
+	var entries []engine.Entry
+	bytes := 0
+	for _, p := range taken {
+		last := len(entries) - 1
+		if last < 0 || (bytes > 0 && bytes+len(p.part.Payload) > entryBytesMax) {
+			entries = append(entries, engine.Entry{Received: received})
+			last, bytes = last+1, 0
+		}
+		if p.request != nil {
+			entries[last].Parts = append(entries[last].Parts, p.part)
+			bytes += len(p.part.Payload)
+		}
+	}
+	return entries
+}
