@@ -17,9 +17,9 @@ const (
 	// parts are refused. The bytes hold memory twice, as payload and as columns.
 	queueBytesMax = 16 << 20
 
-	// pagesBytesMax is what all shards together keep of opened pages, so that questions about
+	// pagesBytesMaxDefault is what all shards together keep of opened pages, so that questions about
 	// the same hour do not unpack it each time.
-	pagesBytesMax = 96 << 20
+	pagesBytesMaxDefault = 96 << 20
 
 	// ShardsDefault is the number of shards of a new folder on one machine: enough to
 	// keep the cores of a small server busy, few enough that segments stay large.

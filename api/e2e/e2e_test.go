@@ -3,6 +3,8 @@ package e2e_test
 import (
 	"bufio"
 	"bytes"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -35,13 +37,15 @@ func TestJaegerAnswersFromStoa(t *testing.T) {
 			t.Run(g.name+"/"+r.name, func(t *testing.T) {
 				want := r.truth(t)
 				stoa := startStoa(t, all.stoa, t.TempDir())
-				j := g.start(t, all, stoa.storage)
-				r.each(t, func(request []byte) { j.send(t, request) })
-				stoa.awaitSpans(t, want.Spans)
+				j := g.start(t, all, stoa.storage, "")
+				j.load(t, stoa, r, want.Spans)
 				j.checkCatalog(t, want)
 				j.checkTraces(t, want)
 				j.checkSearches(t, want)
 				j.checkDependencies(t, want)
+				if code := j.archive(t, anyTrace(want)); code != http.StatusInternalServerError {
+					t.Errorf("archiving without an archive: %d, want 500", code)
+				}
 			})
 		}
 	}
@@ -72,41 +76,78 @@ func (j *jaeger) send(t *testing.T, request []byte) {
 
 // ingestTimeMax is how long Stoa may wait for the next span: Jaeger writes on after it has
 // answered the sender.
-const ingestTimeMax = time.Minute
+const ingestTimeMax = 30 * time.Second
 
-// awaitSpans waits until Stoa has applied so many spans.
-func (s *server) awaitSpans(t *testing.T, want int) {
+// loadsMax is how often a recording is sent.
+const loadsMax = 3
+
+// load sends a recording and waits until Stoa has applied all of its spans. Jaeger 1 gives
+// up what it could not write within five seconds, which happens on a busy machine, and
+// counts it: what is missing here must have been counted there, and is sent again with all
+// the rest. Copies are not applied twice.
+func (j *jaeger) load(t *testing.T, stoa *server, r recording, want int) {
+	t.Helper()
+	for range loadsMax {
+		r.each(t, func(request []byte) { j.send(t, request) })
+		got := stoa.awaitSpans(t, want)
+		if got == want {
+			return
+		}
+		lost := j.lost(t)
+		t.Logf("%d of %d spans came to Stoa; Jaeger says that it lost %d or fewer", got, want, lost)
+		if got > want || lost < want-got {
+			break
+		}
+	}
+	t.Fatal("spans are lost, or there are too many")
+}
+
+// lost is how many spans Jaeger 1 did not save, as it counts: all of a request where one
+// of them failed.
+func (j *jaeger) lost(t *testing.T) int {
+	t.Helper()
+	if j.admin == "" {
+		return 0
+	}
+	return sumOf(t, j.admin+"/metrics", func(line string) bool {
+		return strings.HasPrefix(line, "jaeger_collector_spans_saved_by_svc_total{") && strings.Contains(line, `result="err"`)
+	})
+}
+
+// awaitSpans waits until Stoa has applied so many spans, or no more come.
+func (s *server) awaitSpans(t *testing.T, want int) int {
 	t.Helper()
 	last, moved := 0, time.Now()
 	for last < want && time.Since(moved) < ingestTimeMax {
-		if n := s.appliedSpans(t); n != last {
+		n := sumOf(t, "http://"+s.admin+"/metrics", func(line string) bool { return strings.HasPrefix(line, "stoa_applied_spans_total{") })
+		if n != last {
 			last, moved = n, time.Now()
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	if last != want {
-		t.Fatalf("%d spans came to Stoa, want %d", last, want)
-	}
+	return last
 }
 
-func (s *server) appliedSpans(t *testing.T) (spans int) {
+// sumOf adds up the values of the metrics whose lines are wanted.
+func sumOf(t *testing.T, address string, wanted func(line string) bool) (sum int) {
 	t.Helper()
-	answer, err := http.Get("http://" + s.admin + "/metrics")
+	answer, err := http.Get(address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = answer.Body.Close() }() // read to its end
 	for lines := bufio.NewScanner(answer.Body); lines.Scan(); {
-		if value, ok := strings.CutPrefix(lines.Text(), "stoa_applied_spans_total{"); ok {
-			_, number, _ := strings.Cut(value, "} ")
-			n, err := strconv.ParseFloat(number, 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			spans += int(n)
+		line := lines.Text()
+		if !wanted(line) {
+			continue
 		}
+		n, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += int(n)
 	}
-	return spans
+	return sum
 }
 
 // traceAnswer is a trace in Jaeger's JSON, as far as it is compared.
@@ -224,7 +265,7 @@ func (j *jaeger) checkSearches(t *testing.T, want *truth) {
 		}
 	}
 	for _, q := range want.Tags {
-		tags, err := json.Marshal(map[string]string{q.Key: q.Value})
+		tags, err := json.Marshal(map[string]string{q.Key: asStored(q)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -244,6 +285,15 @@ func (j *jaeger) checkSearches(t *testing.T, want *truth) {
 	if asked == 0 {
 		t.Error("no search was asked")
 	}
+}
+
+// asStored spells a value as a search of Stoa takes it: the one of bytes in the recordings,
+// hexadecimal in the expected file, is base64.
+func asStored(q tagQuery) string {
+	if b, err := hex.DecodeString(q.Value); err == nil && q.Key == "blob" {
+		return base64.StdEncoding.EncodeToString(b)
+	}
+	return q.Value
 }
 
 func (j *jaeger) checkDependencies(t *testing.T, want *truth) {

@@ -65,7 +65,7 @@ func (r recording) each(t *testing.T, visit func(request []byte)) {
 
 // requestSpansMax is how many spans a request to Jaeger has. Jaeger 1.76 gives up a request
 // five seconds after it began to write its spans to the storage, one at a time.
-const requestSpansMax = 128
+const requestSpansMax = 32
 
 // cut makes small requests of one, span order and resources kept.
 func cut(t *testing.T, request []byte) (parts [][]byte) {
