@@ -407,7 +407,8 @@ func TestHugeTracesOfVersion1ComeInMessagesThatFit(t *testing.T) {
 	}
 }
 
-// TestCapabilitiesOfVersion1AreReal: streams, and no archive.
+// TestCapabilitiesOfVersion1AreReal: no streams, since Jaeger loses spans in them, and no
+// archive where there is none; see TestCapabilitiesTellOfAnArchive.
 func TestCapabilitiesOfVersion1AreReal(t *testing.T) {
 	server := start(t, &scripted{}, api.Options{})
 	got, err := storagev1.NewPluginCapabilitiesClient(server.connection).Capabilities(t.Context(), &storagev1.CapabilitiesRequest{})
