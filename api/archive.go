@@ -6,9 +6,9 @@ import (
 	"github.com/stoadb/stoa/api/pb/storagev1"
 )
 
-// An archive is a second store: what somebody chose to keep. Jaeger 1 before 1.63 reaches
+// An archive is a second store: what somebody chose to keep. Jaeger 1.62 reaches
 // it by two services of the storage port, which stand here; later ones, and Jaeger 2, want
-// a storage of its own, which is the archive port with the services of the storage port.
+// a storage of its own: the archive port, with the services of the storage port.
 
 // archiveReader is ArchiveSpanReaderPlugin.
 type archiveReader struct {
