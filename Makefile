@@ -1,7 +1,7 @@
 # The quick gate is `go test ./...`. The targets below run the same tests with bigger
 # numbers, or measure. Every target works on a fresh clone.
 
-.PHONY: test race fuzz model kill bench amplified ci stubs
+.PHONY: test race fuzz model kill e2e bench amplified ci stubs
 
 test:            ## what CI and the README run
 	go vet ./...
@@ -21,6 +21,9 @@ model:           ## the model and crash tests of engine, cluster and log, with m
 KILLS ?= 1000
 kill:            ## SIGKILL under load, KILLS times
 	STOA_TEST_KILLS=$(KILLS) go test -timeout 4h -run SIGKILL ./cmd/stoa
+
+e2e:             ## real Jaegers 1.76 and 2.13 in front of the binary, all recordings
+	cd api/e2e && go vet ./... && go test -count=1 -v -timeout 60m ./...
 
 bench:           ## all micro-benchmarks, in a form that benchstat reads; amplified loads small
 	STOA_BENCH_SPANS=100000 go test -timeout 2h -run '^$$' -bench . -benchmem -count 6 ./...

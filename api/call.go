@@ -72,7 +72,8 @@ func (s *Server) serveCall(service any, grpcStream grpc.ServerStream, info *grpc
 func isWriter(method string) bool {
 	switch method {
 	case collectorv1.TraceService_Export_FullMethodName, storagev1.SpanWriterPlugin_WriteSpan_FullMethodName,
-		storagev1.SpanWriterPlugin_Close_FullMethodName, storagev1.StreamingSpanWriterPlugin_WriteSpanStream_FullMethodName:
+		storagev1.SpanWriterPlugin_Close_FullMethodName, storagev1.StreamingSpanWriterPlugin_WriteSpanStream_FullMethodName,
+		storagev1.ArchiveSpanWriterPlugin_WriteArchiveSpan_FullMethodName:
 		return true
 	}
 	return false

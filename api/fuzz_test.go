@@ -41,6 +41,8 @@ var methods = []string{
 	storagev1.SpanReaderPlugin_GetOperations_FullMethodName,
 	storagev1.DependenciesReaderPlugin_GetDependencies_FullMethodName,
 	storagev1.PluginCapabilities_Capabilities_FullMethodName,
+	storagev1.ArchiveSpanWriterPlugin_WriteArchiveSpan_FullMethodName,
+	storagev1.ArchiveSpanReaderPlugin_GetArchiveTrace_FullMethodName,
 }
 
 // seeds are whole requests, one at least for each method.

@@ -28,11 +28,14 @@ import (
 const (
 	StorageAddress = "127.0.0.1:17271" // Jaeger's storage API and OTLP
 	OTLPAddress    = "127.0.0.1:4317"  // OTLP alone, where programs expect it
+	ArchiveAddress = "127.0.0.1:17272" // as StorageAddress, of the archive
 	AdminAddress   = "127.0.0.1:17270" // metrics, readiness, flush, compact
 )
 
 // Options of a Server. A zero field takes its default; see limits.go.
 type Options struct {
+	Archive Store // holds what was archived; nil: there is no archive
+
 	Log     *slog.Logger
 	Metrics http.Handler // answers /metrics; nil: 404
 	Imports http.Handler // answers /imports/, with small requests; nil: 404
@@ -50,19 +53,28 @@ type Options struct {
 }
 
 // Listeners are what a Server serves on; a nil one is not served.
-type Listeners struct{ Storage, OTLP, Admin net.Listener }
+type Listeners struct{ Storage, OTLP, Admin, Archive net.Listener }
 
-// Server answers for one Store. Its methods may be called from any goroutine.
+// Server answers for one Store, and for the archive beside it. Its methods may be called
+// from any goroutine.
 type Server struct {
-	store    Store
+	*process
+	store   Store
+	storage *grpc.Server // all services
+	archive *Server      // of Options.Archive; it has no archive itself
+}
+
+// process is what the server of the archive shares with the one beside it: limits bound
+// both together.
+type process struct {
 	operator Operator
 	options  Options
 
-	storage, ingest *grpc.Server // all services; OTLP only
-	admin           *http.Server
-	health          *health.Server
-	draining        atomic.Bool
-	stopping        chan struct{} // closed when a stop begins
+	ingest   *grpc.Server // OTLP only
+	admin    *http.Server
+	health   *health.Server
+	draining atomic.Bool
+	stopping chan struct{} // closed when a stop begins
 
 	writes, queries budget
 	stats           counters
@@ -72,20 +84,16 @@ type Server struct {
 
 // NewServer makes a server that is not listening yet.
 func NewServer(store Store, operator Operator, o Options) *Server {
-	s := &Server{store: store, operator: operator, options: o.withDefaults(), health: health.NewServer(), stopping: make(chan struct{})}
+	s := &Server{store: store, process: &process{operator: operator, options: o.withDefaults(), health: health.NewServer(), stopping: make(chan struct{})}}
 	s.writes.limit, s.queries.limit = s.options.BytesInFlightMax, s.options.QueriesMax
 
 	s.ingest = s.newGRPC()
-	s.storage = s.newGRPC()
-	s.storage.RegisterService(asStreams(storagev2.TraceReader_ServiceDesc), traceReader{server: s})
-	s.storage.RegisterService(asStreams(storagev2.DependencyReader_ServiceDesc), dependencyReader{server: s})
-	s.storage.RegisterService(asStreams(storagev2.Capabilities_ServiceDesc), capabilities{})
-	s.registerVersion1()
-	for _, g := range []*grpc.Server{s.ingest, s.storage} {
-		g.RegisterService(s.traceService(), nil)
-		healthv1.RegisterHealthServer(g, s.health)
-		reflection.Register(g)
+	s.register(s.ingest)
+	if o.Archive != nil {
+		s.archive = &Server{store: o.Archive, process: s.process}
+		s.archive.registerStorage()
 	}
+	s.registerStorage()
 	for service := range s.storage.GetServiceInfo() {
 		s.health.SetServingStatus(service, healthv1.HealthCheckResponse_SERVING)
 	}
@@ -99,6 +107,23 @@ func NewServer(store Store, operator Operator, o Options) *Server {
 		ErrorLog:          slog.NewLogLogger(s.options.Log.Handler(), slog.LevelDebug),
 	}
 	return s
+}
+
+// registerStorage makes the server of all services over the store.
+func (s *Server) registerStorage() {
+	s.storage = s.newGRPC()
+	s.storage.RegisterService(asStreams(storagev2.TraceReader_ServiceDesc), traceReader{server: s})
+	s.storage.RegisterService(asStreams(storagev2.DependencyReader_ServiceDesc), dependencyReader{server: s})
+	s.storage.RegisterService(asStreams(storagev2.Capabilities_ServiceDesc), capabilities{})
+	s.registerVersion1()
+	s.register(s.storage)
+}
+
+// register adds what every port serves.
+func (s *Server) register(g *grpc.Server) {
+	g.RegisterService(s.traceService(), nil)
+	healthv1.RegisterHealthServer(g, s.health)
+	reflection.Register(g)
 }
 
 func (o Options) withDefaults() Options {
@@ -145,7 +170,7 @@ func (s *Server) newGRPC() *grpc.Server {
 // or the first listener's error, having stopped the others.
 func (s *Server) Serve(l Listeners) error {
 	var group sync.WaitGroup
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
 	start := func(name string, listener net.Listener, serve func(net.Listener) error) {
 		if listener == nil {
 			return
@@ -161,6 +186,9 @@ func (s *Server) Serve(l Listeners) error {
 	}
 	start("storage", l.Storage, s.storage.Serve)
 	start("otlp", l.OTLP, s.ingest.Serve)
+	if s.archive != nil {
+		start("archive", l.Archive, s.archive.storage.Serve)
+	}
 	start("admin", l.Admin, s.admin.Serve)
 	group.Wait()
 	select {
@@ -182,8 +210,9 @@ func (s *Server) Stop(ctx context.Context) {
 	go func() {
 		defer close(finished)
 		var group sync.WaitGroup
-		group.Go(s.storage.GracefulStop)
-		group.Go(s.ingest.GracefulStop)
+		for _, g := range s.grpcServers() {
+			group.Go(g.GracefulStop)
+		}
 		group.Wait()
 	}()
 	select {
@@ -196,10 +225,18 @@ func (s *Server) Stop(ctx context.Context) {
 
 // halt stops serving at once.
 func (s *Server) halt() {
-	s.storage.Stop()
-	s.ingest.Stop()
+	for _, g := range s.grpcServers() {
+		g.Stop()
+	}
 	// Close only fails to close listeners that are closed already.
 	_ = s.admin.Close()
+}
+
+func (s *Server) grpcServers() []*grpc.Server {
+	if s.archive == nil {
+		return []*grpc.Server{s.ingest, s.storage}
+	}
+	return []*grpc.Server{s.ingest, s.storage, s.archive.storage}
 }
 
 // traceService describes OTLP's collector service by hand: the generated one would

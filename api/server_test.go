@@ -93,8 +93,8 @@ func (s *scripted) Compact(ctx context.Context) error {
 // running is a server on real sockets, with a plain connection and a client to it.
 type running struct {
 	*api.Server
-	storage, otlp, admin string // addresses
-	connection           *grpc.ClientConn
+	storage, otlp, admin, archive string // addresses
+	connection                    *grpc.ClientConn
 	*client.Client
 }
 
@@ -113,12 +113,13 @@ func start(t testing.TB, store served, options api.Options) *running {
 		}
 		return l
 	}
-	listeners := api.Listeners{Storage: listen(), OTLP: listen(), Admin: listen()}
+	listeners := api.Listeners{Storage: listen(), OTLP: listen(), Admin: listen(), Archive: listen()}
 	r := &running{
 		Server:  api.NewServer(store, store, options),
 		storage: listeners.Storage.Addr().String(),
 		otlp:    listeners.OTLP.Addr().String(),
 		admin:   "http://" + listeners.Admin.Addr().String(),
+		archive: listeners.Archive.Addr().String(),
 	}
 	served := make(chan error, 1)
 	go func() { served <- r.Serve(listeners) }()

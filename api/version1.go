@@ -20,9 +20,8 @@ import (
 	"github.com/stoadb/stoa/engine/span"
 )
 
-// registerVersion1 registers jaeger.storage.v1, for Jaeger 1 and 2.0 to 2.5. The two
-// services of an archive are not among them: an archive is a second store, which there
-// is none of yet.
+// registerVersion1 registers jaeger.storage.v1, for Jaeger 1 and 2.0 to 2.5; the two
+// services of an archive where there is one.
 func (s *Server) registerVersion1() {
 	reader := version1Reader{server: s, second: traceReader{server: s}}
 	s.storage.RegisterService(asStreams(storagev1.SpanReaderPlugin_ServiceDesc), reader)
@@ -30,6 +29,10 @@ func (s *Server) registerVersion1() {
 	s.storage.RegisterService(asStreams(storagev1.PluginCapabilities_ServiceDesc), reader)
 	s.storage.RegisterService(s.version1Writer(), nil)
 	s.storage.RegisterService(s.version1StreamWriter(), nil)
+	if s.archive != nil {
+		s.storage.RegisterService(asStreams(storagev1.ArchiveSpanReaderPlugin_ServiceDesc), archiveReader{archive: version1Reader{server: s.archive}})
+		s.storage.RegisterService(s.archive.archiveWriter(), nil)
+	}
 }
 
 // version1Reader is SpanReaderPlugin, DependenciesReaderPlugin and PluginCapabilities.
@@ -45,9 +48,13 @@ type version1Reader struct {
 // version1Stream is what the stubs call a stream of spans.
 type version1Stream = grpc.ServerStreamingServer[storagev1.SpansResponseChunk]
 
-// Capabilities says that spans may come in streams, and that there is no archive.
-func (version1Reader) Capabilities(context.Context, *storagev1.CapabilitiesRequest) (*storagev1.CapabilitiesResponse, error) {
-	return &storagev1.CapabilitiesResponse{StreamingSpanWriter: true}, nil
+// Capabilities tells of the archive, and nothing of streams although they are served:
+// Jaeger 1.76 opens one under the context of an OTLP batch, ends it with the batch, and
+// writes on into it; nobody hears of the spans that are lost so (api/e2e sees it). A span
+// alone is acknowledged when it is durable.
+func (r version1Reader) Capabilities(context.Context, *storagev1.CapabilitiesRequest) (*storagev1.CapabilitiesResponse, error) {
+	hasArchive := r.server.archive != nil
+	return &storagev1.CapabilitiesResponse{ArchiveSpanReader: hasArchive, ArchiveSpanWriter: hasArchive}, nil
 }
 
 // traceNotFound is the text by which Jaeger's client knows the answer, beside the code.

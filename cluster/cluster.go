@@ -62,6 +62,7 @@ type Options struct {
 	DiskBudget       int64         // bytes of all segments, beyond which the oldest windows go; 0 is none
 	LogBytesMax      int64         // the log is flushed down to this; default 1 GiB
 	ReserveBytes     int64         // of the disk that writes leave free; negative is none
+	PagesBytesMax    int           // of opened pages that are kept; default 96 MiB
 
 	// CheckPart, where set, may refuse a part during Apply: it injects the fault that a
 	// walker error on valid bytes would be.
@@ -191,6 +192,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.LogBytesMax == 0 {
 		o.LogBytesMax = logBytesMaxDefault
+	}
+	if o.PagesBytesMax == 0 {
+		o.PagesBytesMax = pagesBytesMaxDefault
 	}
 	if o.ReserveBytes == 0 {
 		o.ReserveBytes = reserveBytesDefault

@@ -22,9 +22,9 @@ const (
 	// parts are refused. The bytes hold memory twice, as payload and as columns.
 	queueBytesMax = 16 << 20
 
-	// pagesBytesMax is what all shards together keep of opened pages, so that questions about
+	// pagesBytesMaxDefault is what all shards together keep of opened pages, so that questions about
 	// the same hour do not unpack it each time.
-	pagesBytesMax = 96 << 20
+	pagesBytesMaxDefault = 96 << 20
 
 	// partsMax columns are told apart by an analysis; more come of keys that never repeat.
 	partsMax = 100_000

@@ -74,7 +74,7 @@ func (s *Store) open(ctx context.Context) error {
 			"bytes", torn, "file", s.recovery.Log.File, "offset", s.recovery.Log.Offset)
 	}
 	s.shards = make([]*engine.Shard, s.epoch.Shards)
-	gate, pages := engine.NewGate(), segment.NewPages(pagesBytesMax)
+	gate, pages := engine.NewGate(), segment.NewPages(s.o.PagesBytesMax)
 	var entries, bytes atomic.Int64
 	err = s.eachShard(func(i int) error {
 		return s.openShard(ctx, i, gate, pages, &entries, &bytes)

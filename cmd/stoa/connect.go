@@ -107,9 +107,9 @@ func withFolder(ctx context.Context, t targetFlags, ask question) error {
 	if err != nil {
 		return err
 	}
-	listeners, err := listen(serveFlags{host: "127.0.0.1"})
+	listeners, err := listen(serveFlags{host: "127.0.0.1", archivePort: noPort})
 	if err != nil {
-		return errors.Join(err, node.store.Close(context.WithoutCancel(ctx)))
+		return errors.Join(err, node.close(context.WithoutCancel(ctx)))
 	}
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)

@@ -22,6 +22,23 @@ const (
 	drainTimeMax = 10 * time.Second
 )
 
+// The archive. People fill it by hand, trace by trace: it is given a fraction of what the
+// store beside it has, and the process's memory limit stays what it is.
+const (
+	// archiveLogFileBytes is the preallocated size of a log file: what an archive that
+	// nobody uses takes of the disk.
+	archiveLogFileBytes = 4 << 20
+
+	// archiveLogBytesMax is how large its log may grow before its memory is flushed.
+	archiveLogBytesMax = 64 << 20
+
+	// archiveMemtableBytesMax holds some thousand traces.
+	archiveMemtableBytesMax = 8 << 20
+
+	// archivePagesBytesMax keeps the pages of the traces that are looked at now.
+	archivePagesBytesMax = 8 << 20
+)
+
 // An import.
 const (
 	// importsAtOnce is how many requests are under way: enough that the log's syncs and the

@@ -37,6 +37,13 @@ func (c statsCollector) Collect(out chan<- prometheus.Metric) {
 	for _, shard := range stats.Shards {
 		quarantined += shard.QuarantinedSpans
 	}
+	if c.node.archive != nil {
+		archive := c.node.archive.Stats()
+		s.archive(archive)
+		for _, shard := range archive.Shards {
+			quarantined += shard.QuarantinedSpans
+		}
+	}
 	s.dropped("quarantined", uint64(quarantined))
 	for i := range stats.Shards {
 		s.shard(strconv.Itoa(i), stats.Groups[i], stats.Shards[i])
@@ -104,6 +111,19 @@ func (s sender) log(c cluster.Stats) {
 	s.level("stoa_replayed_entries", "Entries that the last start replayed.", c.Recovery.Entries)
 	s.level("stoa_replayed_bytes", "Bytes of them.", c.Recovery.Bytes)
 	s.level("stoa_disk_free_bytes", "Free bytes of the disk, -1 where unknown.", c.FreeBytes)
+}
+
+// archive sends what its store holds; the log and the shards of the other metrics are
+// those of the store beside it.
+func (s sender) archive(c cluster.Stats) {
+	var rows, bytes int64
+	for _, shard := range c.Shards {
+		rows += int64(shard.MemtableRows) + shard.SegmentRows
+		bytes += shard.SegmentBytes
+	}
+	s.level("stoa_archive_rows", "Spans in the archive; a copy counts until a merge drops it.", rows)
+	s.level("stoa_archive_segment_bytes", "Bytes of the archive's segments.", bytes)
+	s.level("stoa_archive_log_bytes", "Bytes in the files of the archive's log.", c.Log.Bytes)
 }
 
 func (s sender) shard(name string, g cluster.GroupStats, e engine.Stats) {

@@ -19,8 +19,6 @@ import (
 
 	"github.com/stoadb/stoa/api"
 	"github.com/stoadb/stoa/cluster"
-	"github.com/stoadb/stoa/internal/vfs"
-	"github.com/stoadb/stoa/wal"
 )
 
 // serveFlags are what a server may be told on the command line.
@@ -30,8 +28,10 @@ type serveFlags struct {
 	storagePort int
 	adminPort   int
 	otlpPort    int
+	archivePort int
 	shards      int
 	retention   time.Duration
+	keepArchive time.Duration
 	sync        string
 	memory      string
 	reserve     string
@@ -53,8 +53,10 @@ func newServe() *cobra.Command {
 	flags.IntVar(&f.storagePort, "storage-port", 17271, "Jaeger storage gRPC API and OTLP; 0 picks a free port")
 	flags.IntVar(&f.adminPort, "admin-port", 17270, "metrics, readiness, flush and compact over HTTP; 0 picks a free port")
 	flags.IntVar(&f.otlpPort, "otlp-grpc-port", 4317, "OTLP over gRPC; 0 picks a free port")
+	flags.IntVar(&f.archivePort, "archive-port", 17272, "Jaeger storage gRPC API and OTLP of the archive; 0 picks a free port")
 	flags.IntVar(&f.shards, "shards", 0, fmt.Sprintf("shards of a new folder (default %d)", cluster.ShardsDefault))
 	flags.DurationVar(&f.retention, "retention", 0, "drop spans received longer ago, such as 168h; 0 keeps everything")
+	flags.DurationVar(&f.keepArchive, "archive-retention", 0, "drop spans archived longer ago, such as 8760h; 0 keeps everything")
 	flags.StringVar(&f.sync, "sync", "always", "when an answer is given: \"always\" after the disk has it, or an interval such as 1s after which it will")
 	flags.StringVar(&f.memory, "memory", "", "soft limit of the process's own memory, such as 512MiB (default 512MiB, less where the machine or its cgroup has less)")
 	flags.StringVar(&f.budget, "disk-budget", "", "what segments may take of the disk, such as 100GiB: beyond it the oldest half hours go (default no budget)")
@@ -68,6 +70,9 @@ func newServe() *cobra.Command {
 func (f serveFlags) check() error {
 	if f.retention < 0 {
 		return usagef("--retention %s: want how long spans are kept, such as 168h, or 0 to keep all", f.retention)
+	}
+	if f.keepArchive < 0 {
+		return usagef("--archive-retention %s: want how long archived spans are kept, such as 8760h, or 0 to keep all", f.keepArchive)
 	}
 	if f.shards < 0 || f.shards > cluster.ShardsMax {
 		return usagef("--shards %d: want 1 to %d, or 0 for what the folder has", f.shards, cluster.ShardsMax)
@@ -91,8 +96,8 @@ type portFlag struct {
 	port int
 }
 
-func (f serveFlags) ports() [3]portFlag {
-	return [3]portFlag{{"storage-port", f.storagePort}, {"admin-port", f.adminPort}, {"otlp-grpc-port", f.otlpPort}}
+func (f serveFlags) ports() [4]portFlag {
+	return [4]portFlag{{"storage-port", f.storagePort}, {"admin-port", f.adminPort}, {"otlp-grpc-port", f.otlpPort}, {"archive-port", f.archivePort}}
 }
 
 func serve(ctx context.Context, out io.Writer, f serveFlags) error {
@@ -129,7 +134,7 @@ func serve(ctx context.Context, out io.Writer, f serveFlags) error {
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	node, err := openNode(ctx, nodeOptions{data: f.data, create: true, logger: logger, shards: f.shards, retention: f.retention,
-		syncInterval: syncInterval, reserve: reserve, budget: budget})
+		syncInterval: syncInterval, reserve: reserve, budget: budget, archive: true, keepArchive: f.keepArchive})
 	if err != nil {
 		return errors.Join(err, closeListeners(listeners))
 	}
@@ -159,11 +164,17 @@ func checkHost(host string, insecure bool) error {
 		"listen on 127.0.0.1, or say --insecure", host)
 }
 
+// noPort is a port that nobody listens on; a command line cannot say it.
+const noPort = -1
+
 // listen takes all ports before the folder is touched.
 func listen(f serveFlags) (api.Listeners, error) {
 	var l api.Listeners
-	for i, listener := range [3]*net.Listener{&l.Storage, &l.Admin, &l.OTLP} { // in the order of ports
+	for i, listener := range [4]*net.Listener{&l.Storage, &l.Admin, &l.OTLP, &l.Archive} { // in the order of ports
 		want := f.ports()[i]
+		if want.port == noPort {
+			continue
+		}
 		var err error
 		*listener, err = net.Listen("tcp", net.JoinHostPort(f.host, strconv.Itoa(want.port)))
 		if errors.Is(err, syscall.EADDRINUSE) {
@@ -179,7 +190,7 @@ func listen(f serveFlags) (api.Listeners, error) {
 
 func closeListeners(l api.Listeners) error {
 	var errs []error
-	for _, listener := range []net.Listener{l.Storage, l.OTLP, l.Admin} {
+	for _, listener := range []net.Listener{l.Storage, l.OTLP, l.Admin, l.Archive} {
 		if listener != nil {
 			errs = append(errs, listener.Close())
 		}
@@ -206,6 +217,10 @@ func printStart(out io.Writer, f serveFlags, l api.Listeners, store *cluster.Sto
 	case f.budget != "":
 		retention = "the oldest spans are deleted beyond " + f.budget
 	}
+	archive := "spans that are archived stay for ever"
+	if f.keepArchive > 0 {
+		archive = "spans archived more than " + f.keepArchive.String() + " ago are deleted"
+	}
 	recovery := store.Recovery()
 	start := fmt.Sprintf("%d log entries (%d bytes) replayed in %s", recovery.Entries, recovery.Bytes, recovery.Took.Round(time.Millisecond))
 	if recovery.Log.TornBytes > 0 {
@@ -215,6 +230,7 @@ func printStart(out io.Writer, f serveFlags, l api.Listeners, store *cluster.Sto
 		"Stoa " + version() + " serves",
 		"  Jaeger storage, OTLP  " + l.Storage.Addr().String() + "  (gRPC)",
 		"  OTLP                  " + l.OTLP.Addr().String() + "  (gRPC)",
+		"  archive               " + l.Archive.Addr().String() + "  (gRPC; " + archive + ")",
 		"  admin                 http://" + l.Admin.Addr().String() + "/metrics  /ready  /health  POST /flush  POST /compact",
 		"  data                  " + data + "  (" + strconv.Itoa(store.Shards()) + " shards)",
 		"  durability            " + durability,
@@ -226,71 +242,4 @@ func printStart(out io.Writer, f serveFlags, l api.Listeners, store *cluster.Sto
 		lines = append(lines, "  INSECURE              no TLS, no authentication: whoever reaches these ports reads and writes")
 	}
 	fmt.Fprintln(out, strings.Join(lines, "\n"))
-}
-
-// nodeOptions are what a store in this process is opened with.
-type nodeOptions struct {
-	data         string
-	create       bool // the folder, where it is missing
-	logger       *slog.Logger
-	shards       int
-	retention    time.Duration
-	syncInterval time.Duration
-	reserve      int64 // bytes of the disk to leave free; 0 is the store's own default
-	budget       int64 // bytes that segments may take; 0 is no bound
-}
-
-// node is a store and the server in front of it, in this process.
-type node struct {
-	store  *cluster.Store
-	server *api.Server
-	log    *slog.Logger
-}
-
-// openNode opens the folder and makes its server, which does not listen yet.
-func openNode(ctx context.Context, o nodeOptions) (*node, error) {
-	if info, err := os.Stat(o.data); err == nil && !info.IsDir() {
-		return nil, fmt.Errorf("%s is not a folder", o.data)
-	} else if errors.Is(err, os.ErrNotExist) && !o.create {
-		return nil, fmt.Errorf("%s does not exist", o.data)
-	}
-	disk, err := vfs.NewOS(o.data)
-	if err != nil {
-		return nil, err
-	}
-	store, err := cluster.Open(ctx, cluster.Options{
-		FS: disk, MustExist: !o.create, Shards: o.shards, Logger: o.logger, Retention: o.retention, ReserveBytes: o.reserve, DiskBudget: o.budget,
-		Log: wal.Options{SyncInterval: o.syncInterval}, Progress: replayLog(o.logger),
-	})
-	if errors.Is(err, vfs.ErrLocked) {
-		return nil, fmt.Errorf("data folder %s is in use: a server (or another command) runs there; "+
-			"ask the server with --addr HOST:PORT instead of --data, or stop it first", o.data)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("data folder %s: %w", o.data, err)
-	}
-	n := &node{store: store, log: o.logger}
-	n.server = api.NewServer(store, store, api.Options{Log: o.logger, Metrics: metricsHandler(n), Imports: importsHandler(store.Imports()), Attributes: attributesHandler(store)})
-	return n, nil
-}
-
-// run serves until ctx ends or something fails, then drains and flushes.
-func (n *node) run(ctx context.Context, l api.Listeners) error {
-	served := make(chan error, 1)
-	go func() { served <- n.server.Serve(l) }()
-	select {
-	case <-ctx.Done():
-		n.log.Info("stopping: calls under way finish, then memory is flushed")
-	case err := <-n.store.Fatal():
-		// The log refused a write: nothing may be promised any more, and what may have
-		// reached the disk only the next start can tell. Nothing is flushed.
-		return fmt.Errorf("the log failed, the process ends so that nothing wrong is acknowledged: %w", err)
-	case err := <-served:
-		return errors.Join(err, n.store.Close(context.Background()))
-	}
-	drain, cancel := context.WithTimeout(context.Background(), drainTimeMax)
-	defer cancel()
-	n.server.Stop(drain)
-	err := <-served
-	return errors.Join(err, n.store.Close(context.Background()))
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -25,28 +26,40 @@ every checksum and count, changes nothing, and reports each damage with file and
 			} else if !info.IsDir() {
 				return fmt.Errorf("%s is not a folder", args[0])
 			}
-			disk, err := vfs.NewOS(args[0])
-			if err != nil {
+			if err := verifyFolder(cmd.OutOrStdout(), args[0]); err != nil {
 				return err
 			}
-			damages := 0
-			checked, err := cluster.Verify(disk, func(damage error) {
-				damages++
-				fmt.Fprintf(cmd.OutOrStdout(), "damage: %s/%v\n", args[0], damage)
-			})
-			if errors.Is(err, vfs.ErrLocked) {
-				return fmt.Errorf("data folder %s is in use: stop the server that runs there, then verify", args[0])
+			archive := filepath.Join(args[0], archiveFolder)
+			if _, err := os.Stat(archive); err != nil {
+				return nil // a folder that no server has opened since there are archives
 			}
-			if err != nil {
-				return fmt.Errorf("data folder %s: %w", args[0], err)
-			}
-			if damages > 0 {
-				return fmt.Errorf("%s: %d damaged places", args[0], damages)
-			}
-			printVerified(cmd.OutOrStdout(), args[0], checked)
-			return nil
+			return verifyFolder(cmd.OutOrStdout(), archive)
 		},
 	}
+}
+
+// verifyFolder verifies one store's folder.
+func verifyFolder(w io.Writer, folder string) error {
+	disk, err := vfs.NewOS(folder)
+	if err != nil {
+		return err
+	}
+	damages := 0
+	checked, err := cluster.Verify(disk, func(damage error) {
+		damages++
+		fmt.Fprintf(w, "damage: %s/%v\n", folder, damage)
+	})
+	if errors.Is(err, vfs.ErrLocked) {
+		return fmt.Errorf("data folder %s is in use: stop the server that runs there, then verify", folder)
+	}
+	if err != nil {
+		return fmt.Errorf("data folder %s: %w", folder, err)
+	}
+	if damages > 0 {
+		return fmt.Errorf("%s: %d damaged places", folder, damages)
+	}
+	printVerified(w, folder, checked)
+	return nil
 }
 
 func printVerified(w io.Writer, folder string, v cluster.Verified) {

@@ -1,0 +1,32 @@
+package api
+
+import (
+	"google.golang.org/grpc"
+
+	"github.com/stoadb/stoa/api/pb/storagev1"
+)
+
+// An archive is a second store: what somebody chose to keep. Jaeger 1.62 reaches
+// it by two services of the storage port, which stand here; later ones, and Jaeger 2, want
+// a storage of its own: the archive port, with the services of the storage port.
+
+// archiveReader is ArchiveSpanReaderPlugin.
+type archiveReader struct {
+	storagev1.UnimplementedArchiveSpanReaderPluginServer
+	archive version1Reader
+}
+
+// GetArchiveTrace is GetTrace of the archive.
+func (r archiveReader) GetArchiveTrace(request *storagev1.GetTraceRequest, stream version1Stream) error {
+	return r.archive.GetTrace(request, stream)
+}
+
+// archiveWriter describes ArchiveSpanWriterPlugin over the store; see version1Writer.
+func (s *Server) archiveWriter() *grpc.ServiceDesc {
+	desc := storagev1.ArchiveSpanWriterPlugin_ServiceDesc
+	return &grpc.ServiceDesc{
+		ServiceName: desc.ServiceName,
+		Metadata:    desc.Metadata,
+		Streams:     []grpc.StreamDesc{{StreamName: "WriteArchiveSpan", ServerStreams: true, Handler: onCall(s.writeSpan)}},
+	}
+}
