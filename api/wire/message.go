@@ -14,7 +14,7 @@ import (
 )
 
 // Message is one protobuf message as bytes, in a buffer that is counted by references:
-// Free gives it back to grpc's pool. The zero Message can be received into.
+// Free gives it back to its pool. The zero Message can be received into.
 type Message struct{ buffer mem.Buffer }
 
 // NewMessage copies b: grpc reads a sent message even after the send returned.
@@ -70,6 +70,6 @@ func (Codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if m.buffer != nil {
 		return fmt.Errorf("message received into one that is still in use")
 	}
-	m.buffer = data.MaterializeToBuffer(mem.DefaultBufferPool())
+	m.buffer = data.MaterializeToBuffer(buffers)
 	return nil
 }
