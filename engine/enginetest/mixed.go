@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strings"
 
 	"github.com/stoadb/stoa/engine/span"
@@ -26,6 +27,16 @@ func (g *Generator) longText() string {
 	return strings.Repeat("long ", 51) + fmt.Sprint("end ", g.rand.IntN(3)) + strings.Repeat("x", g.rand.IntN(2)*300)
 }
 
+// longName gives the name of a number: one that no compressor makes short.
+func longName(number int) string {
+	random := rand.New(rand.NewPCG(uint64(number), 0))
+	name := fmt.Sprint("name ", number)
+	for len(name) < 400 {
+		name += fmt.Sprintf(" %x", random.Uint64())
+	}
+	return name
+}
+
 // Mixed makes n spans of a load.
 func (g *Generator) Mixed(mix Mix, n int) []Span {
 	all := make([]Span, n)
@@ -40,7 +51,7 @@ func (g *Generator) Mixed(mix Mix, n int) []Span {
 			s.span.bytes(11, e)
 		}
 		if mix == MixLong || mix == MixAll {
-			s.span.text(5, fmt.Sprint("name ", g.rand.IntN(2*n), strings.Repeat(" and on", 60)))
+			s.span.text(5, longName(g.rand.IntN(2*n)))
 		}
 		if mix == MixValues || mix == MixAll && i%16 == 0 {
 			for key := range 300 {
