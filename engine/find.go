@@ -38,6 +38,9 @@ type unit struct {
 //  6. rows by template and resource, durations by the zone maps of their mini-blocks;
 //  7. rows by the values of columns, each looked for where it stands packed.
 //
+// A structured filter is answered alike, see judge; the ranges of start and duration that
+// it implies are the query's.
+//
 // Only what is left is read as rows and matched.
 func (v *view) units(m *matcher) ([]unit, error) {
 	q := &m.query
@@ -88,7 +91,7 @@ func (v *view) scan(ctx context.Context, m *matcher, floor func() uint64, visit 
 	if err != nil {
 		return err
 	}
-	visit = m.rowFilter().before(ctx, visit)
+	filtered := m.rowFilter().before(ctx, visit)
 	var b bound
 	for i := range units {
 		u := &units[i]
@@ -102,10 +105,10 @@ func (v *view) scan(ctx context.Context, m *matcher, floor func() uint64, visit 
 			return nil
 		}
 		if u.search != nil {
-			err = u.search.scanGroup(u.group, least, visit)
+			err = u.search.scanGroup(u.group, least, visit, filtered)
 		} else {
 			m.bind(&b, u.batch)
-			err = b.scanRows(least, visit)
+			err = b.scanRows(least, filtered)
 		}
 		if err != nil {
 			return err
