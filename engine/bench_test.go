@@ -95,6 +95,8 @@ func applyAll(tb testing.TB, s *engine.Shard, parts []otlp.Part) (spans int) {
 const (
 	hotrod = "hotrod.otlp.zst"
 	nezha  = "nezha-trainticket-2023-01-29.otlp.zst"
+
+	nezhaLogs = "nezha-trainticket-2023-01-30-logs.otlp.zst"
 )
 
 // BenchmarkApply is the memtable's part of a write, without walk and flush.

@@ -20,6 +20,9 @@ type compiledFilter struct {
 	root   node
 	keys   map[string]uint16 // the keys of all attribute references, numbered
 	memos  int
+
+	onResource []*memoNode // the parts that read the resource alone
+	slots      int         // nodes that read elements or columns
 }
 
 // compileFilter refuses trees that are none: parts missing, unknown nodes, beyond the
@@ -30,8 +33,8 @@ func compileFilter(f span.Filter) (*compiledFilter, error) {
 	if err != nil {
 		return nil, err
 	}
-	compiled := &compiledFilter{source: f, keys: c.keys}
-	compiled.root = remembered(root, &compiled.memos)
+	compiled := &compiledFilter{source: f, keys: c.keys, slots: c.slots}
+	compiled.root = compiled.remembered(root)
 	return compiled, nil
 }
 
@@ -39,6 +42,7 @@ func compileFilter(f span.Filter) (*compiledFilter, error) {
 type filterCompiler struct {
 	keys  map[string]uint16
 	nodes int
+	slots int
 	bound levelSet // levels that a Some around binds
 }
 
@@ -107,7 +111,13 @@ func (c *filterCompiler) some(f span.Some, depth int) (node, error) {
 	c.bound |= only(f.Level)
 	part, err := c.node(f.Part, depth+1)
 	c.bound = before
-	return someNode{f.Level, part}, err
+	return someNode{f.Level, part, c.slot()}, err
+}
+
+// slot numbers a node that reads elements or columns.
+func (c *filterCompiler) slot() uint32 {
+	c.slots++
+	return uint32(c.slots - 1)
 }
 
 // sources gives the reference level by level.
@@ -150,11 +160,11 @@ func (c *filterCompiler) leaf(reference span.Reference, of func(s source) node) 
 }
 
 func (c *filterCompiler) exists(reference span.Reference) (node, error) {
-	return c.leaf(reference, func(s source) node { return &existsLeaf{s} })
+	return c.leaf(reference, func(s source) node { return &existsLeaf{s, c.slot()} })
 }
 
 func (c *filterCompiler) test(reference span.Reference, test valueTest) (node, error) {
-	return c.leaf(reference, func(s source) node { return &testLeaf{s, test} })
+	return c.leaf(reference, func(s source) node { return &testLeaf{s, test, c.slot()} })
 }
 
 // unless is the negated leaf: each reference has a value, and the positive leaf fails.

@@ -140,9 +140,9 @@ func TestWhatMatchesHasItsNecessaryTerms(t *testing.T) {
 // TestWhatHoldsOfAResourceIsAskedOnce, not for each of its rows.
 func TestWhatHoldsOfAResourceIsAskedOnce(t *testing.T) {
 	asked := 0
-	part := &testLeaf{source{level: span.ResourceLevel, field: span.ResourceService}, counting{&asked}}
+	part := &testLeaf{source: source{level: span.ResourceLevel, field: span.ResourceService}, test: counts{&asked}}
 	f := &compiledFilter{}
-	f.root = remembered(allOf{anyOf{part, part}, truth(true)}, &f.memos)
+	f.root = f.remembered(allOf{anyOf{part, part}, truth(true)})
 	var payload []byte
 	for i := range 50 {
 		payload = append(payload, enginetest.Numbered(i)...) // requests join by concatenation
@@ -165,12 +165,12 @@ func TestWhatHoldsOfAResourceIsAskedOnce(t *testing.T) {
 	}
 }
 
-// counting passes nothing and counts.
-type counting struct{ asked *int }
+// counts passes nothing and counts.
+type counts struct{ asked *int }
 
-func (c counting) passes(*filterRun, *filterValue) bool {
+func (c counts) passes(*filterRun, *filterValue) bool {
 	*c.asked++
 	return false
 }
 
-func (counting) cost() int { return 1 }
+func (counts) cost() int { return 1 }

@@ -10,6 +10,7 @@ import (
 // level: compiling turns negated leaves and unqualified references into these.
 type node interface {
 	holds(r *filterRun) bool
+	judge(j *judge) answer // what holds is, as far as it is known without the row
 	reads() levelSet
 	cost() int // roughly, in looks at a value
 }
@@ -23,6 +24,7 @@ func only(level span.Level) levelSet { return 1 << level }
 type truth bool
 
 func (n truth) holds(*filterRun) bool { return bool(n) }
+func (n truth) judge(*judge) answer   { return answerOf(bool(n)) }
 func (truth) reads() levelSet         { return 0 }
 func (truth) cost() int               { return 0 }
 
@@ -50,6 +52,26 @@ func (n anyOf) holds(r *filterRun) bool {
 	return false
 }
 
+func (n allOf) judge(j *judge) answer {
+	least := answerYes
+	for _, part := range n {
+		if least = min(least, part.judge(j)); least == answerNo {
+			break
+		}
+	}
+	return least
+}
+
+func (n anyOf) judge(j *judge) answer {
+	most := answerNo
+	for _, part := range n {
+		if most = max(most, part.judge(j)); most == answerYes {
+			break
+		}
+	}
+	return most
+}
+
 func (n allOf) reads() levelSet { return readsOf(n) }
 func (n anyOf) reads() levelSet { return readsOf(n) }
 func (n allOf) cost() int       { return costOf(n) }
@@ -73,6 +95,7 @@ func costOf(parts []node) (sum int) {
 type notNode struct{ part node }
 
 func (n notNode) holds(r *filterRun) bool { return !n.part.holds(r) }
+func (n notNode) judge(j *judge) answer   { return answerYes - n.part.judge(j) }
 func (n notNode) reads() levelSet         { return n.part.reads() }
 func (n notNode) cost() int               { return n.part.cost() }
 
@@ -80,6 +103,7 @@ func (n notNode) cost() int               { return n.part.cost() }
 type someNode struct {
 	level span.Level
 	part  node
+	slot  uint32 // its number among what reads elements and columns
 }
 
 func (n someNode) holds(r *filterRun) bool {
@@ -97,6 +121,15 @@ func (n someNode) holds(r *filterRun) bool {
 	return found
 }
 
+func (n someNode) judge(j *judge) answer {
+	if j.at[span.EventLevel] != unbound || j.at[span.LinkLevel] != unbound {
+		return answerOpen // inside another Some, where the row is not known
+	}
+	return j.ofElements(n, n.slot, n.level)
+}
+
+func (n someNode) judgeElement(j *judge) answer { return n.part.judge(j) }
+
 func (n someNode) reads() levelSet { return n.part.reads() | only(n.level) }
 func (n someNode) cost() int       { return 4 * n.part.cost() }
 
@@ -104,6 +137,7 @@ func (n someNode) cost() int       { return 4 * n.part.cost() }
 type testLeaf struct {
 	source source
 	test   valueTest
+	slot   uint32
 }
 
 func (n *testLeaf) holds(r *filterRun) bool {
@@ -115,6 +149,20 @@ func (n *testLeaf) holds(r *filterRun) bool {
 		}
 	}
 	return false
+}
+
+func (n *testLeaf) judge(j *judge) answer {
+	if j.overElements(n.source.level) {
+		return j.ofElements(n, n.slot, n.source.level)
+	}
+	return n.judgeElement(j)
+}
+
+func (n *testLeaf) judgeElement(j *judge) answer { return j.ask(&n.source, n.slot, n.test) }
+
+// overElements reports whether a leaf on a level means any element, and the row is known.
+func (j *judge) overElements(level span.Level) bool {
+	return (level == span.EventLevel || level == span.LinkLevel) && j.at[span.EventLevel] == unbound && j.at[span.LinkLevel] == unbound
 }
 
 func (n *testLeaf) reads() levelSet { return n.source.reads() }
@@ -141,7 +189,10 @@ func (s *source) cost() int {
 }
 
 // existsLeaf holds where the source has a value.
-type existsLeaf struct{ source source }
+type existsLeaf struct {
+	source source
+	slot   uint32
+}
 
 func (n *existsLeaf) holds(r *filterRun) bool {
 	begin, end := r.elements(n.source.level)
@@ -152,6 +203,15 @@ func (n *existsLeaf) holds(r *filterRun) bool {
 	}
 	return false
 }
+
+func (n *existsLeaf) judge(j *judge) answer {
+	if j.overElements(n.source.level) {
+		return j.ofElements(n, n.slot, n.source.level)
+	}
+	return n.judgeElement(j)
+}
+
+func (n *existsLeaf) judgeElement(j *judge) answer { return j.ask(&n.source, n.slot, nil) }
 
 func (n *existsLeaf) reads() levelSet { return n.source.reads() }
 func (n *existsLeaf) cost() int       { return n.source.cost() }
@@ -191,6 +251,9 @@ func (n *pairLeaf) anyRight(r *filterRun, left *filterValue) bool {
 	return false
 }
 
+// judge leaves two values of a span to be read: few ask for that.
+func (n *pairLeaf) judge(*judge) answer { return answerOpen }
+
 func (n *pairLeaf) reads() levelSet { return n.left.reads() | n.right.reads() }
 func (n *pairLeaf) cost() int       { return n.left.cost() * n.right.cost() }
 
@@ -203,10 +266,11 @@ type memoNode struct {
 }
 
 func (n *memoNode) holds(r *filterRun) bool {
-	id := r.batch.ResourceIDs[r.pos]
+	ids := r.batch.ResourceIDs
 	if n.byScope {
-		id = r.batch.ScopeIDs[r.pos]
+		ids = r.batch.ScopeIDs
 	}
+	id := ids[r.pos]
 	known := &r.memos[n.slot][id]
 	if *known == notYet {
 		*known = holdsNot
@@ -217,34 +281,53 @@ func (n *memoNode) holds(r *filterRun) bool {
 	return *known == holdsTrue
 }
 
+func (n *memoNode) judge(j *judge) answer {
+	if !n.byScope {
+		if j.class == unbound || j.classes[j.class] == nil {
+			return answerOpen
+		}
+		return answerOf(j.classes[j.class][n.slot])
+	}
+	if j.at[span.SpanLevel] == unbound {
+		return answerOpen
+	}
+	run := j.runs[span.ScopeLevel]
+	run.pos = int(j.templates[span.SpanLevel].ScopeIDs[j.at[span.SpanLevel]])
+	return answerOf(n.holds(run))
+}
+
 func (n *memoNode) reads() levelSet { return n.part.reads() }
 func (n *memoNode) cost() int       { return 0 }
 
 // remembered wraps the largest parts of a tree that depend on the resource alone or the
 // scope alone, and puts the cheapest parts first. It counts the memos.
-func remembered(n node, memos *int) node {
+func (f *compiledFilter) remembered(n node) node {
 	reads := n.reads()
 	if reads == only(span.ResourceLevel) || reads == only(span.ScopeLevel) {
-		*memos++
-		return &memoNode{part: n, slot: *memos - 1, byScope: reads == only(span.ScopeLevel)}
+		memo := &memoNode{part: n, slot: f.memos, byScope: reads == only(span.ScopeLevel)}
+		f.memos++
+		if !memo.byScope {
+			f.onResource = append(f.onResource, memo)
+		}
+		return memo
 	}
 	switch n := n.(type) {
 	case allOf:
-		return allOf(rememberedParts(n, memos))
+		return allOf(f.rememberedParts(n))
 	case anyOf:
-		return anyOf(rememberedParts(n, memos))
+		return anyOf(f.rememberedParts(n))
 	case notNode:
-		return notNode{remembered(n.part, memos)}
+		return notNode{f.remembered(n.part)}
 	case someNode:
-		return someNode{n.level, remembered(n.part, memos)}
+		return someNode{n.level, f.remembered(n.part), n.slot}
 	}
 	return n
 }
 
-func rememberedParts(parts []node, memos *int) []node {
+func (f *compiledFilter) rememberedParts(parts []node) []node {
 	parts = slices.Clone(parts)
 	for i := range parts {
-		parts[i] = remembered(parts[i], memos)
+		parts[i] = f.remembered(parts[i])
 	}
 	slices.SortStableFunc(parts, func(a, b node) int { return a.cost() - b.cost() })
 	return parts

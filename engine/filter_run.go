@@ -220,18 +220,18 @@ func (r *filterRun) fieldValue(f span.Field, i uint32, side int) (v filterValue,
 // otherField is fieldValue for the fields that are not the span's own.
 func (r *filterRun) otherField(f span.Field, i uint32, side int) (v filterValue, ok bool) {
 	b := r.batch
-	resource, scope := &b.Resources[b.ResourceIDs[r.pos]], &b.Scopes[b.ScopeIDs[r.pos]]
+	row := span.Row{Batch: b, Pos: r.pos} // whose resource or scope a batch may lack, see judge
 	switch f {
 	case span.ResourceService:
-		return textIfAny(b.Bytes(resource.Service))
+		return textIfAny(b.Bytes(row.Resource().Service))
 	case span.ResourceSchemaURL:
-		return textIfAny(b.Bytes(resource.SchemaURL))
+		return textIfAny(b.Bytes(row.Resource().SchemaURL))
 	case span.ScopeName:
-		return textIfAny(b.Bytes(scope.Name))
+		return textIfAny(b.Bytes(row.Scope().Name))
 	case span.ScopeVersion:
-		return textIfAny(b.Bytes(scope.Version))
+		return textIfAny(b.Bytes(row.Scope().Version))
 	case span.ScopeSchemaURL:
-		return textIfAny(b.Bytes(scope.SchemaURL))
+		return textIfAny(b.Bytes(row.Scope().SchemaURL))
 	case span.EventName:
 		return filterValue{kind: textKind, text: b.Bytes(b.Events[i].Name)}, true
 	case span.EventTime:

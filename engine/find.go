@@ -39,6 +39,9 @@ type unit struct {
 //  6. rows by template and resource, durations by the zone maps of their mini-blocks;
 //  7. rows by the values of columns, each looked for where it stands packed.
 //
+// A structured filter is answered alike, see judge; the ranges of start and duration that
+// it implies are the query's.
+//
 // Only what is left is read as rows and matched.
 func (v *view) units(m *matcher) ([]unit, error) {
 	q := &m.query
@@ -111,7 +114,7 @@ func (v *view) scan(ctx context.Context, m *matcher, floor func() uint64, visit 
 	if err != nil {
 		return err
 	}
-	visit = m.rowFilter().before(ctx, visit)
+	filtered := m.rowFilter().before(ctx, visit)
 	var b bound
 	for i := range units {
 		u := &units[i]
@@ -127,9 +130,9 @@ func (v *view) scan(ctx context.Context, m *matcher, floor func() uint64, visit 
 			return nil
 		}
 		if u.search != nil {
-			err = u.search.scanGroup(u.group, least, visit)
+			err = u.search.scanGroup(u.group, least, visit, filtered)
 		} else {
-			err = u.scanRows(&b, m, least, visit)
+			err = u.scanRows(&b, m, least, filtered)
 		}
 		if err != nil {
 			return err

@@ -97,12 +97,10 @@ func newMatcher(q span.Query) (*matcher, error) {
 			return nil, err
 		}
 		m.filter = compiled
+		compiled.bounds(&m.query)
 	}
 	return m, nil
 }
-
-// readsRows reports whether rows that match by all else must be read.
-func (m *matcher) readsRows() bool { return m.wantRows || m.filter != nil }
 
 func newTagTest(tag span.Tag) tagTest {
 	t := tagTest{key: tag.Key, value: tag.Value}

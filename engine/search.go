@@ -22,6 +22,7 @@ type segmentSearch struct {
 	resources []uint64 // by resource: the tags it satisfies
 	levels    [span.Levels]levelTags
 	columns   []tagColumns // by tag
+	judge     *judge       // of the query's filter, nil where it has none
 
 	group groupSearch
 	rows  bound // for rows that are read
@@ -51,6 +52,12 @@ func newSegmentSearch(m *matcher, l *liveSegment) (*segmentSearch, error) {
 	var b bound
 	m.bind(&b, l.Resources())
 	s.service, s.resources = b.service, b.resources
+	if m.filter != nil {
+		var err error
+		if s.judge, err = newJudge(m.filter, l); err != nil || !s.judge.mayMatch() {
+			return nil, err
+		}
+	}
 	inService, above := false, uint64(0)
 	for i, tags := range s.resources {
 		if s.service[i] {

@@ -29,10 +29,13 @@ type groupSearch struct {
 	spans         []uint64 // end - start of rows
 	items         []uint32
 	read          []int // rows to be read and matched
+
+	answers []answer // of the filter, by code of a span's template and class of a resource
 }
 
-// scanGroup visits the matching rows of a row group that start at least at least.
-func (s *segmentSearch) scanGroup(i int, least uint64, visit func(h hit) error) error {
+// scanGroup visits the matching rows of a row group that start at least at least. Rows that
+// were read go to filtered, where the query's filter still is to be asked.
+func (s *segmentSearch) scanGroup(i int, least uint64, visit, filtered visitor) error {
 	g := &s.group
 	g.scan, g.index, g.first = s.l.Scan(i), i, s.l.Group(i).FirstRow
 	defer func() {
@@ -40,9 +43,15 @@ func (s *segmentSearch) scanGroup(i int, least uint64, visit func(h hit) error) 
 		s.explain.PagesRead.Add(int64(read))
 		s.explain.PagesKept.Add(int64(kept))
 	}()
-	if !s.byTemplates() {
+	if !s.byTemplates() || s.judge != nil && !s.judgeTemplates() {
 		s.explain.GroupsByTemplate.Add(1)
 		return nil
+	}
+	if s.judge != nil {
+		if ok, err := s.judgeGroup(); err != nil || !ok {
+			s.explain.GroupsByFilter.Add(1)
+			return err
+		}
 	}
 	if ok, err := s.byFilters(); err != nil || !ok {
 		if err == nil {
@@ -53,7 +62,7 @@ func (s *segmentSearch) scanGroup(i int, least uint64, visit func(h hit) error) 
 	if ok, err := s.byLength(); err != nil || !ok {
 		return err
 	}
-	return s.visitRows(least, visit)
+	return s.visitRows(least, visit, filtered)
 }
 
 // byTemplates reports whether the templates and resources of the group can satisfy the query
@@ -180,7 +189,7 @@ func (s *segmentSearch) byLength() (bool, error) {
 
 // visitRows goes over the rows that are left, newest knowledge last: template and resource,
 // times, columns, and for what is still open the rows themselves.
-func (s *segmentSearch) visitRows(least uint64, visit func(h hit) error) error {
+func (s *segmentSearch) visitRows(least uint64, visit, filtered visitor) error {
 	g := &s.group
 	var err error
 	if g.codes, err = g.scan.ResourceCodes(g.codes, g.left); err != nil {
@@ -209,13 +218,13 @@ func (s *segmentSearch) visitRows(least uint64, visit func(h hit) error) error {
 			if lengths != nil && !s.lengthFits(start, lengths[row]) {
 				continue
 			}
-			decided, may, err := s.decide(row, s.resources[resource])
+			decided, may, err := s.decide(row, resource)
 			if err != nil {
 				return err
 			}
 			switch {
 			case !may:
-			case decided && !s.readsRows():
+			case decided && !s.wantRows:
 				s.explain.RowsByTemplate.Add(1)
 				id := s.l.TraceID(s.l.TraceAtRow(g.first + row))
 				if err := visit(hit{id: id, start: start}); err != nil {
@@ -226,7 +235,7 @@ func (s *segmentSearch) visitRows(least uint64, visit func(h hit) error) error {
 			}
 		}
 	}
-	return s.readRows(visit)
+	return s.readRows(filtered)
 }
 
 // lengths gives the lengths where the query asks for durations.
@@ -246,7 +255,16 @@ func (s *segmentSearch) lengthFits(start, length uint64) bool {
 
 // decide tells whether a row may match, and whether that is certain by its template and
 // resource.
-func (s *segmentSearch) decide(row int, resource uint64) (decided, may bool, err error) {
+func (s *segmentSearch) decide(row int, resource uint32) (decided, may bool, err error) {
+	if decided, may, err = s.decideTags(row, s.resources[resource]); err != nil || !may || s.judge == nil {
+		return decided, may, err
+	}
+	a, err := s.judgeRow(row, resource)
+	return decided && a == answerYes, a != answerNo, err
+}
+
+// decideTags is decide without the filter.
+func (s *segmentSearch) decideTags(row int, resource uint64) (decided, may bool, err error) {
 	g := &s.group
 	code := int(g.items[row])
 	if code >= len(g.fits) {
@@ -323,7 +341,7 @@ func (s *segmentSearch) rowsWith(j int) ([]uint64, error) {
 const fewRows = 8
 
 // readRows reads the rows that are still open and visits those that match.
-func (s *segmentSearch) readRows(visit func(h hit) error) error {
+func (s *segmentSearch) readRows(visit visitor) error {
 	g := &s.group
 	p := s.projection()
 	for len(g.read) > 0 {
