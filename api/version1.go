@@ -50,8 +50,8 @@ type version1Stream = grpc.ServerStreamingServer[storagev1.SpansResponseChunk]
 
 // Capabilities tells of the archive, and nothing of streams although they are served:
 // Jaeger 1.76 opens one under the context of an OTLP batch, ends it with the batch, and
-// writes on into it; nobody hears of the spans that are lost so (api/e2e sees it). A span
-// alone is acknowledged when it is durable.
+// writes on into it; the sender is not told of the spans that are lost so (api/e2e sees it).
+// A span alone is acknowledged when it is durable.
 func (r version1Reader) Capabilities(context.Context, *storagev1.CapabilitiesRequest) (*storagev1.CapabilitiesResponse, error) {
 	hasArchive := r.server.archive != nil
 	return &storagev1.CapabilitiesResponse{ArchiveSpanReader: hasArchive, ArchiveSpanWriter: hasArchive}, nil
