@@ -102,7 +102,7 @@ func firstError(batches []batch) error {
 func (d *Direct) hold(batches []batch, received int64) []batch {
 	rest := batches[:0]
 	for _, b := range batches {
-		if !b.shard.Behind(received, int64(b.bytes)) {
+		if !b.shard.Behind(received, len(b.taken), int64(b.bytes)) {
 			rest = append(rest, b)
 			continue
 		}
