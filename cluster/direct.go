@@ -96,7 +96,8 @@ type proposal struct {
 
 var errClosed = fmt.Errorf("%w: shutting down", span.ErrUnavailable)
 
-// Member of a Direct: the log stream of a shard, and the shard, which has applied all of it.
+// DirectShard is one shard of a Direct: its log stream, and the shard, which has applied all
+// of it.
 type DirectShard struct {
 	Log   Appender
 	Shard Applier
