@@ -14,7 +14,7 @@ import (
 
 // Direct is the groups of a node alone: it appends to the log and applies.
 //
-// It has no goroutine. A request queues its parts with all shards, and if nobody leads it
+// It has no goroutine that waits for work. A request queues its parts with all shards, and if nobody leads it
 // leads a round itself: it takes what has queued, makes entries of it, queues them to the
 // log for all shards, waits once, applies them in order and tells those who wait. Then it
 // passes the lead to a request whose parts have queued meanwhile, and is answered. There
@@ -96,7 +96,8 @@ type proposal struct {
 
 var errClosed = fmt.Errorf("%w: shutting down", span.ErrUnavailable)
 
-// Member of a Direct: the log stream of a shard, and the shard, which has applied all of it.
+// DirectShard is one shard of a Direct: its log stream, and the shard, which has applied all
+// of it.
 type DirectShard struct {
 	Log   Appender
 	Shard Applier

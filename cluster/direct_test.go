@@ -120,7 +120,7 @@ func (s *fakeShard) Apply(seq uint64, e *engine.Entry) (engine.Applied, error) {
 	return engine.Applied{}, nil
 }
 
-func (s *fakeShard) Behind(int64, int64) bool { return s.behind.Load() }
+func (s *fakeShard) Behind(int64, int, int64) bool { return s.behind.Load() }
 
 func (s *fakeShard) Seen(hash codec.Hash, _ int64) bool {
 	s.mu.Lock()

@@ -66,9 +66,9 @@ type Applier interface {
 	// goroutine at a time. It may block while a flush holds it back; it fails only when
 	// closed.
 	Apply(seq uint64, e *engine.Entry) (engine.Applied, error)
-	// Behind tells whether Apply of entries received then, with so many bytes of payload,
-	// would block now.
-	Behind(received, bytes int64) bool
+	// Behind tells whether Apply of entries received then, with so many parts and
+	// bytes of payload, would block now.
+	Behind(received int64, parts int, bytes int64) bool
 	// Seen tells whether a part of that hash was applied within the window that ends now
 	// (unix nanoseconds).
 	Seen(hash codec.Hash, now int64) bool

@@ -14,8 +14,8 @@ const (
 	appendBytesMax = 1 << 20
 
 	// spreadBytesMin is the payload of a round from which on its shards are worked on at
-	// once: compressing and applying that much takes about a tenth of a millisecond a shard,
-	// waking a goroutine for it a hundredth.
+	// once: compressing that much takes a tenth of a millisecond (175 ns a span of 350 B),
+	// many times what waking a goroutine costs.
 	spreadBytesMin = 256 << 10
 
 	// queueBytesMax is how many payload bytes may wait in one shard's queue before new

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 
@@ -26,6 +27,14 @@ type batch struct {
 // and is applied. It ends with the choice of the next leader.
 func (d *Direct) round() {
 	batches := d.take()
+	settled := false
+	defer func() {
+		if !settled {
+			// A panic goes through here. Whoever serves the request may survive it, and others must
+			// not wait for ever for a leader who is gone.
+			d.settle(batches, errors.New("a panic ended the round"), true)
+		}
+	}()
 	received := d.now().UnixNano()
 	each(batches, func(b *batch) { b.queueEntries(received) })
 	err := waitAll(batches)
@@ -34,6 +43,7 @@ func (d *Direct) round() {
 		each(batches, (*batch).apply)
 		err = firstError(batches)
 	}
+	settled = true
 	d.settle(batches, err, true)
 }
 
@@ -102,7 +112,7 @@ func firstError(batches []batch) error {
 func (d *Direct) hold(batches []batch, received int64) []batch {
 	rest := batches[:0]
 	for _, b := range batches {
-		if !b.shard.Behind(received, int64(b.bytes)) {
+		if !b.shard.Behind(received, len(b.taken), int64(b.bytes)) {
 			rest = append(rest, b)
 			continue
 		}

@@ -22,7 +22,8 @@ type segmentSearch struct {
 	resources []uint64 // by resource: the tags it satisfies
 	levels    [span.Levels]levelTags
 	columns   []tagColumns // by tag
-	judge     *judge       // of the query's filter, nil where it has none
+	filters   map[uint32]columnFilters
+	judge     *judge // of the query's filter, nil where it has none
 
 	group groupSearch
 	rows  bound // for rows that are read

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/index"
 )
 
 // groupSearch is what a search knows of the row group it looks into. Buffers are kept from
@@ -142,7 +143,7 @@ func (s *segmentSearch) inColumns(j int, level span.Level) (bool, error) {
 		if kind == span.IntValue && !t.isInt || kind != span.IntValue && kind != span.StringValue {
 			continue
 		}
-		filters, known, err := s.l.Filters(id)
+		filters, known, err := s.filtersOf(id)
 		if err != nil {
 			return false, err
 		}
@@ -154,6 +155,28 @@ func (s *segmentSearch) inColumns(j int, level span.Level) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// columnFilters are the filters of a column, if it has any.
+type columnFilters struct {
+	byGroup []*index.Filter
+	known   bool
+}
+
+// filtersOf gives the filters of a column. The search holds them to its end: those of a column
+// with millions of values are too large to be kept for others.
+func (s *segmentSearch) filtersOf(id uint32) (byGroup []*index.Filter, known bool, err error) {
+	f, ok := s.filters[id]
+	if !ok {
+		if f.byGroup, f.known, err = s.l.Filters(id); err != nil {
+			return nil, false, err
+		}
+		if s.filters == nil {
+			s.filters = map[uint32]columnFilters{}
+		}
+		s.filters[id] = f
+	}
+	return f.byGroup, f.known, nil
 }
 
 // byLength leaves in left the rows whose length can be in range, all where none is asked; it

@@ -218,15 +218,15 @@ func (s *Shard) OldestReceived() (received int64, ok bool) {
 }
 
 // Behind tells whether Apply would wait for a flush now, because entries received then,
-// of so many bytes of payload, seal the memtable: an owner who has other things to do may
-// let another wait.
-func (s *Shard) Behind(received, bytes int64) bool {
+// with so many parts and bytes of payload, seal the memtable: an owner who has other things
+// to do may let another wait.
+func (s *Shard) Behind(received int64, parts int, bytes int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.frozen) < frozenMax || s.flushErr != nil || s.closed {
 		return false
 	}
-	return s.memBytes+bytes >= s.o.MemtableBytesMax || s.memRows > 0 && s.sealedBy(received, s.oldest)
+	return s.memBytes+bytes+int64(parts)*partOverheadBytes >= s.o.MemtableBytesMax || s.memRows > 0 && s.sealedBy(received, s.oldest)
 }
 
 // Err is why the last flush failed, nil when it did not. Nothing is lost meanwhile, but

@@ -40,8 +40,11 @@ func (s *source) carriedAt(level span.Level, pos int) *carried {
 	return &s.carried[level][s.origin.levels[level].codes[pos]]
 }
 
-// carry remembers what the item at pos came to, unless a value that stood with the row there
-// is in the template here, or stood in the map column: the next row may have another.
+// carry remembers what the item at pos came to, unless another row of its template might come
+// to something else: where a value that stood with the row there is in the template here,
+// or stands alone here for its length only, or stood in the map column, where the key differs
+// too. So carrying is a short cut and changes no byte. It rests on columns: those of a key
+// never change while a segment is written.
 func (s *source) carry(c *carried, level span.Level, pos int, fold *folding, code code) {
 	if code&1 != 0 {
 		return // the row group's own, which the next group does not have
@@ -54,7 +57,7 @@ func (s *source) carry(c *carried, level span.Level, pos int, fold *folding, cod
 	}
 	own := c.own[:0]
 	for i, here := range fold.slots {
-		if slots[i].own && !here.own || isMapped(level, slots[i].column) { // which key is there differs from row to row
+		if isMapped(level, slots[i].column) || slots[i].own && !here.own || here.own && !fold.standsAlone(here.column) {
 			return
 		}
 		if here.own {
@@ -79,5 +82,6 @@ func (s *source) attrsAt(level span.Level, pos int) []span.Attr {
 // again counts one more item of a template.
 func (f *folding) again(id uint32) {
 	f.items++
+	f.described += len(f.shared.table.slotsOf(id))
 	f.shared.table.rows[id]++
 }

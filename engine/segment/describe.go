@@ -180,19 +180,19 @@ func (s *source) text(t *templateWriter, id span.TextID) uint64 {
 	return uint64(s.texts[id])
 }
 
-// sourceOf knows a batch again, or meets it. Only so many rows' batches are remembered:
+// sourceOf knows a batch again, or meets it. Only so many bytes of batches are remembered:
 // forgetting all at once is cheap, as each is met again at the cost of its few resources.
 func (w *Writer) sourceOf(b *span.Batch) *source {
 	if s := w.sources[b]; s != nil {
 		return s
 	}
-	if w.sourceRows > sourceRowsMax {
+	if w.sourceBytes > sourceBytesMax {
 		clear(w.sources)
-		w.sourceRows = 0
+		w.sourceBytes = 0
 	}
 	s := newSource(b)
 	w.sources[b] = s
-	w.sourceRows += b.Len()
+	w.sourceBytes += b.MemoryBytes()
 	return s
 }
 
@@ -237,7 +237,7 @@ func (w *Writer) Rehearse(rows []span.Row) {
 		w.folding[level].rehearsing = true
 	}
 	for _, r := range rows {
-		w.sourceRows = 0 // their batches take turns, and stay with the caller anyway
+		w.sourceBytes = 0 // their batches take turns, and stay with the caller anyway
 		s := w.sourceOf(r.Batch)
 		w.group.source = s
 		w.group.rehearse(span.SpanLevel, r.Pos, r.Attrs())
@@ -255,7 +255,7 @@ func (w *Writer) Rehearse(rows []span.Row) {
 	}
 	w.templateTexts.reset()
 	clear(w.sources)
-	w.sourceRows = 0
+	w.sourceBytes = 0
 }
 
 func (g *groupWriter) rehearse(level span.Level, pos int, attrs []span.Attr) {

@@ -17,9 +17,9 @@ const (
 	attributeColumnsMax = 4096
 	// rowsMax keeps row numbers in 32 bits with room to add.
 	rowsMax = 1 << 31
-	// sourceRowsMax is how many rows of source batches the writer remembers at once: it
-	// knows their resources and keys again, and keeps those batches from being freed.
-	sourceRowsMax = 1 << 15
+	// sourceBytesMax is how much of source batches the writer remembers at once: it knows
+	// their resources and keys again, and keeps those batches from being freed.
+	sourceBytesMax = 32 << 20
 	// writeBytes is the size of the writer's buffer: one write call for some pages.
 	writeBytes = 256 << 10
 	// gapBytesMax is what a read goes over to save a call: reading 16 KiB costs less than

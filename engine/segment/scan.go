@@ -384,6 +384,9 @@ func (g *GroupScan) valuesEqual(id uint32, n int, text []byte, number uint64) (f
 			found, err = p.ints.RowsEqual(nil, number)
 		}
 	}
+	if _, ok := g.group.find(id); !ok && err == nil {
+		err = codec.Corrupt("column %d has values and no page", id)
+	}
 	if err != nil {
 		g.fail(id, err)
 	}

@@ -213,6 +213,11 @@ func (s *Segment) loadSection(i int, payloads *[sections][]byte, begin int64) (e
 		if s.traceIDs = index.OpenFilter(r); r.Err() == nil && r.Len() > 0 {
 			r.Fail("%d bytes after the filter of traces", r.Len())
 		}
+		for _, id := range s.traces.ids {
+			if r.Err() == nil && !s.traceIDs.MayContain(index.HashTraceID(id)) {
+				r.Fail("the filter of traces denies %s", id)
+			}
+		}
 		err = r.Err()
 	case sectionCatalog:
 		s.catalog, err = index.DecodeCatalog(payload)

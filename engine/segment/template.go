@@ -188,7 +188,8 @@ func (t *templateTable) decodeSlots(r *codec.Reader, n int, columns []columnKey)
 		for range r.Count(1) {
 			ref := r.Uvarint()
 			s := slot{column: uint32(ref >> 1), own: ref&1 != 0}
-			if _, ok := slotOf(t.level, ref>>1, columns); !ok || isMapped(t.level, s.column) && !s.own {
+			name := s.column == colName || s.column == colEventName
+			if _, ok := slotOf(t.level, ref>>1, columns); !ok || isMapped(t.level, s.column) && !s.own || name && s.own {
 				r.Fail("column %d in a template of level %d", ref>>1, t.level)
 				return
 			}

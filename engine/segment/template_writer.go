@@ -80,10 +80,12 @@ func mixed(hash, v uint64) uint64 {
 	return hash ^ hash>>29
 }
 
-// slotHash depends on the slot alone, and a template's hash is the sum over its slots: so
+// slotHash depends on the slot and its place alone, and a template's hash is the sum over its slots: so
 // the hash that it would have with another slot is an addition away (see worst).
-func slotHash(s slot) uint64 {
-	return mixed(mixed(0x51ed270b, uint64(s.column)<<1|uint64(flag(s.own))), s.value)
+// The place of the slot is part of it: senders that list their attributes in any order
+// would all have one hash.
+func slotHash(place int, s slot) uint64 {
+	return mixed(mixed(mixed(0x51ed270b, uint64(place)), uint64(s.column)<<1|uint64(flag(s.own))), s.value)
 }
 
 func templateHash(scalars []uint32, slots []slot) uint64 {
@@ -91,8 +93,8 @@ func templateHash(scalars []uint32, slots []slot) uint64 {
 	for _, v := range scalars {
 		hash = mixed(hash, uint64(v))
 	}
-	for _, s := range slots {
-		hash += slotHash(s)
+	for place, s := range slots {
+		hash += slotHash(place, s)
 	}
 	return hash
 }
@@ -136,9 +138,9 @@ func (t *templateWriter) add(hash, place uint64, scalars []uint32, slots []slot)
 func (t *templateWriter) distinct(alone func(column uint32) bool) int {
 	seen := make(map[uint64]struct{}, len(t.hashes))
 	for i, hash := range t.hashes {
-		for _, s := range t.table.slotsOf(uint32(i)) {
+		for place, s := range t.table.slotsOf(uint32(i)) {
 			if !s.own && s.column != colName && s.column != colEventName && alone(s.column) {
-				hash += slotHash(slot{column: s.column, own: true}) - slotHash(s)
+				hash += slotHash(place, slot{column: s.column, own: true}) - slotHash(place, s)
 			}
 		}
 		seen[hash] = struct{}{}
@@ -152,13 +154,15 @@ func (t *templateWriter) distinct(alone func(column uint32) bool) int {
 func (t *templateWriter) worst(alone func(column uint32) bool) (worst uint32, left int, ok bool) {
 	hashes := slices.Clone(t.hashes)
 	values := map[uint32]map[uint64]struct{}{}
-	own := func(s slot) uint64 { return slotHash(slot{column: s.column, own: true}) - slotHash(s) }
+	own := func(place int, s slot) uint64 {
+		return slotHash(place, slot{column: s.column, own: true}) - slotHash(place, s)
+	}
 	for i := range hashes {
-		for _, s := range t.table.slotsOf(uint32(i)) {
+		for place, s := range t.table.slotsOf(uint32(i)) {
 			switch {
 			case s.own || s.column == colName || s.column == colEventName: // searches by name go by template
 			case alone(s.column):
-				hashes[i] += own(s)
+				hashes[i] += own(place, s)
 			default:
 				if values[s.column] == nil {
 					values[s.column] = map[uint64]struct{}{}
@@ -181,9 +185,9 @@ func (t *templateWriter) worst(alone func(column uint32) bool) (worst uint32, le
 	for _, id := range candidates[:min(len(candidates), takeOutCandidatesMax)] {
 		clear(seen)
 		for i, hash := range hashes {
-			for _, s := range t.table.slotsOf(uint32(i)) {
+			for place, s := range t.table.slotsOf(uint32(i)) {
 				if s.column == id && !s.own {
-					hash += own(s)
+					hash += own(place, s)
 				}
 			}
 			seen[hash] = struct{}{}

@@ -38,12 +38,12 @@ type Writer struct {
 	folding       [span.Levels]*folding
 	templates     [span.Levels]*templateTable // those of the segment, once all are there
 
-	last       traceKey // of the last trace
-	lastStart  uint64   // of the last row
-	sources    map[*span.Batch]*source
-	sourceRows int
-	source     *source // of the last row
-	group      *groupWriter
+	last        traceKey // of the last trace
+	lastStart   uint64   // of the last row
+	sources     map[*span.Batch]*source
+	sourceBytes int
+	source      *source // of the last row
+	group       *groupWriter
 }
 
 // traceKey is the order of traces in a segment.
