@@ -24,6 +24,7 @@ type scripted struct {
 	find       func(ctx context.Context, q span.Query) ([]span.Found, error)
 	get        func(ctx context.Context, id span.TraceID, yield func([]byte) error) error
 	summaries  func(ctx context.Context, q span.Query) ([]span.Summary, error)
+	findSpans  func(ctx context.Context, q span.SpanQuery, yield func(f span.FoundSpan) error) (bool, error)
 	services   []string
 	operations []span.Operation
 	edges      []span.Edge
@@ -63,6 +64,17 @@ func (s *scripted) Summaries(ctx context.Context, q span.Query) ([]span.Summary,
 		return nil, nil
 	}
 	return s.summaries(ctx, q)
+}
+
+func (s *scripted) SummariesOf(context.Context, []span.Found) ([]span.Summary, error) {
+	return nil, nil
+}
+
+func (s *scripted) FindSpans(ctx context.Context, q span.SpanQuery, yield func(f span.FoundSpan) error) (bool, error) {
+	if s.findSpans == nil {
+		return false, nil
+	}
+	return s.findSpans(ctx, q, yield)
 }
 
 func (s *scripted) Services(context.Context) ([]string, error) { return s.services, s.failure }
