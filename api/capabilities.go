@@ -8,7 +8,7 @@ import (
 )
 
 // capabilities is jaeger.storage.v2.Capabilities. It says exactly what the conformance
-// tests hold us to; checkBeyond, filterOf and FindSpans refuse the rest.
+// tests hold us to; queryOf, filterOf and spanQueryOf refuse the rest.
 type capabilities struct {
 	storagev2.UnimplementedCapabilitiesServer
 }
@@ -18,6 +18,9 @@ func (capabilities) GetCapabilities(context.Context, *storagev2.GetCapabilitiesR
 	return &storagev2.GetCapabilitiesResponse{Search: &storagev2.SearchCapabilities{
 		WithoutServiceName:  true,
 		SameSpanConjunction: true,
+		Paginated:           true,
+		SpanSearch:          true,
+		SpanSorting:         true,
 		Filter:              &storagev2.FilterCapabilities{Levels: filterLevels(), Operators: slices.Clone(filterOperators)},
 	}}, nil
 }

@@ -145,7 +145,10 @@ func storing(t *testing.T) (*running, *cluster.Store) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close(t.Context()) })
-	server := start(t, &scripted{write: store.Write, find: store.Find, get: store.Get, summaries: store.Summaries}, api.Options{})
+	server := start(t, &scripted{
+		write: store.Write, find: store.Find, get: store.Get, summaries: store.Summaries,
+		summariesOf: store.SummariesOf, findSpans: store.FindSpans,
+	}, api.Options{})
 	export(t, server, corpus()...)
 	return server, store
 }

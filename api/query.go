@@ -17,8 +17,8 @@ import (
 // yearOne is the seconds of Go's zero time: what Jaeger sends for "not given".
 const yearOne = -62135596800
 
-// queryOf reads the parameters of a search, legacy or with a filter. What goes beyond our
-// Capabilities is refused: answering a part of a question would be a wrong answer.
+// queryOf reads the parameters of a search, legacy or with a filter, whole or a page of it.
+// What cannot be answered is refused: answering a part of a question would be a wrong answer.
 func queryOf(p *storagev2.TraceQueryParameters) (span.Query, error) {
 	q := span.Query{Service: p.GetServiceName(), Name: p.GetOperationName()}
 	if err := checkBeyond(p); err != nil {
@@ -42,6 +42,12 @@ func queryOf(p *storagev2.TraceQueryParameters) (span.Query, error) {
 			return q, err
 		}
 	}
+	if page := p.GetPagination(); page != nil {
+		if p.GetSearchDepth() != 0 {
+			return q, status.Error(codes.InvalidArgument, "pagination excludes search_depth")
+		}
+		return q, pageOf(&q, page)
+	}
 	q.Limit = int(p.GetSearchDepth())
 	if q.Limit <= 0 {
 		q.Limit = span.LimitDefault
@@ -49,25 +55,13 @@ func queryOf(p *storagev2.TraceQueryParameters) (span.Query, error) {
 	return q, nil
 }
 
-// checkBeyond refuses what Capabilities does not announce.
+// checkBeyond refuses what a filter excludes.
 func checkBeyond(p *storagev2.TraceQueryParameters) error {
 	if p.GetFilter() != nil {
 		if p.GetServiceName() != "" || p.GetOperationName() != "" || len(p.GetAttributes()) > 0 ||
 			isGiven(p.GetDurationMin()) || isGiven(p.GetDurationMax()) {
 			return status.Error(codes.InvalidArgument, "filter excludes service_name, operation_name, attributes and duration_min/max")
 		}
-	}
-	if page := p.GetPagination(); page != nil {
-		if p.GetSearchDepth() != 0 {
-			return status.Error(codes.InvalidArgument, "pagination excludes search_depth")
-		}
-		if page.GetPageSize() == 0 {
-			return status.Error(codes.InvalidArgument, "pagination.page_size is required")
-		}
-		if page.GetPageToken() != "" {
-			return status.Error(codes.InvalidArgument, "pagination.page_token was not given out here: Capabilities.search.paginated is false")
-		}
-		return status.Error(codes.Unimplemented, "pages are not served: Capabilities.search.paginated is false")
 	}
 	return nil
 }

@@ -17,8 +17,15 @@ import (
 // answer is not: it is refused then, never shortened.
 func (r traceReader) find(ctx context.Context, parameters *storagev2.TraceQueryParameters) ([]span.Found, error) {
 	q, err := queryOf(parameters)
-	if err != nil || isEmpty(q) {
+	if err != nil {
 		return nil, err
+	}
+	return r.findQuery(ctx, q)
+}
+
+func (r traceReader) findQuery(ctx context.Context, q span.Query) ([]span.Found, error) {
+	if isEmpty(q) {
+		return nil, nil
 	}
 	wanted := q.Limit
 	q.Limit = min(q.Limit, tracesMax)
@@ -36,6 +43,24 @@ func isEmpty(q span.Query) bool {
 	return q.StartMin > q.StartMax || q.DurationMax > 0 && q.DurationMin > q.DurationMax
 }
 
+// findPage is find for a page: where there is more, next is the token for it. Of a page of
+// tracesMax that is not known: the one after it may be empty.
+func (r traceReader) findPage(ctx context.Context, q span.Query) (found []span.Found, next string, err error) {
+	if isEmpty(q) {
+		return nil, "", nil
+	}
+	size := q.Limit
+	q.Limit = min(size+1, tracesMax)
+	if found, err = r.server.store.Find(ctx, q); err != nil {
+		return nil, "", err
+	}
+	if len(found) > size || len(found) == tracesMax {
+		found = found[:size]
+		next = nextTraces(&q, found)
+	}
+	return found, next, nil
+}
+
 // checkFound refuses an answer that is full where more was wanted: there may be more.
 func checkFound(found, wanted int) error {
 	if found >= tracesMax && wanted > tracesMax {
@@ -48,32 +73,56 @@ func checkFound(found, wanted int) error {
 // FindTraceIDs answers in one message, which holds tracesMax ids with room to spare. The
 // optional time ranges are left out: GetTraces here has no use for them.
 func (r traceReader) FindTraceIDs(ctx context.Context, request *storagev2.FindTraceIDsRequest) (*storagev2.FindTraceIDsResponse, error) {
-	found, err := r.find(ctx, request.GetQuery())
+	var found []span.Found
+	next := ""
+	q, err := queryOf(request.GetQuery())
+	switch {
+	case err != nil:
+	case request.GetQuery().GetPagination() != nil:
+		found, next, err = r.findPage(ctx, q)
+	default:
+		found, err = r.findQuery(ctx, q)
+	}
 	if err != nil {
 		return nil, err
 	}
-	answer := &storagev2.FindTraceIDsResponse{TraceIds: make([]*storagev2.FoundTraceID, len(found))}
+	answer := &storagev2.FindTraceIDsResponse{TraceIds: make([]*storagev2.FoundTraceID, len(found)), NextPageToken: next}
 	for i := range found {
 		answer.TraceIds[i] = &storagev2.FoundTraceID{TraceId: found[i].TraceID[:]}
 	}
 	return answer, checkAnswer(answer, "trace ids")
 }
 
-// FindTraceSummaries sends the summaries in as many messages as it takes.
-func (r traceReader) FindTraceSummaries(request *storagev2.FindTraceSummariesRequest, stream grpc.ServerStreamingServer[storagev2.FindTraceSummariesResponse]) error {
-	q, err := queryOf(request.GetQuery())
+// summaries answers a search, or a page of it.
+func (r traceReader) summaries(ctx context.Context, p *storagev2.TraceQueryParameters) (summaries []span.Summary, next string, err error) {
+	q, err := queryOf(p)
 	if err != nil || isEmpty(q) {
-		return err
+		return nil, "", err
+	}
+	if p.GetPagination() != nil {
+		found, next, err := r.findPage(ctx, q)
+		if err != nil || len(found) == 0 {
+			return nil, "", err
+		}
+		summaries, err = r.server.store.SummariesOf(ctx, found)
+		return summaries, next, err
 	}
 	wanted := q.Limit
 	q.Limit = min(q.Limit, tracesMax)
-	told := r.server.explaining(stream.Context(), &q)
-	summaries, err := r.server.store.Summaries(stream.Context(), q)
+	told := r.server.explaining(ctx, &q)
+	summaries, err = r.server.store.Summaries(ctx, q)
 	told()
 	if err != nil {
-		return err
+		return nil, "", err
 	}
-	if err := checkFound(len(summaries), wanted); err != nil {
+	return summaries, "", checkFound(len(summaries), wanted)
+}
+
+// FindTraceSummaries sends the summaries in as many messages as it takes, with the token for
+// the next page on the last.
+func (r traceReader) FindTraceSummaries(request *storagev2.FindTraceSummariesRequest, stream grpc.ServerStreamingServer[storagev2.FindTraceSummariesResponse]) error {
+	summaries, next, err := r.summaries(stream.Context(), request.GetQuery())
+	if err != nil {
 		return err
 	}
 	chunk, chunkBytes := &storagev2.FindTraceSummariesResponse{}, 0
@@ -92,7 +141,7 @@ func (r traceReader) FindTraceSummaries(request *storagev2.FindTraceSummariesReq
 		chunk.Summaries = append(chunk.Summaries, summary)
 		chunkBytes += size
 	}
-	if len(chunk.GetSummaries()) == 0 {
+	if chunk.NextPageToken = next; len(chunk.GetSummaries()) == 0 && next == "" {
 		return nil
 	}
 	return stream.Send(chunk)

@@ -176,8 +176,8 @@ func TestTypedTagsAreSpelledAsStoredValuesAre(t *testing.T) {
 	}
 }
 
-// TestWhatCapabilitiesDoNotNameIsRefused asks all searching methods for what is beyond.
-func TestWhatCapabilitiesDoNotNameIsRefused(t *testing.T) {
+// TestWhatCannotBeAnsweredIsRefused asks all searching methods for what excludes itself.
+func TestWhatCannotBeAnsweredIsRefused(t *testing.T) {
 	reader, _ := asked(t)
 	call := &expressionv1.Call{Op: "exists", Args: []*expressionv1.Expression{
 		{Term: &expressionv1.Expression_Attr{Attr: &expressionv1.AttributeReference{Key: "k"}}},
@@ -205,8 +205,7 @@ func TestWhatCapabilitiesDoNotNameIsRefused(t *testing.T) {
 		"filter and name":     {&storagev2.TraceQueryParameters{Filter: call, OperationName: "s"}, codes.InvalidArgument, codes.InvalidArgument},
 		"filter and duration": {&storagev2.TraceQueryParameters{Filter: call, DurationMax: &durationpb.Duration{Nanos: 1}}, codes.InvalidArgument, codes.InvalidArgument},
 		"filter and tag":      {&storagev2.TraceQueryParameters{Filter: call, Attributes: []*storagev2.KeyValue{text("a", "b")}}, codes.InvalidArgument, codes.InvalidArgument},
-		"filter and page":     {&storagev2.TraceQueryParameters{Filter: call, Pagination: page(10, "")}, codes.Unimplemented, codes.InvalidArgument},
-		"page":                {&storagev2.TraceQueryParameters{Pagination: page(10, "")}, codes.Unimplemented, codes.InvalidArgument},
+		"too large a page":    {&storagev2.TraceQueryParameters{Pagination: page(20_001, "")}, codes.ResourceExhausted, codes.InvalidArgument},
 		"page without size":   {&storagev2.TraceQueryParameters{Pagination: page(0, "")}, codes.InvalidArgument, codes.InvalidArgument},
 		"page with token":     {&storagev2.TraceQueryParameters{Pagination: page(10, "x")}, codes.InvalidArgument, codes.InvalidArgument},
 		"page and depth":      {&storagev2.TraceQueryParameters{Pagination: page(10, ""), SearchDepth: 10}, codes.InvalidArgument, codes.InvalidArgument},
@@ -221,18 +220,11 @@ func TestWhatCapabilitiesDoNotNameIsRefused(t *testing.T) {
 			}
 		}
 	}
-	spans, err := reader.FindSpans(t.Context(), &storagev2.FindSpansRequest{})
-	if err == nil {
-		_, err = spans.Recv()
-	}
-	if status.Code(err) != codes.Unimplemented {
-		t.Errorf("FindSpans: %v", err)
-	}
 }
 
 // TestCapabilitiesSayExactlyWhatHolds: without_service_name and same_span_conjunction
 // hold (the search below, and the engine's own tests), filters with all levels and
-// operators (filter_test.go), the rest is refused (the test above).
+// operators (filter_test.go), pages and spans in any order (pages_test.go, spans_test.go).
 func TestCapabilitiesSayExactlyWhatHolds(t *testing.T) {
 	store := memory()
 	server := start(t, store, api.Options{})
@@ -251,8 +243,8 @@ func TestCapabilitiesSayExactlyWhatHolds(t *testing.T) {
 	if diff := cmp.Diff(operators, slices.Sorted(slices.Values(search.GetFilter().GetOperators()))); diff != "" {
 		t.Errorf("operators (-want +got):\n%s", diff)
 	}
-	if search.GetPaginated() || search.GetSpanSearch() || search.GetSpanSorting() {
-		t.Errorf("capabilities %v promise what is refused", search)
+	if !search.GetPaginated() || !search.GetSpanSearch() || !search.GetSpanSorting() {
+		t.Errorf("capabilities %v lack pages and spans", search)
 	}
 	export(t, server, trace(id(1), "one", 3), trace(id(2), "two", 3))
 	ids, err := server.FindTraceIDs(t.Context(), span.AllTime())

@@ -20,16 +20,18 @@ import (
 // scripted is a Store and an Operator that does what a test says; what it does not say
 // is answered with nothing.
 type scripted struct {
-	write      func(ctx context.Context, request []byte) (otlp.Counts, error)
-	find       func(ctx context.Context, q span.Query) ([]span.Found, error)
-	get        func(ctx context.Context, id span.TraceID, yield func([]byte) error) error
-	summaries  func(ctx context.Context, q span.Query) ([]span.Summary, error)
-	services   []string
-	operations []span.Operation
-	edges      []span.Edge
-	failure    error // of services, operations, edges
-	operate    func(ctx context.Context) error
-	ready      error
+	write       func(ctx context.Context, request []byte) (otlp.Counts, error)
+	find        func(ctx context.Context, q span.Query) ([]span.Found, error)
+	get         func(ctx context.Context, id span.TraceID, yield func([]byte) error) error
+	summaries   func(ctx context.Context, q span.Query) ([]span.Summary, error)
+	summariesOf func(ctx context.Context, found []span.Found) ([]span.Summary, error)
+	findSpans   func(ctx context.Context, q span.SpanQuery, yield func(f span.FoundSpan) error) (bool, error)
+	services    []string
+	operations  []span.Operation
+	edges       []span.Edge
+	failure     error // of services, operations, edges
+	operate     func(ctx context.Context) error
+	ready       error
 
 	mu         sync.Mutex
 	edgeRanges [][2]uint64
@@ -63,6 +65,20 @@ func (s *scripted) Summaries(ctx context.Context, q span.Query) ([]span.Summary,
 		return nil, nil
 	}
 	return s.summaries(ctx, q)
+}
+
+func (s *scripted) SummariesOf(ctx context.Context, found []span.Found) ([]span.Summary, error) {
+	if s.summariesOf == nil {
+		return nil, nil
+	}
+	return s.summariesOf(ctx, found)
+}
+
+func (s *scripted) FindSpans(ctx context.Context, q span.SpanQuery, yield func(f span.FoundSpan) error) (bool, error) {
+	if s.findSpans == nil {
+		return false, nil
+	}
+	return s.findSpans(ctx, q, yield)
 }
 
 func (s *scripted) Services(context.Context) ([]string, error) { return s.services, s.failure }

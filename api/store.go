@@ -34,6 +34,12 @@ type TraceReader interface {
 	Get(ctx context.Context, id span.TraceID, yield func(chunk []byte) error) error
 	// Summaries gives the summaries of the traces that Find gives, in that order.
 	Summaries(ctx context.Context, q span.Query) ([]span.Summary, error)
+	// SummariesOf gives the summaries of traces that Find gave, in their order, without
+	// those that are gone meanwhile.
+	SummariesOf(ctx context.Context, found []span.Found) ([]span.Summary, error)
+	// FindSpans yields the spans on which q holds, in its order, at most q.Limit, and tells
+	// whether there are more. They belong to yield.
+	FindSpans(ctx context.Context, q span.SpanQuery, yield func(f span.FoundSpan) error) (more bool, err error)
 }
 
 // Catalog answers what there is.

@@ -79,11 +79,6 @@ func (r traceReader) send(ids []span.TraceID, stream tracesStream) error {
 	return nil
 }
 
-// FindSpans is not served yet, as Capabilities says.
-func (r traceReader) FindSpans(*storagev2.FindSpansRequest, grpc.ServerStreamingServer[storagev2.FindSpansResponse]) error {
-	return status.Error(codes.Unimplemented, "FindSpans is not served: Capabilities.search.span_search is false")
-}
-
 // traceIDOf reads an id of 16 bytes, or of 8, which is padded on the left.
 func traceIDOf(b []byte) (span.TraceID, error) {
 	var id span.TraceID

@@ -62,13 +62,18 @@ func (s *Store) Summaries(ctx context.Context, q span.Query) ([]span.Summary, er
 	if err != nil {
 		return nil, err
 	}
+	return s.SummariesOf(ctx, found)
+}
+
+// SummariesOf gives the summaries of traces, in their order.
+func (s *Store) SummariesOf(ctx context.Context, found []span.Found) ([]span.Summary, error) {
 	byShard := make([][]span.Found, s.epoch.Shards)
 	for _, f := range found {
 		shard := Place(f.TraceID, "", s.epoch.Shards)
 		byShard[shard] = append(byShard[shard], f)
 	}
 	answers := make([][]span.Summary, s.epoch.Shards)
-	err = s.ask(ctx, func(ctx context.Context, i int) (err error) {
+	err := s.ask(ctx, func(ctx context.Context, i int) (err error) {
 		if len(byShard[i]) > 0 {
 			answers[i], err = s.shards[i].Summaries(ctx, byShard[i])
 		}

@@ -7,6 +7,8 @@ import (
 	"math"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/stoadb/stoa/engine/enginetest"
 	"github.com/stoadb/stoa/engine/span"
 )
@@ -133,6 +135,67 @@ func TestAFilterStandsBesideTheOtherConditions(t *testing.T) {
 		}
 		if err := w.shard.Flush(context.Background()); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// TestTemplatesAnswerFilters: what a template, a resource, a row group or a column decides,
+// either way, is answered without reading a row; what stands with the row alone is read.
+func TestTemplatesAnswerFilters(t *testing.T) {
+	w := newWorld(t, 1, 1)
+	w.mustOpen()
+	for i := range 40 {
+		if err := w.append(enginetest.NumberedAt(i, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.append(enginetest.Telling()); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.shard.Flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	compare := func(op span.Comparator, left span.Operand, right span.Constant) span.Filter {
+		return span.Comparison{Op: op, Left: left, Right: right}
+	}
+	status := span.Attribute{Unqualified: true, Key: "http.status_code"}
+	never := compare(span.Equal, span.Attribute{Level: span.EventLevel, Key: "nothing"}, span.Untyped("x"))
+	service := compare(span.Equal, span.ResourceService, span.OfString("shop"))
+	for _, c := range []struct {
+		what   string
+		filter span.Filter
+		reads  bool
+	}{
+		{"a resource", service, false},
+		{"no resource", compare(span.Equal, span.ResourceService, span.OfString("nobody")), false},
+		{"not a resource", span.Not{Part: service}, false},
+		{"kind and status", span.Or{Parts: []span.Filter{
+			compare(span.Equal, span.SpanKind, span.OfString("server")), compare(span.NotEqual, span.SpanStatus, span.OfString("error")),
+		}}, false},
+		{"an attribute", compare(span.GreaterOrEqual, status, span.Untyped("500")), false},
+		{"a key", span.Exists{Reference: status}, false},
+		{"no key", span.Exists{Reference: span.Attribute{Unqualified: true, Key: "nothing"}}, false},
+		{"a name by pattern", span.Regex{Reference: span.SpanName, Pattern: "span [0-3]"}, false},
+		{"a time", compare(span.Greater, span.SpanStartTime, span.OfInstant(0, 5)), false},
+		{"a length", compare(span.LessOrEqual, span.SpanDuration, span.OfDuration(1)), false},
+		{"not a length", span.Not{Part: compare(span.Greater, span.SpanDuration, span.OfDuration(1))}, false},
+		{"no event", span.Some{Level: span.EventLevel, Part: never}, false},
+		{"an id", compare(span.NotEqual, span.SpanSpanID, span.OfString("0000000000000001")), true},
+		{"an id, where the resource fails", span.And{Parts: []span.Filter{
+			compare(span.NotEqual, span.SpanSpanID, span.OfString("0000000000000001")), compare(span.Equal, span.ResourceService, span.OfString("nobody")),
+		}}, false},
+	} {
+		explain := new(span.Explain)
+		q := span.Query{StartMax: math.MaxUint64, Limit: 100, Filter: c.filter, Explain: explain}
+		found, err := w.shard.Find(context.Background(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(w.model.Find(q), found); diff != "" && len(found) > 0 {
+			t.Errorf("%s (-want +got):\n%s", c.what, diff)
+		}
+		if read := explain.RowsRead.Load(); read > 0 != c.reads {
+			t.Errorf("%s: %d rows read, %d decided before", c.what, read, explain.RowsByTemplate.Load())
 		}
 	}
 }

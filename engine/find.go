@@ -27,7 +27,7 @@ type unit struct {
 	group              int
 }
 
-// units gives the units that may hold a match, by descending max start. Together with
+// units gives the units that may hold a match, the newest first. Together with
 // segmentSearch this is where a search prunes, in this order:
 //
 //  1. segments by their start range;
@@ -86,7 +86,12 @@ func (v *view) units(m *matcher) ([]unit, error) {
 			units = append(units, unit{minStart: group.MinStart, maxStart: group.MaxStart, search: search, group: g})
 		}
 	}
-	slices.SortStableFunc(units, func(a, b unit) int { return cmp.Compare(b.maxStart, a.maxStart) })
+	slices.SortStableFunc(units, func(a, b unit) int {
+		if m.oldestFirst {
+			return cmp.Compare(a.minStart, b.minStart)
+		}
+		return cmp.Compare(b.maxStart, a.maxStart)
+	})
 	return units, nil
 }
 
@@ -125,7 +130,7 @@ func (v *view) scan(ctx context.Context, m *matcher, floor func() uint64, visit 
 		least := floor()
 		if m.query.Scan {
 			least = 0
-		} else if u.maxStart < least {
+		} else if !m.oldestFirst && u.maxStart < least || m.oldestFirst && u.minStart > m.query.StartMax {
 			m.explain.GroupsNotReached.Add(int64(len(units) - i))
 			return nil
 		}
@@ -185,6 +190,9 @@ func (s *Shard) Find(ctx context.Context, q span.Query) ([]span.Found, error) {
 	}
 	defer v.close()
 	best := newestTraces{limit: q.Limit, keys: make(map[span.TraceID]uint64)}
+	if q.After != nil {
+		best.after = newAfter(ctx, v, m, *q.After)
+	}
 	err = v.scan(ctx, m, best.raiseFloor, func(h hit) error {
 		best.add(h.id, h.start)
 		return nil
@@ -192,7 +200,11 @@ func (s *Shard) Find(ctx context.Context, q span.Query) ([]span.Found, error) {
 	if err != nil {
 		return nil, err
 	}
-	return best.sorted(q.Limit), nil
+	found := best.sorted(q.Limit)
+	if best.after != nil && best.after.err != nil {
+		return nil, best.after.err
+	}
+	return found, nil
 }
 
 // newestTraces remembers at least the limit newest traces among those added. Its floor
@@ -203,11 +215,15 @@ type newestTraces struct {
 	keys    map[span.TraceID]uint64
 	changes int // since the floor was last worked out
 	floor   uint64
+	after   *after // the place to go on behind, nil for none
 }
 
 func (n *newestTraces) add(id span.TraceID, start uint64) {
 	known, ok := n.keys[id]
 	if ok && known >= start {
+		return
+	}
+	if !ok && n.after != nil && n.after.isOut(span.Found{TraceID: id, Start: start}) {
 		return
 	}
 	n.keys[id] = start
@@ -225,18 +241,23 @@ func (n *newestTraces) raiseFloor() uint64 {
 	return n.floor
 }
 
-// forget keeps the limit newest and raises the floor to the last of them.
+// forget keeps the limit newest and raises the floor to the last of them, where there are
+// as many.
 func (n *newestTraces) forget() {
 	kept := n.sorted(n.limit)
+	n.changes = 0
+	if len(kept) < n.limit {
+		return // the others are out
+	}
 	clear(n.keys)
 	for _, f := range kept {
 		n.keys[f.TraceID] = f.Start
 	}
-	n.changes = 0
 	n.floor = max(n.floor, kept[len(kept)-1].Start)
 }
 
-// sorted gives the limit first in the order of answers.
+// sorted gives the limit first in the order of answers. Those that turn out to be out are
+// dropped on the way.
 func (n *newestTraces) sorted(limit int) []span.Found {
 	found := make([]span.Found, 0, len(n.keys))
 	for id, start := range n.keys {
@@ -251,5 +272,19 @@ func (n *newestTraces) sorted(limit int) []span.Found {
 		}
 		return 1
 	})
-	return found[:min(limit, len(found))]
+	if n.after == nil {
+		return found[:min(limit, len(found))]
+	}
+	kept := found[:0]
+	for _, f := range found {
+		switch {
+		case len(kept) == limit:
+			return kept
+		case n.after.hasMatchAbove(f.TraceID):
+			delete(n.keys, f.TraceID)
+		default:
+			kept = append(kept, f)
+		}
+	}
+	return kept
 }

@@ -31,7 +31,8 @@ type matcher struct {
 	byResource uint64 // tags with the prefix "resource."
 	byEvent    uint64 // tags that name an event
 
-	wantRows bool // visited rows are needed whole: with ids, kind and status
+	wantRows    bool // visited rows are needed whole: with ids, kind and status
+	oldestFirst bool // a scan goes from old to new; who lowers query.StartMax ends it early
 }
 
 // tagTest is one tag.

@@ -68,6 +68,22 @@ func (v *view) sources(id span.TraceID, p segment.Projection) []rowSource {
 	return found
 }
 
+// sourcesBetween is sources for whole rows that start in [low, high]; there may be others.
+func (v *view) sourcesBetween(id span.TraceID, low, high uint64) []rowSource {
+	var found []rowSource
+	for _, t := range v.tables {
+		if rows := t.trace(nil, id, t.count); len(rows) > 0 {
+			found = append(found, rowSource{rows: rows})
+		}
+	}
+	for _, l := range v.segments {
+		if i, ok := l.FindTrace(id); ok {
+			found = append(found, rowSource{cursor: l.TraceBetween(i, allColumns, low, high)})
+		}
+	}
+	return found
+}
+
 // cancelEveryRows is how many rows pass between two looks at the context.
 const cancelEveryRows = 256
 

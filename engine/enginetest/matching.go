@@ -150,7 +150,23 @@ func (g *Generator) Query(m *Model) span.Query {
 	if g.rand.IntN(3) == 0 {
 		q.Filter = g.Filter(m)
 	}
+	if g.rand.IntN(4) == 0 {
+		after := span.Found{TraceID: pick(g, ids), Start: g.near(row.Start())}
+		if found := m.Find(q); len(found) > 0 && g.rand.IntN(2) == 0 {
+			after = pick(g, found)
+		}
+		q.After = &after
+	}
 	return q
+}
+
+// Order makes a random order of spans, written out.
+func (g *Generator) Order() []span.SpanOrder {
+	var order []span.SpanOrder
+	for _, field := range g.rand.Perm(span.OrderFields)[:g.rand.IntN(span.OrderFields+1)] {
+		order = append(order, span.SpanOrder{Field: span.SpanField(field), Descending: g.rand.IntN(2) == 0})
+	}
+	return span.FullOrder(order)
 }
 
 // near gives v, or a neighbour.

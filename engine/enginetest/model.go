@@ -131,7 +131,9 @@ func (m *Model) Find(q span.Query) []span.Found {
 	}
 	found := make([]span.Found, 0, len(latest))
 	for id, start := range latest {
-		found = append(found, span.Found{TraceID: id, Start: start})
+		if f := (span.Found{TraceID: id, Start: start}); q.After == nil || q.After.Before(f) {
+			found = append(found, f)
+		}
 	}
 	slices.SortFunc(found, func(a, b span.Found) int {
 		switch {

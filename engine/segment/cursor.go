@@ -24,6 +24,27 @@ func (s *Segment) Trace(i int, p Projection) *Cursor {
 	return &Cursor{s: s, p: p, next: first, end: first + rows}
 }
 
+// TraceBetween is Trace without the row groups that have no row which starts in [low, high]:
+// of a trace of many, in which rows stand by their starts.
+func (s *Segment) TraceBetween(i int, p Projection, low, high uint64) *Cursor {
+	c := s.Trace(i, p)
+	for c.next < c.end {
+		g := s.Group(s.GroupOfRow(c.next))
+		if g.MaxStart >= low {
+			break
+		}
+		c.next = min(g.FirstRow+g.Rows, c.end)
+	}
+	for c.next < c.end {
+		g := s.Group(s.GroupOfRow(c.end - 1))
+		if g.MinStart <= high {
+			break
+		}
+		c.end = max(g.FirstRow, c.next)
+	}
+	return c
+}
+
 // TraceWith gives a cursor over trace i that reads whole row groups by read: for who comes
 // by all of their traces.
 func (s *Segment) TraceWith(i int, read ReadFunc) *Cursor {

@@ -23,6 +23,11 @@ type Query struct {
 	// Scan reads and matches every row of the shard and passes over nothing: no index, range
 	// or limit saves it work. It is slow, and what searches are compared with.
 	Scan bool
+	// After, where set, passes over all traces up to this one in the order of answers, even
+	// those that have a match behind it: a walk of pages that goes on from the last trace
+	// of each shows none twice while spans arrive. A key only rises, so what rises above the
+	// place during a walk was shown already, or its matches changed.
+	After *Found
 	// Explain, where set, is told what the search did.
 	Explain *Explain
 }

@@ -1,0 +1,108 @@
+package cluster
+
+import (
+	"context"
+
+	"github.com/stoadb/stoa/engine/span"
+)
+
+// keysAtOnce is of how many keys the spans are read and held at once.
+const keysAtOnce = 256
+
+// FindSpans yields the spans on which the query holds in its order, at most q.Limit, and
+// tells whether there are more. The spans belong to yield. Between two of them it holds
+// keys, and the spans of keysAtOnce keys at most. It takes slots only while it reads: yield
+// may wait for a slow client.
+func (s *Store) FindSpans(ctx context.Context, q span.SpanQuery, yield func(f span.FoundSpan) error) (more bool, err error) {
+	lists := make([][]span.SpanKey, s.epoch.Shards)
+	err = s.ask(ctx, func(ctx context.Context, i int) (err error) {
+		lists[i], err = s.shards[i].SpanKeys(ctx, q)
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	keys := mergeKeys(lists, q.Order, q.Limit+2)
+	left, isFull := q.Limit, len(keys) == q.Limit+2
+	for len(keys) > 0 {
+		spans, err := s.spansAt(ctx, q, keys[:min(len(keys), keysAtOnce)])
+		if err != nil {
+			return false, err
+		}
+		for _, list := range spans.found {
+			for _, f := range list {
+				if left == 0 {
+					return true, nil
+				}
+				if err := yield(f); err != nil {
+					return false, err
+				}
+				left--
+			}
+		}
+		if spans.isCut {
+			return true, nil
+		}
+		keys = keys[len(spans.found):]
+	}
+	// Retention may have dropped spans since their keys were gathered: then there may be more.
+	return isFull && left < q.Limit, nil
+}
+
+// mergeKeys merges sorted lists up to limit. A trace lives in one shard, so no key is in two.
+func mergeKeys(lists [][]span.SpanKey, order []span.SpanOrder, limit int) []span.SpanKey {
+	var merged []span.SpanKey
+	for len(merged) < limit {
+		next := -1
+		for i, list := range lists {
+			if len(list) > 0 && (next < 0 || list[0].Compare(&lists[next][0], order) < 0) {
+				next = i
+			}
+		}
+		if next < 0 {
+			break
+		}
+		merged = append(merged, lists[next][0])
+		lists[next] = lists[next][1:]
+	}
+	return merged
+}
+
+// spansOf are the spans of the first of some keys.
+type spansOf struct {
+	found [][]span.FoundSpan
+	isCut bool // the last key has more
+}
+
+// spansAt gives the spans of as many of the keys as the shards gave: of one at least.
+func (s *Store) spansAt(ctx context.Context, q span.SpanQuery, keys []span.SpanKey) (spansOf, error) {
+	byShard := make([][]span.SpanKey, s.epoch.Shards)
+	for _, key := range keys {
+		shard := Place(key.TraceID, "", s.epoch.Shards)
+		byShard[shard] = append(byShard[shard], key)
+	}
+	answers := make([]spansOf, s.epoch.Shards)
+	err := s.ask(ctx, func(ctx context.Context, i int) (err error) {
+		if len(byShard[i]) > 0 {
+			answers[i].found, answers[i].isCut, err = s.shards[i].SpansAt(ctx, q, byShard[i])
+		}
+		return err
+	})
+	if err != nil {
+		return spansOf{}, err
+	}
+	var all spansOf
+	for _, key := range keys {
+		answer := &answers[Place(key.TraceID, "", s.epoch.Shards)]
+		if len(answer.found) == 0 {
+			break
+		}
+		all.found = append(all.found, answer.found[0])
+		answer.found = answer.found[1:]
+		if answer.isCut && len(answer.found) == 0 {
+			all.isCut = true
+			break
+		}
+	}
+	return all, nil
+}
