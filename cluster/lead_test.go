@@ -10,10 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stoadb/stoa/cluster"
 	"github.com/stoadb/stoa/engine"
 	"github.com/stoadb/stoa/engine/enginetest"
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/internal/codec"
+	"github.com/stoadb/stoa/internal/invariant"
 	"github.com/stoadb/stoa/internal/vfs"
 )
 
@@ -352,4 +354,32 @@ func BenchmarkPropose(b *testing.B) {
 			group.Close()
 		})
 	}
+}
+
+// A panic in the round of a leader fails that round for all who are in it, and everybody
+// after: whoever serves the request may survive the panic, and nobody waits for a leader who
+// is gone.
+func TestAPanicOfTheLeaderLeavesNobodyWaiting(t *testing.T) {
+	log := &fakeLog{}
+	group := cluster.NewDirect(at0, cluster.DirectShard{Log: log, Shard: panickingShard{newFakeShard(log)}})
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic was swallowed")
+			}
+		}()
+		_ = propose(group, partOf(1, 10)) // panics
+	}()
+	if err := propose(group, partOf(2, 10)); !errors.Is(err, span.ErrUnavailable) {
+		t.Errorf("after the panic a request was answered %v", err)
+	}
+	group.Close()
+}
+
+// panickingShard is wrong code in Apply.
+type panickingShard struct{ *fakeShard }
+
+func (panickingShard) Apply(uint64, *engine.Entry) (engine.Applied, error) {
+	invariant.Check(false, "wrong code")
+	return engine.Applied{}, nil
 }
