@@ -12,6 +12,7 @@ import (
 //
 //	header     16  magic 8, version 4, CRC-32C of these 12
 //	pages          row group by row group, within it by column id (package column's pages)
+//	filters        a page for each filtered column, by column id
 //	sections       one page each, in the order of the section constants
 //	footer         one page: Meta, totals, lengths of the sections
 //	tail       40  offset of the footer 8, its length 4, CRC-32C of all before the tail 4,

@@ -1,7 +1,7 @@
 package segment
 
-// Limits of the format. A reader refuses what exceeds them as corrupt, so that wrong bytes
-// cannot make it allocate without bound; the writer never exceeds them.
+// Limits of the format. A reader refuses as corrupt what exceeds those that bound what it
+// allocates; the others are the writer's.
 const (
 	// groupRowsMax: 4,096 rows fill a page of a few KiB to a few hundred, enough for a
 	// dictionary to pay and few enough to read a trace without much beside it.
