@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -197,5 +198,64 @@ func TestTemplatesAnswerFilters(t *testing.T) {
 		if read := explain.RowsRead.Load(); read > 0 != c.reads {
 			t.Errorf("%s: %d rows read, %d decided before", c.what, read, explain.RowsByTemplate.Load())
 		}
+	}
+}
+
+// TestFiltersOnWhatStandsWithTheRow: on values that templates do not hold, of keys that come
+// twice, and on keys beyond the columns.
+func TestFiltersOnWhatStandsWithTheRow(t *testing.T) {
+	const spans = 4800 // with a key each: more than a segment has columns
+	w := newWorld(t, 1, 1)
+	w.options.MemtableBytesMax = 64 << 20
+	w.mustOpen()
+	if err := w.append(enginetest.Varied(spans)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.shard.Flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	attr := func(key string) span.Reference { return span.Attribute{Unqualified: true, Key: key} }
+	equal := func(key string, c span.Constant) span.Filter {
+		return span.Comparison{Op: span.Equal, Left: attr(key), Right: c}
+	}
+	said := span.Attribute{Level: span.EventLevel, Key: "text"}
+	many := make([]span.Constant, 40)
+	for i := range many {
+		many[i] = span.OfInt(int64(i) * 1000)
+	}
+	some := []span.Filter{
+		equal("own", span.Untyped("value 0")), // stands there, and does not count
+		equal("own", span.Untyped("value 1")),
+		equal("own", span.OfString("value 4800")),
+		equal("own", span.OfInt(3)),
+		span.Not{Part: equal("own", span.Untyped("value 9"))},
+		equal("number", span.Untyped("42")),
+		equal("number", span.OfInt(4799)),
+		equal("number", span.OfInt(4800)),
+		equal("number", span.OfString("42")),
+		span.Comparison{Op: span.NotEqual, Left: attr("number"), Right: span.OfInt(42)},
+		span.In{Reference: attr("number"), Values: many},
+		span.NotIn{Reference: attr("number"), Values: many[:3]},
+		span.Comparison{Op: span.Less, Left: attr("number"), Right: span.Untyped("5.5")},
+		span.Regex{Reference: attr("own"), Pattern: "lue 12.0"},
+		span.Comparison{Op: span.Equal, Left: said, Right: span.Untyped("it was 17")},
+		span.Some{Level: span.EventLevel, Part: span.Phrase{Attribute: said, Words: []string{"was", "18"}}},
+		span.Comparison{Op: span.Greater, Left: span.SpanDuration, Right: span.OfDuration(2_000_000)},
+	}
+	for _, i := range []int{0, 17, 2000, 4500, spans - 1, spans} {
+		key := fmt.Sprint("key ", i)
+		some = append(some, span.Exists{Reference: attr(key)}, span.Not{Part: span.Exists{Reference: attr(key)}}, equal(key, span.Untyped("here")))
+	}
+	for _, filter := range some {
+		q := span.AllTime()
+		q.Limit, q.Filter = span.TracesFoundMax, filter
+		found, err := w.shard.Find(context.Background(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := w.model.Find(q); !slices.Equal(found, want) {
+			t.Errorf("%v: %d found, want %d", filter, len(found), len(want))
+		}
+		w.checkSpans(q)
 	}
 }

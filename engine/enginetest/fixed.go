@@ -24,6 +24,34 @@ func NumberedAt(i, at int) []byte {
 	return Payload([]Span{s})
 }
 
+// Varied is a request of n spans whose values are too many for templates, and whose keys are
+// too many for columns: each has "own" twice, as text i and then i+1, an int "number" i, a
+// key of its own, and an event that says the number as text.
+func Varied(n int) []byte {
+	spans := make([]Span, n)
+	for i := range spans {
+		s := Span{hasResource: true}
+		s.resource.bytes(1, keyValue("service.name", anyText("varied")))
+		s.span.bytes(1, binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, 77), uint64(i/4+1)))
+		s.span.bytes(2, binary.BigEndian.AppendUint64(nil, uint64(i+1)))
+		s.span.text(5, "varied")
+		s.span.fixed64(7, baseTime+uint64(i)*1000)
+		s.span.fixed64(8, baseTime+uint64(i)*1500)
+		for _, pair := range []message{
+			keyValue("own", anyText(fmt.Sprint("value ", i))), keyValue("own", anyText(fmt.Sprint("value ", i+1))),
+			keyValue("number", anyInt(int64(i))), keyValue(fmt.Sprint("key ", i), anyText("here")),
+		} {
+			s.span.bytes(9, pair)
+		}
+		var event message
+		event.text(2, "said")
+		event.bytes(3, keyValue("text", anyText(fmt.Sprint("it was ", i))))
+		s.span.bytes(11, event)
+		spans[i] = s
+	}
+	return Payload(spans)
+}
+
 // LongTraceID is the trace of Long.
 var LongTraceID = span.TraceID{15: 42}
 
