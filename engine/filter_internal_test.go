@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"log/slog"
-	"math/rand/v2"
 	"testing"
 
 	"github.com/stoadb/stoa/engine/enginetest"
@@ -81,59 +80,6 @@ func TestAFilterReadsNoMoreThanItNeeds(t *testing.T) {
 				}
 			})
 		}
-	}
-}
-
-// asFilter is a term as a question of its own.
-func asFilter(term filterTerm) span.Filter {
-	var reference span.Reference = term.field
-	if term.field == span.NoField {
-		reference = span.Attribute{Level: term.level, Key: term.key}
-	}
-	if term.hasValue {
-		return span.Comparison{Op: span.Equal, Left: reference, Right: term.value}
-	}
-	return span.Exists{Reference: reference}
-}
-
-// TestWhatMatchesHasItsNecessaryTerms: of every clause of a filter, a span on which the
-// filter holds satisfies one term. So an index may drop what satisfies none.
-func TestWhatMatchesHasItsNecessaryTerms(t *testing.T) {
-	matching, clauses, pruned := 0, 0, 0
-	for seed := range uint64(10) {
-		_, gen, model := flushedSpans(t, seed, 50)
-		var rows []span.Row
-		for _, id := range model.TraceIDs() {
-			rows = append(rows, model.Trace(id)...)
-		}
-		random := rand.New(rand.NewPCG(seed, 9))
-		for range 300 {
-			f, err := compileFilter(gen.Filter(model))
-			if err != nil {
-				t.Fatal(err)
-			}
-			row := rows[random.IntN(len(rows))]
-			holds := enginetest.Holds(f.source, row)
-			if holds {
-				matching++
-			}
-			for _, clause := range f.necessary() {
-				clauses++
-				satisfied := false
-				for _, term := range clause {
-					satisfied = satisfied || enginetest.Holds(asFilter(term), row)
-				}
-				if holds && !satisfied {
-					t.Fatalf("seed %d: %v holds, but no term of %+v does", seed, f.source, clause)
-				}
-				if !satisfied {
-					pruned++
-				}
-			}
-		}
-	}
-	if matching < 300 || clauses < 1000 || pruned < clauses/10 {
-		t.Errorf("%d matching, %d clauses, %d of them drop the row: this shows little", matching, clauses, pruned)
 	}
 }
 

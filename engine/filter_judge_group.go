@@ -44,8 +44,8 @@ func (j *judge) enter(group int, scan *segment.GroupScan) {
 	g := &j.group
 	g.scan, g.index, g.info = scan, group, j.l.Group(group)
 	g.starts, g.lengths = nil, g.lengths[:0]
-	g.elements = zeroed(g.elements, j.filter.slots)
-	g.columns = zeroed(g.columns, len(j.columns))
+	g.elements = cleared(g.elements, j.filter.slots)
+	g.columns = cleared(g.columns, len(j.columns))
 }
 
 // inGroup answers for a template and a class in the group.

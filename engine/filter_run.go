@@ -56,9 +56,9 @@ func (f *compiledFilter) run() *filterRun {
 // bind readies the run for the rows of b, which has all columns that the filter needs.
 func (r *filterRun) bind(b *span.Batch) {
 	r.batch = b
-	r.keyOf = zeroed(r.keyOf, len(b.TextEnd)+1)
+	r.keyOf = cleared(r.keyOf, len(b.TextEnd)+1)
 	for i := range r.memos {
-		r.memos[i] = zeroed(r.memos[i], max(len(b.Resources), len(b.Scopes)))
+		r.memos[i] = cleared(r.memos[i], max(len(b.Resources), len(b.Scopes)))
 	}
 }
 
@@ -66,16 +66,6 @@ func (r *filterRun) bind(b *span.Batch) {
 func (r *filterRun) holds(pos int) bool {
 	r.pos = pos
 	return r.filter.root.holds(r)
-}
-
-// zeroed gives a buffer of zeros, in the memory of the old one where it suffices.
-func zeroed[T any](buffer []T, length int) []T {
-	if cap(buffer) < length {
-		return make([]T, length)
-	}
-	buffer = buffer[:length]
-	clear(buffer)
-	return buffer
 }
 
 // source is a reference on one level: an unqualified one is two of them.

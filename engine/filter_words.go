@@ -98,7 +98,7 @@ func (t *wordsTest) phrase(text []byte) bool {
 
 // all ticks off the words as the text has them.
 func (t *wordsTest) all(r *filterRun, text []byte) bool {
-	r.ticked = zeroed(r.ticked, len(t.words))
+	r.ticked = cleared(r.ticked, len(t.words))
 	left := len(t.words)
 	for left > 0 {
 		var word []byte

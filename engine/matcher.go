@@ -227,6 +227,7 @@ func (m *matcher) bindTexts(into *bound, b *span.Batch) {
 	into.keyState = cleared(into.keyState, len(b.TextEnd)+1)
 }
 
+// cleared gives a buffer of zeros, in the memory of the old one where it suffices.
 func cleared[T any](buffer []T, length int) []T {
 	if cap(buffer) < length {
 		return make([]T, length)

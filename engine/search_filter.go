@@ -29,7 +29,7 @@ func (s *segmentSearch) judgePairs(of func(a answer, template, class int) answer
 	shared, whole := g.scan.Templates(span.SpanLevel)
 	classes := len(j.classes)
 	if n := (len(shared) + 1) * classes; len(g.answers) != n {
-		g.answers = zeroed(g.answers, n)
+		g.answers = cleared(g.answers, n)
 	}
 	present := uint64(0)
 	resources, _ := g.scan.Resources()

@@ -59,7 +59,7 @@ func realBatches(t testing.TB, name string, limit int) []*span.Batch {
 func TestRealTracesComeBackExactlyFromASegment(t *testing.T) {
 	for _, name := range realFiles {
 		t.Run(name, func(t *testing.T) {
-			limit := 30_000
+			limit := 60_000
 			if testing.Short() {
 				limit = 5_000
 			}

@@ -103,13 +103,34 @@ func ForgeSection(fs vfs.FS, name, section string, change func(payload []byte) [
 	return Forge(fs, name, n, change)
 }
 
-// IndexBytes is what filters, terms and the filter of traces take.
-func (s *Segment) IndexBytes() (total int64) {
-	for _, f := range s.filters {
-		total += int64(f.length)
+// PermutationsTold is how many of all orders of n slots templates tell apart by their hash.
+func PermutationsTold(n int) (told, all int) {
+	seen := map[uint64]bool{}
+	slots := make([]slot, n)
+	for i := range slots {
+		slots[i] = slot{column: uint32(colFixed + i), value: uint64(i + 1)}
 	}
-	for _, section := range []int{sectionTraceFilter, sectionTerms, sectionFilters} {
-		total += int64(s.refs[section].length)
+	var permute func(from int)
+	permute = func(from int) {
+		if from == n {
+			all++
+			seen[templateHash([]uint32{1}, slots)] = true
+			return
+		}
+		for i := from; i < n; i++ {
+			slots[from], slots[i] = slots[i], slots[from]
+			permute(from + 1)
+			slots[from], slots[i] = slots[i], slots[from]
+		}
 	}
-	return total
+	permute(0)
+	return len(seen), all
+}
+
+// SourceBytes is what the writer remembers of batches, and may remember.
+func (w *Writer) SourceBytes() (remembered, most int) {
+	for b := range w.sources {
+		remembered += b.MemoryBytes()
+	}
+	return remembered, sourceBytesMax
 }

@@ -289,3 +289,39 @@ func FuzzOpen(f *testing.F) {
 		}
 	})
 }
+
+// A filter of traces that denies one of them is damage at open, under right checksums too:
+// searches by id and merges go by it.
+func TestAFilterThatDeniesATraceIsRefusedAtOpen(t *testing.T) {
+	m := forgeable(t, 5)
+	refused := 0
+	for at := range 8 {
+		data, ok := segment.ForgeSection(m, "s", "trace filter", func(payload []byte) []byte {
+			forged := bytes.Clone(payload)
+			if at < len(forged) {
+				forged[len(forged)-1-at] ^= 0xff
+			}
+			return forged
+		})
+		if !ok {
+			t.Fatal("no filter of traces")
+		}
+		s, err := segment.Open(with(t, "forged.seg", data), "forged.seg")
+		if err == nil {
+			for i := range s.TraceCount() {
+				if _, found := s.FindTrace(s.TraceID(i)); !found {
+					t.Fatalf("byte %d from the end changed: trace %d is denied", at, i)
+				}
+			}
+			s.Close()
+			continue
+		}
+		if !errors.Is(err, codec.ErrCorrupt) {
+			t.Fatal(err)
+		}
+		refused++
+	}
+	if refused == 0 {
+		t.Error("no change was noticed: this shows nothing")
+	}
+}

@@ -196,17 +196,21 @@ func TestTheBytesOfAMixedSegmentAreThese(t *testing.T) {
 	}
 }
 
-// The ledger accounts for every byte of the file.
-func TestTheLedgerAccountsForEveryByte(t *testing.T) {
+// The analysis accounts for every byte of a file of made-up spans too.
+func TestTheAnalysisOfOddSpansAccountsForEveryByte(t *testing.T) {
 	fs := vfs.NewCrash(1)
 	info := write(t, fs, "s", inOrder(newOdd(3).batch(6000)), 10)
 	s := open(t, fs, "s")
 	defer s.Close()
+	a, err := s.Analyze()
+	if err != nil {
+		t.Fatal(err)
+	}
 	sum := int64(0)
-	for _, use := range s.Ledger() {
-		sum += use.Bytes
+	for _, p := range a.Parts {
+		sum += p.Bytes
 	}
 	if sum != info.Bytes {
-		t.Fatalf("the ledger has %d bytes, the file %d", sum, info.Bytes)
+		t.Fatalf("the parts have %d bytes, the file %d", sum, info.Bytes)
 	}
 }

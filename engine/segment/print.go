@@ -3,7 +3,6 @@ package segment
 import (
 	"cmp"
 	"fmt"
-	"slices"
 
 	"github.com/stoadb/stoa/engine/span"
 )
@@ -39,32 +38,4 @@ func (s *Segment) columnName(id uint32) string {
 // isText reports a column of texts.
 func (s *Segment) isText(id uint32) bool {
 	return id < colFixed && textColumns[id] || id >= colFixed && s.columns[id-colFixed].kind.HasText()
-}
-
-// Use is what one column, or one other part of the file, takes.
-type Use struct {
-	What  string
-	Pages int
-	Bytes int64
-}
-
-// Ledger tells where the bytes of the file went, the largest part first; the sum is the
-// file's size.
-func (s *Segment) Ledger() []Use {
-	byColumn := map[uint32]Use{}
-	left := s.info.Bytes
-	for i := range s.groups {
-		for _, page := range s.groups[i].pages {
-			use := byColumn[page.column]
-			byColumn[page.column] = Use{s.columnName(page.column), use.Pages + 1, use.Bytes + int64(page.length)}
-			left -= int64(page.length)
-		}
-	}
-	var uses []Use
-	for _, use := range byColumn {
-		uses = append(uses, use)
-	}
-	uses = append(uses, Use{"tables, footer, header and tail", sections + 1, left})
-	slices.SortFunc(uses, func(a, b Use) int { return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.What, b.What)) })
-	return uses
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/stoadb/stoa/engine/segment"
@@ -129,7 +130,11 @@ func TestAStormOfAttributesIsBorne(t *testing.T) {
 			}
 			s := open(t, fs, "s")
 			defer s.Close()
-			indexBytes := s.IndexBytes()
+			analysis, err := s.Analyze()
+			if err != nil {
+				t.Fatal(err)
+			}
+			indexBytes := analysis.IndexBytes
 			t.Logf("%d spans, %.1f B/span, index %.1f %%, the writer held up to %d MiB", info.Rows,
 				float64(info.Bytes)/float64(info.Rows), 100*float64(indexBytes)/float64(info.Bytes), (max(most, before)-before)>>20)
 			if info.Bytes > 1<<19 && indexBytes*10 > info.Bytes {
@@ -202,5 +207,42 @@ func BenchmarkWriteStorm(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*spans), "ns/span")
 		})
+	}
+}
+
+// Senders that list the same attributes in any order make templates that are found at once:
+// each order has a hash of its own, and no look-up walks over all others.
+func TestEveryOrderOfAttributesHasAHashOfItsOwn(t *testing.T) {
+	if told, all := segment.PermutationsTold(7); told != all || all != 5040 {
+		t.Errorf("%d of %d orders are told apart", told, all)
+	}
+}
+
+// A merge of large rows does not hold all of its inputs: what the writer remembers of batches
+// is bounded by their bytes, whatever their rows.
+func TestTheWriterRemembersBatchesUpToSomeBytes(t *testing.T) {
+	w, err := segment.NewWriter(onDisk(t), "s", meta())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Abort()
+	var largest, sum int
+	text := strings.Repeat("a megabyte of text ", 1<<20/19)
+	for i := range 80 {
+		o := newOdd(uint64(i))
+		b := o.batch(1)
+		b.Names[0] = b.AddText([]byte(text))
+		b.TraceIDs[0], b.Starts[0] = span.TraceID{1, byte(i)}, uint64(i+1)
+		largest = max(largest, b.MemoryBytes())
+		sum += b.MemoryBytes()
+		if err := w.Add(b.TraceIDs[0], []span.Row{{Batch: b}}); err != nil {
+			t.Fatal(err)
+		}
+		if remembered, most := w.SourceBytes(); remembered > most+largest {
+			t.Fatalf("%d bytes of batches are remembered, at most %d and the last one", remembered, most)
+		}
+	}
+	if _, most := w.SourceBytes(); sum < 2*most {
+		t.Fatalf("%d bytes of batches show nothing of a bound of %d", sum, most)
 	}
 }
