@@ -29,7 +29,8 @@ type groupSearch struct {
 	lengths       []uint32
 	spans         []uint64 // end - start of rows
 	items         []uint32
-	read          []int // rows to be read and matched
+	read          []int              // rows to be read and matched
+	opened        segment.PageCounts // to read them
 
 	answers []answer // of the filter, by code of a span's template and class of a resource
 }
@@ -40,9 +41,10 @@ func (s *segmentSearch) scanGroup(i int, least uint64, visit, filtered visitor) 
 	g := &s.group
 	g.scan, g.index, g.first = s.l.Scan(i), i, s.l.Group(i).FirstRow
 	defer func() {
-		read, kept := g.scan.PageCounts()
-		s.explain.PagesRead.Add(int64(read))
-		s.explain.PagesKept.Add(int64(kept))
+		opened := g.scan.PageCounts()
+		s.explain.PagesRead.Add(int64(opened.Read + g.opened.Read))
+		s.explain.PagesKept.Add(int64(opened.Kept + g.opened.Kept))
+		g.opened = segment.PageCounts{}
 	}()
 	if !s.byTemplates() || s.judge != nil && !s.judgeTemplates() {
 		s.explain.GroupsByTemplate.Add(1)
@@ -367,18 +369,19 @@ const fewRows = 8
 func (s *segmentSearch) readRows(visit visitor) error {
 	g := &s.group
 	p := s.projection()
-	for len(g.read) > 0 {
-		from, n := g.read[0], 1
-		if len(g.read) > fewRows {
-			n = len(g.read)
+	p.Pages = &g.opened
+	for left := g.read; len(left) > 0; {
+		from, n := left[0], 1
+		if len(left) > fewRows {
+			n = len(left)
 		}
-		batch, err := s.l.ReadRows(g.index, from, g.read[n-1]+1, p)
+		batch, err := s.l.ReadRows(g.index, from, left[n-1]+1, p)
 		if err != nil {
 			return err
 		}
 		s.bind(&s.rows, batch)
 		s.explain.RowsRead.Add(int64(n))
-		for _, row := range g.read[:n] {
+		for _, row := range left[:n] {
 			pos := row - from
 			if !s.rows.inRange(pos) || !s.rows.matches(pos) {
 				continue
@@ -387,7 +390,7 @@ func (s *segmentSearch) readRows(visit visitor) error {
 				return err
 			}
 		}
-		g.read = g.read[n:]
+		left = left[n:]
 	}
 	return nil
 }

@@ -19,7 +19,13 @@ type Projection struct {
 	// Keys narrows the attributes of spans, events and links to these keys; nil is all. With
 	// it, lists hold the attributes asked for in their order, and no others.
 	Keys map[string]bool
+	// Pages, where set, is told what ReadRows opened.
+	Pages *PageCounts
 }
+
+// PageCounts tells how many pages of a row group were read from the file, and how many were
+// open already.
+type PageCounts struct{ Read, Kept int }
 
 // columnSet is a set of fixed columns.
 type columnSet uint64

@@ -34,7 +34,12 @@ func (s *Segment) ReadGroup(i int, p Projection) (*span.Batch, error) {
 func (s *Segment) ReadRows(i, from, to int, p Projection) (*span.Batch, error) {
 	r := s.reader(i, from, to, p)
 	defer r.done()
-	return r.read()
+	batch, err := r.read()
+	if p.Pages != nil {
+		p.Pages.Read += r.opened.Read
+		p.Pages.Kept += r.opened.Kept
+	}
+	return batch, err
 }
 
 // rowReader reads rows of one row group. Its methods note the first error in err and go on
@@ -49,7 +54,7 @@ type rowReader struct {
 
 	origin *origin
 
-	pagesRead, pagesKept int
+	opened PageCounts
 
 	plan  []pageRef // of a whole group: what was read at once
 	bytes [][]byte
@@ -61,7 +66,6 @@ type rowReader struct {
 type buffers struct {
 	pages    []byte
 	ints     []uint64
-	values   []uint64
 	text     column.Table
 	keys     []span.TextID // by attribute column: its key in the batch + 1
 	keysUsed []uint32
@@ -79,7 +83,7 @@ func (r *rowReader) done() {
 		r.keys[id] = 0
 	}
 	r.keysUsed = r.keysUsed[:0]
-	if cap(r.pages)+8*(cap(r.ints)+cap(r.values)) <= keptBytesMax {
+	if cap(r.pages)+8*cap(r.ints) <= keptBytesMax {
 		readBuffers.Put(r.buffers)
 	}
 }
@@ -182,9 +186,9 @@ func (r *rowReader) page(col uint32, open func(payload []byte) (*page, error)) *
 			return nil
 		}
 		if kept {
-			r.pagesKept++
+			r.opened.Kept++
 		} else {
-			r.pagesRead++
+			r.opened.Read++
 		}
 		return p
 	}

@@ -194,7 +194,7 @@ func (s *Segment) Scan(i int) *GroupScan {
 
 // PageCounts tells how many pages were read from the file for this scan, and how many were
 // open already.
-func (g *GroupScan) PageCounts() (read, kept int) { return g.pagesRead, g.pagesKept }
+func (g *GroupScan) PageCounts() PageCounts { return g.opened }
 
 // Resources gives the resources that the group's rows have, ascending, and how long the
 // longest row of each is, as span.Duration counts.

@@ -50,7 +50,7 @@ type Explain struct {
 	BatchesByTime    atomic.Int64 // passed over by their start range or longest duration
 	Templates        atomic.Int64 // templates of the segments looked into
 	TemplatesMatched atomic.Int64 // of these, the ones that may satisfy the query
-	PagesRead        atomic.Int64 // pages read from files
+	PagesRead        atomic.Int64 // pages of row groups read from files
 	PagesKept        atomic.Int64 // pages that were open already
 	RowsByTemplate   atomic.Int64 // rows that templates and resources alone decided for
 	RowsRead         atomic.Int64 // rows read to be matched
