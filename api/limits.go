@@ -52,6 +52,11 @@ const (
 	// up to a chunk and the row groups it reads.
 	queriesMax = 64
 
+	// tracesAheadMax is how many traces one answer reads ahead, readersAheadMax how many all
+	// answers do: each may hold an encoder and two chunks, 14 MiB where its trace is huge.
+	tracesAheadMax  = 3
+	readersAheadMax = 8
+
 	// tracesMax bounds the traces of one answer.
 	tracesMax = span.TracesFoundMax
 

@@ -77,6 +77,7 @@ type process struct {
 	stopping chan struct{} // closed when a stop begins
 
 	writes, queries budget
+	ahead           chan struct{} // holds one for each trace read ahead
 	stats           counters
 	compacting      sync.Mutex // held while the operator's flush or compaction runs
 	lastComplaint   atomic.Int64
@@ -84,7 +85,8 @@ type process struct {
 
 // NewServer makes a server that is not listening yet.
 func NewServer(store Store, operator Operator, o Options) *Server {
-	s := &Server{store: store, process: &process{operator: operator, options: o.withDefaults(), health: health.NewServer(), stopping: make(chan struct{})}}
+	s := &Server{store: store, process: &process{operator: operator, options: o.withDefaults(), health: health.NewServer(), stopping: make(chan struct{}),
+		ahead: make(chan struct{}, readersAheadMax)}}
 	s.writes.limit, s.queries.limit = s.options.BytesInFlightMax, s.options.QueriesMax
 
 	s.ingest = s.newGRPC()

@@ -40,7 +40,7 @@ func (r traceReader) GetTraces(request *storagev2.GetTracesRequest, stream trace
 			ids = append(ids, id)
 		}
 	}
-	return r.send(ids, stream)
+	return r.send(ids, storagev2.TraceReader_GetTraces_FullMethodName, stream)
 }
 
 // FindTraces sends the traces that a search finds, newest first.
@@ -56,23 +56,24 @@ func (r traceReader) FindTraces(request *storagev2.FindTracesRequest, stream tra
 	for i, one := range found {
 		ids[i] = one.TraceID
 	}
-	return r.send(ids, stream)
+	return r.send(ids, storagev2.TraceReader_FindTraces_FullMethodName, stream)
 }
 
 // send sends whole traces one after another: the chunks of one are consecutive, since
 // Jaeger takes a trace that comes back for another one. A chunk is a TracesData message
 // already: it goes out as the bytes it is.
-func (r traceReader) send(ids []span.TraceID, stream tracesStream) error {
-	sendChunk := func(chunk []byte) error {
-		message := wire.NewMessage(chunk)
-		if err := stream.SendMsg(message); err != nil {
-			return err // the message is left to the collector: a send cut off may still read it
-		}
-		message.Free()
-		return nil
-	}
-	for _, id := range ids {
-		if err := r.server.store.Get(stream.Context(), id, sendChunk); err != nil {
+func (r traceReader) send(ids []span.TraceID, method string, stream tracesStream) error {
+	ahead := r.server.newReadAhead(stream.Context(), method, ids)
+	defer ahead.close()
+	for range ids {
+		err := ahead.next(func(message *wire.Message) error {
+			if err := stream.SendMsg(message); err != nil {
+				return err // the message is left to the collector: a send cut off may still read it
+			}
+			message.Free()
+			return nil
+		})
+		if err != nil {
 			return err
 		}
 	}

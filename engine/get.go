@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"sync"
 
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/engine/span/otlp"
@@ -21,12 +22,23 @@ func (s *Shard) Rows(ctx context.Context, id span.TraceID, visit func(row span.R
 
 // Get is Rows as OTLP messages (see otlp.Encoder): what a reader of the trace is sent.
 func (s *Shard) Get(ctx context.Context, id span.TraceID, yield func(chunk []byte) error) error {
-	encoder := otlp.NewEncoder(yield)
+	encoder := encoders.Get().(*otlp.Encoder)
+	defer func() {
+		encoder.Reset(nil)
+		if encoder.MemoryBytes() <= encoderKeptBytesMax {
+			encoders.Put(encoder)
+		}
+	}()
+	encoder.Reset(yield)
 	if err := s.Rows(ctx, id, encoder.Add); err != nil {
 		return err
 	}
 	return encoder.Flush()
 }
+
+// encoders keep their buffers from trace to trace: growing new ones to the size of a large
+// trace takes as long as filling them.
+var encoders = sync.Pool{New: func() any { return new(otlp.Encoder) }}
 
 // Spans visits every distinct span on which everything asked holds, in no order; the
 // query's limit is ignored. A visited row has its ids, times, kind and status besides

@@ -33,6 +33,9 @@ const (
 	spansBytesMax = 8 << 20
 	// knownMax is of how many traces a page remembers whether they belong to pages before.
 	knownMax = 1 << 16
+	// encoderKeptBytesMax is the largest encoder that is kept for the next trace: two buffers
+	// of a chunk each.
+	encoderKeptBytesMax = 8 << 20
 	// manifestBytesMax bounds the manifest: about 600,000 segments.
 	manifestBytesMax = 128 << 20
 	// nameBytesMax bounds a name that the manifest may hold.

@@ -58,6 +58,9 @@ type Filter struct {
 	shape fuseShape
 }
 
+// MemoryBytes is what the filter holds, its part of the payload with it.
+func (f *Filter) MemoryBytes() int { return filterBytes + len(f.low) + len(f.high) + len(f.table) }
+
 // AppendFilter appends the filter of hashes, which it sorts and frees of duplicates in
 // place. The same set gives the same bytes. While it works it takes 13 bytes a slot of the
 // table, that is 14 to 16 bytes a key, and no more for a failed attempt.

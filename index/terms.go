@@ -141,6 +141,22 @@ type Terms struct {
 	blocks    []termBlock
 }
 
+// MemoryBytes is what the terms hold, their part of the payload with them.
+func (t *Terms) MemoryBytes() int {
+	bytes := termColumnBytes * len(t.columns)
+	for i := range t.blocks {
+		bytes += termBlockBytes + len(t.blocks[i].data) + len(t.blocks[i].separator)
+	}
+	return bytes
+}
+
+// What an entry takes on a 64-bit machine.
+const (
+	termColumnBytes = 32
+	termBlockBytes  = 48
+	filterBytes     = 144
+)
+
 type termColumn struct {
 	id          uint32
 	terms       int

@@ -158,7 +158,8 @@ type TextColumn struct {
 	codes   Ints // of each value; none without a dictionary
 	lengths Ints // of each entry; of decimal numbers these themselves; none of UUIDs
 	chunks  []textChunk
-	memory  int
+	memory  atomic.Int64
+	grows   func(bytes int)
 }
 
 type textChunk struct {
@@ -273,33 +274,20 @@ func (c *TextColumn) openChunks(r *codec.Reader) {
 	}
 }
 
-// count notes what the column may come to hold.
+// count notes what the column holds with no chunk open.
 func (c *TextColumn) count(payload int) {
-	c.memory = payload + c.codes.ownBytes() + c.lengths.ownBytes()
-	c.memory += len(c.chunks)*chunkEntryBytes + 4*c.entries
-	for k := range c.chunks {
-		chunk := &c.chunks[k]
-		switch {
-		case c.kind == textsHex:
-			c.memory += 2 * chunk.bytes
-		case c.kind == textsAny && len(chunk.frame) < chunk.bytes:
-			c.memory += chunk.bytes
-		}
-	}
-	switch c.kind {
-	case textsUUID:
-		c.memory += uuidTextBytes * c.entries
-	case textsDecimal:
-		c.memory += decimalTextBytesMax * c.entries
-	}
+	c.memory.Store(int64(payload + c.codes.ownBytes() + c.lengths.ownBytes() + len(c.chunks)*chunkEntryBytes))
 }
 
 // Len is the number of values.
 func (c *TextColumn) Len() int { return c.n }
 
-// MemoryBytes is what the column may come to hold once every chunk is open, the payload
-// with it. Whoever counts memory counts that from the start.
-func (c *TextColumn) MemoryBytes() int { return c.memory }
+// MemoryBytes is what the column holds now, the payload with it.
+func (c *TextColumn) MemoryBytes() int { return int(c.memory.Load()) }
+
+// Grows asks to be told, each time that a chunk is opened and stays, by how many bytes
+// MemoryBytes grew. It is set before the column is shared.
+func (c *TextColumn) Grows(tell func(bytes int)) { c.grows = tell }
 
 // Value gives value i, which stays good as long as the column does.
 func (c *TextColumn) Value(i int) ([]byte, error) {
@@ -372,7 +360,15 @@ func (c *TextColumn) openChunk(k int) (*openChunk, error) {
 		open.render(c.kind, raw)
 	}
 	if !chunk.open.CompareAndSwap(nil, open) {
-		open = chunk.open.Load()
+		return chunk.open.Load(), nil
+	}
+	bytes := 4 * cap(open.ends)
+	if c.kind != textsAny || len(chunk.frame) < chunk.bytes { // else its text is the payload's
+		bytes += cap(open.text)
+	}
+	c.memory.Add(int64(bytes))
+	if c.grows != nil {
+		c.grows(bytes)
 	}
 	return open, nil
 }

@@ -2,6 +2,7 @@ package column
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/stoadb/stoa/internal/codec"
 )
@@ -126,6 +127,17 @@ func (t *Table) Take(textBytes int) (text []byte, ends []uint32) {
 	}
 	return text, ends
 }
+
+// Copy gives copies of the texts, in no more memory than they take, and leaves a new table
+// with all the memory of the old one.
+func (t *Table) Copy() (text []byte, ends []uint32) {
+	text, ends = slices.Clone(t.Text), slices.Clone(t.Ends)
+	t.Text, t.Ends = t.Text[:0], t.Ends[:1]
+	return text, ends
+}
+
+// MemoryBytes is what the texts take, by capacity.
+func (t *Table) MemoryBytes() int { return cap(t.Text) + 4*cap(t.Ends) }
 
 // Add appends a text and gives its position; empty text is 0.
 func (t *Table) Add(text []byte) uint32 {

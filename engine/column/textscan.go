@@ -62,6 +62,9 @@ func (t *Table) appendChunk(c *TextColumn, k, from, to int, all bool) (ends []ui
 		t.Text = text
 		return t.ends, base, nil
 	}
+	if c.readsInPart(k) {
+		return t.appendPart(c, k, from, to)
+	}
 	open, err := c.openChunk(k)
 	if err != nil {
 		return nil, 0, err
@@ -77,6 +80,36 @@ func (t *Table) appendChunk(c *TextColumn, k, from, to int, all bool) (ends []ui
 	base = uint32(len(t.Text)) - begin // wraps, and so does the sum
 	t.Text = append(t.Text, text...)
 	return open.ends[from:to], base, nil
+}
+
+// readsInPart reports a long chunk that is not open: to keep it for a few of its texts would
+// push a hundred other pages out of the memory of who keeps columns.
+func (c *TextColumn) readsInPart(k int) bool {
+	chunk := &c.chunks[k]
+	return c.kind == textsAny && chunk.bytes > chunkTrialBytes && chunk.bytes <= longChunkBytes &&
+		len(chunk.frame) < chunk.bytes && chunk.open.Load() == nil
+}
+
+// appendPart is appendChunk of a long chunk, which it unpacks up to the part and does not keep.
+func (t *Table) appendPart(c *TextColumn, k, from, to int) (ends []uint32, base uint32, err error) {
+	chunk := &c.chunks[k]
+	first, end := c.rangeOf(k)
+	open := openChunk{ends: t.ends[:0]}
+	if err := c.appendEnds(&open, chunk, first, end); err != nil {
+		return nil, 0, err
+	}
+	t.ends = open.ends
+	begin := uint32(0)
+	if from > 0 {
+		begin = t.ends[from-1]
+	}
+	last := t.ends[to-1]
+	if err := t.room(int(last - begin)); err != nil {
+		return nil, 0, err
+	}
+	base = uint32(len(t.Text)) - begin // wraps, and so does the sum
+	t.Text, err = codec.DecodeZstdPart(t.Text, chunk.frame, chunk.bytes, int(begin), int(last))
+	return t.ends[from:to], base, err
 }
 
 // room refuses what positions of 32 bits cannot tell.

@@ -82,6 +82,8 @@ const (
 	filterBytesMax = 64 << 20
 	// pageOverheadBytes is what an opened page takes beside its content, about.
 	pageOverheadBytes = 256
+	// ownTemplatesBytes is what an entry of Templates.Own takes beside its list, about.
+	ownTemplatesBytes = 64
 	// listedMax numbers of a list are printed: a line that a terminal shows.
 	listedMax = 16
 	// operationPairsMax pairs of resources and templates are counted in a table of 256 KiB.

@@ -23,7 +23,7 @@ type page struct {
 	filters   []*index.Filter
 	terms     *index.Terms
 	templates *Templates
-	bytes     int // what it holds, or may come to hold
+	bytes     int // what it holds; the shard's lock guards it once it is kept
 }
 
 // items are the codes of a level in one row group, with the templates that stand there.
@@ -107,12 +107,37 @@ func (p *Pages) put(key pageKey, opened *page) {
 		return
 	}
 	s.entries[key] = s.recent.PushFront(&pageEntry{key, opened})
-	for s.bytes += opened.bytes; s.bytes > s.bytesMax; {
-		last := s.recent.Back()
-		gone := s.recent.Remove(last).(*pageEntry)
-		delete(s.entries, gone.key)
-		s.bytes -= gone.page.bytes
+	s.bytes += opened.bytes
+	s.shrink()
+}
+
+// grew counts what a page holds more than when it was put.
+func (p *Pages) grew(key pageKey, opened *page, bytes int) {
+	s := p.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entries[key]
+	if e == nil || e.Value.(*pageEntry).page != opened {
+		return
 	}
+	opened.bytes += bytes
+	if s.bytes += bytes; opened.bytes > s.bytesMax {
+		s.drop(e)
+	}
+	s.shrink()
+}
+
+// shrink drops the pages not used for the longest time, where they are too many.
+func (s *pageShard) shrink() {
+	for s.bytes > s.bytesMax {
+		s.drop(s.recent.Back())
+	}
+}
+
+func (s *pageShard) drop(e *list.Element) {
+	gone := s.recent.Remove(e).(*pageEntry)
+	delete(s.entries, gone.key)
+	s.bytes -= gone.page.bytes
 }
 
 // forget drops the pages of a segment.
@@ -122,9 +147,7 @@ func (p *Pages) forget(segment uint64) {
 		s.mu.Lock()
 		for key, e := range s.entries {
 			if key.segment == segment {
-				s.bytes -= e.Value.(*pageEntry).page.bytes
-				s.recent.Remove(e)
-				delete(s.entries, key)
+				s.drop(e)
 			}
 		}
 		s.mu.Unlock()
@@ -148,10 +171,14 @@ func (s *Segment) opened(ref sectionRef, open func(payload []byte) (*page, error
 	if err != nil {
 		return nil, false, codec.At(err, s.info.Name, ref.offset)
 	}
-	p.bytes += len(payload) + pageOverheadBytes
-	if s.pages != nil {
-		s.pages.put(key, p)
+	p.bytes += pageOverheadBytes
+	if s.pages == nil {
+		return p, false, nil
 	}
+	if p.texts != nil {
+		p.texts.Grows(func(bytes int) { s.pages.grew(key, p, bytes) })
+	}
+	s.pages.put(key, p)
 	return p, false, nil
 }
 
@@ -160,7 +187,7 @@ func openRaw(payload []byte, n, width int) (*page, error) {
 	if len(payload) != n*width {
 		return nil, codec.Corrupt("%d values of %d bytes in %d bytes", n, width, len(payload))
 	}
-	return &page{payload: payload}, nil
+	return &page{payload: payload, bytes: len(payload)}, nil
 }
 
 // openInts opens a page of n integers.

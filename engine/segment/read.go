@@ -83,7 +83,7 @@ func (r *rowReader) done() {
 		r.keys[id] = 0
 	}
 	r.keysUsed = r.keysUsed[:0]
-	if cap(r.pages)+8*cap(r.ints) <= keptBytesMax {
+	if cap(r.pages)+8*cap(r.ints)+r.text.MemoryBytes() <= keptBytesMax {
 		readBuffers.Put(r.buffers)
 	}
 }
@@ -108,7 +108,11 @@ func (r *rowReader) read() (*span.Batch, error) {
 	if r.p.Links {
 		r.links()
 	}
-	r.b.Text, r.b.TextEnd = r.text.Take(0)
+	if r.plan == nil {
+		r.b.Text, r.b.TextEnd = r.text.Copy()
+	} else {
+		r.b.Text, r.b.TextEnd = r.text.Take(0)
+	}
 	if r.err != nil {
 		return nil, r.err
 	}

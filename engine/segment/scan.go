@@ -32,6 +32,14 @@ type Templates struct {
 	Own map[uint32][]uint32
 }
 
+func (t *Templates) memoryBytes() int {
+	bytes := t.Batch.MemoryBytes() + 3*t.Len()
+	for _, templates := range t.Own {
+		bytes += ownTemplatesBytes + 4*cap(templates)
+	}
+	return bytes
+}
+
 // Templates gives the templates of a level that row groups share.
 func (s *Segment) Templates(level span.Level) (*Templates, error) {
 	key := pageKey{s.number, -1 - int64(level)} // no page stands there
@@ -45,7 +53,7 @@ func (s *Segment) Templates(level span.Level) (*Templates, error) {
 		return nil, err
 	}
 	if s.pages != nil {
-		s.pages.put(key, &page{templates: t, bytes: t.MemoryBytes() + 3*t.Len() + pageOverheadBytes})
+		s.pages.put(key, &page{templates: t, bytes: t.memoryBytes() + pageOverheadBytes})
 	}
 	return t, nil
 }
@@ -147,7 +155,10 @@ func (s *Segment) Terms() (Terms, error) {
 	ref := s.refs[sectionTerms]
 	p, _, err := s.opened(ref, func(payload []byte) (*page, error) {
 		terms, err := index.OpenTerms(payload, s.templatesMost())
-		return &page{terms: terms}, err
+		if err != nil {
+			return nil, err
+		}
+		return &page{terms: terms, bytes: terms.MemoryBytes()}, nil
 	})
 	if err != nil {
 		return Terms{}, err
@@ -173,7 +184,13 @@ func (s *Segment) Filters(id uint32) (filters []*index.Filter, ok bool, err erro
 	}
 	p, _, err := s.opened(s.filters[i].sectionRef, func(payload []byte) (*page, error) {
 		filters, err := decodeFilters(payload, len(s.groups))
-		return &page{filters: filters, bytes: 8 * len(s.groups)}, err
+		p := &page{filters: filters, bytes: 8 * len(s.groups)}
+		for _, f := range filters {
+			if f != nil {
+				p.bytes += f.MemoryBytes()
+			}
+		}
+		return p, err
 	})
 	if err != nil {
 		return nil, false, err

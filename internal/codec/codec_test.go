@@ -75,6 +75,32 @@ func TestZstdRoundTrip(t *testing.T) {
 	}
 }
 
+// A part is what DecodeZstd gives of it; a size that is not the content's, a part outside of
+// it and a frame cut in front of its end are ErrCorrupt.
+func TestZstdParts(t *testing.T) {
+	long := bytes.Repeat([]byte("GET /orders took 13 ms;"), 20_000)
+	for i, content := range append(samples()[2:], long) {
+		packed, prefix := codec.AppendZstdText(nil, content), []byte("in front")
+		for _, part := range [][2]int{{0, len(content)}, {0, 0}, {len(content), len(content)}, {0, 1}, {len(content) - 1, len(content)},
+			{len(content) / 3, len(content) / 2}, {len(content) / 2, len(content)/2 + len(content)/9}} {
+			got, err := codec.DecodeZstdPart(bytes.Clone(prefix), packed, len(content), part[0], part[1])
+			if want := append(bytes.Clone(prefix), content[part[0]:part[1]]...); err != nil || !bytes.Equal(got, want) {
+				t.Fatalf("sample %d, part %v: %d bytes, %v", i, part, len(got), err)
+			}
+		}
+		for _, c := range [][3]int{{len(content) + 1, 0, 1}, {len(content) - 1, 0, 0}, {len(content), 0, len(content) + 1}, {len(content), 1, 0}, {len(content), -1, 1}} {
+			if got, err := codec.DecodeZstdPart(bytes.Clone(prefix), packed, c[0], c[1], c[2]); !errors.Is(err, codec.ErrCorrupt) || !bytes.Equal(got, prefix) {
+				t.Fatalf("sample %d of %d bytes, part [%d, %d) of %d: %v", i, len(content), c[1], c[2], c[0], err)
+			}
+		}
+		for cut := range min(len(packed), 2000) {
+			if got, err := codec.DecodeZstdPart(bytes.Clone(prefix), packed[:cut], len(content), 0, len(content)); !errors.Is(err, codec.ErrCorrupt) || !bytes.Equal(got, prefix) {
+				t.Fatalf("sample %d cut at %d of %d: %v", i, cut, len(packed), err)
+			}
+		}
+	}
+}
+
 func TestS2RoundTrip(t *testing.T) {
 	prefix := []byte("in front")
 	for i, content := range samples() {

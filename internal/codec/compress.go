@@ -1,6 +1,8 @@
 package codec
 
 import (
+	"bytes"
+	"io"
 	"slices"
 	"sync"
 
@@ -100,3 +102,59 @@ func DecodeS2(src []byte) ([]byte, error) {
 	}
 	return out, nil
 }
+
+// DecodeZstdPart appends bytes [from, to) of the content of the zstd frame src to dst, and
+// unpacks no more than what stands before their end. The content has size bytes, from 256
+// (the frame of less may not say how much it is) to PartContentBytesMax: a frame that says
+// something else is ErrCorrupt. What stands behind the part is not looked at.
+func DecodeZstdPart(dst, src []byte, size, from, to int) ([]byte, error) {
+	var header zstd.Header
+	if err := header.Decode(src); err != nil {
+		return dst, Corrupt("zstd: %v", err)
+	}
+	if !header.HasFCS || header.FrameContentSize != uint64(size) || size > PartContentBytesMax || from < 0 || from > to || to > size {
+		return dst, Corrupt("zstd content of %d bytes, expected %d with part [%d, %d)", header.FrameContentSize, size, from, to)
+	}
+	d := partDecoders.Get().(*partDecoder)
+	defer d.done()
+	d.source.Reset(src)
+	if err := d.Reset(&d.source); err != nil {
+		return dst, Corrupt("zstd: %v", err)
+	}
+	for skipped := 0; skipped < from; {
+		n, err := d.Read(d.skipped[:min(len(d.skipped), from-skipped)])
+		if skipped += n; err != nil && skipped < from {
+			return dst, Corrupt("zstd content: %v after %d of %d bytes", err, skipped, size)
+		}
+	}
+	before := len(dst)
+	dst = slices.Grow(dst, to-from)[:before+to-from]
+	if n, err := io.ReadFull(d, dst[before:]); err != nil {
+		return dst[:before], Corrupt("zstd content: %v after %d of %d bytes", err, from+n, size)
+	}
+	return dst, nil
+}
+
+// PartContentBytesMax bounds the content that is read in part: its decoder remembers that
+// much.
+const PartContentBytesMax = 8 << 20
+
+// partDecoder unpacks front to back, on the caller's goroutine.
+type partDecoder struct {
+	*zstd.Decoder
+	source  bytes.Reader
+	skipped [32 << 10]byte
+}
+
+// done keeps the decoder for the next part, and not what it read from.
+func (d *partDecoder) done() {
+	d.source.Reset(nil)
+	partDecoders.Put(d)
+}
+
+var partDecoders = sync.Pool{New: func() any {
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+		zstd.WithDecoderMaxWindow(PartContentBytesMax))
+	invariant.Check(err == nil, "constant options: %v", err)
+	return &partDecoder{Decoder: d}
+}}

@@ -2,6 +2,7 @@ package otlp
 
 import (
 	"math"
+	"slices"
 
 	"github.com/stoadb/stoa/engine/span"
 )
@@ -74,6 +75,17 @@ func (e *Encoder) Add(r span.Row) error {
 	return nil
 }
 
+// Reset makes the encoder begin anew, for another reader, with the memory that it has; what
+// was not given out is forgotten. The zero Encoder becomes ready by it.
+func (e *Encoder) Reset(yield func(chunk []byte) error) {
+	e.forget()
+	e.assembly.reset()
+	*e = Encoder{yield: yield, assembly: e.assembly, cleaned: e.cleaned, spans: e.spans[:0], chunk: e.chunk[:0]}
+}
+
+// MemoryBytes is what an encoder between two answers holds, at most.
+func (e *Encoder) MemoryBytes() int { return cap(e.spans) + cap(e.chunk) }
+
 // Flush gives out what is not given out yet; nothing where there is nothing.
 func (e *Encoder) Flush() error {
 	e.any = false
@@ -96,8 +108,8 @@ func (e *Encoder) send() error {
 	if len(e.assembly.spans) == 0 {
 		return nil
 	}
-	e.assembly.measure()
-	e.chunk = e.assembly.appendTo(e.chunk[:0])
+	e.chunk = slices.Grow(e.chunk[:0], e.assembly.measure())
+	e.chunk = e.assembly.appendTo(e.chunk)
 	e.assembly.reset()
 	e.spans, e.size = e.spans[:0], 0
 	return e.yield(e.chunk)
