@@ -7,10 +7,10 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// buffers is where requests that came in pieces are put together. grpc's pool clears each
-// buffer before it hands it out, all of it and not just what is asked for; these are
-// written over to the last byte by the one who gets them, see Unmarshal, so nothing of
-// another request can be seen in them.
+// buffers is where requests that came in pieces are put together, and where answers wait to
+// be sent. grpc's pool clears each buffer before it hands it out, all of it and not just what
+// is asked for; these are written over to the last byte by the one who gets them, see
+// Unmarshal and NewMessage, so nothing of another message can be seen in them.
 var buffers mem.BufferPool = &bufferPool{}
 
 // Sizes of what the pool keeps, as powers of two: below 4 KiB the allocator is as quick,

@@ -19,7 +19,7 @@ type Message struct{ buffer mem.Buffer }
 
 // NewMessage copies b: grpc reads a sent message even after the send returned.
 func NewMessage(b []byte) *Message {
-	return &Message{buffer: mem.Copy(b, mem.DefaultBufferPool())}
+	return &Message{buffer: mem.Copy(b, buffers)}
 }
 
 // Bytes is valid until Free, and not to be changed.
