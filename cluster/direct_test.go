@@ -46,7 +46,11 @@ func (l *fakeLog) Queue(entries ...wal.Entry) (cluster.Pending, error) {
 			return nil, fmt.Errorf("Seq %d, wanted %d", e.Seq, l.queued)
 		}
 	}
-	return &fakePending{l, slices.Clone(entries)}, nil
+	entries = slices.Clone(entries)
+	for i := range entries {
+		entries[i].Payload = slices.Clone(entries[i].Payload)
+	}
+	return &fakePending{l, entries}, nil
 }
 
 type fakePending struct {

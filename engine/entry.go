@@ -2,6 +2,8 @@ package engine
 
 import (
 	"encoding/binary"
+	"slices"
+	"sync"
 
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/internal/codec"
@@ -51,12 +53,20 @@ func (e *Entry) AppendBinary(dst []byte) []byte {
 	if len(e.Parts) == 1 {
 		return codec.AppendS2(dst, e.Parts[0].Payload)
 	}
-	joined := make([]byte, 0, total)
+	buffer := joinedPayloads.Get().(*[]byte)
+	joined := slices.Grow((*buffer)[:0], total)
 	for i := range e.Parts {
 		joined = append(joined, e.Parts[i].Payload...)
 	}
-	return codec.AppendS2(dst, joined)
+	dst = codec.AppendS2(dst, joined)
+	if *buffer = joined; cap(joined) <= joinedBytesMax {
+		joinedPayloads.Put(buffer)
+	}
+	return dst
 }
+
+// joinedPayloads are where payloads stand together before they are compressed.
+var joinedPayloads = sync.Pool{New: func() any { return new([]byte) }}
 
 // DecodeEntry reads what AppendBinary wrote. The entry's payloads are its own. Wrong
 // bytes are codec.ErrCorrupt, a later version codec.ErrVersion.

@@ -36,6 +36,9 @@ const (
 	// encoderKeptBytesMax is the largest encoder that is kept for the next trace: two buffers
 	// of a chunk each.
 	encoderKeptBytesMax = 8 << 20
+	// joinedBytesMax is the largest buffer of joined payloads that is kept: an entry that is
+	// not one large part is at most that.
+	joinedBytesMax = 512 << 10
 	// manifestBytesMax bounds the manifest: about 600,000 segments.
 	manifestBytesMax = 128 << 20
 	// nameBytesMax bounds a name that the manifest may hold.

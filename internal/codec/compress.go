@@ -80,13 +80,8 @@ func DecodeZstd(dst, src []byte, size int) ([]byte, error) {
 // AppendS2 appends src as one S2 block to dst. Its bytes may differ between builds:
 // for the log only, never in a segment.
 func AppendS2(dst, src []byte) []byte {
-	n := s2.MaxEncodedLen(len(src))
-	at := len(dst)
-	if cap(dst)-at < n {
-		grown := make([]byte, at, at+n)
-		copy(grown, dst)
-		dst = grown
-	}
+	n, at := s2.MaxEncodedLen(len(src)), len(dst)
+	dst = slices.Grow(dst, n)
 	return dst[:at+len(s2.Encode(dst[at:at+n], src))]
 }
 
