@@ -17,6 +17,7 @@ import (
 //	GET  /metrics  Options.Metrics
 //	any  /imports/ Options.Imports
 //	GET  /attributes, /attributes/KEY  Options.Attributes
+//	GET  /rates    Options.Rates
 //	POST /flush    write memtables to segments      {"done":"flush","seconds":1.5}
 //	POST /compact  merge segments                   {"done":"compact","seconds":1.5}
 //
@@ -35,6 +36,9 @@ func (s *Server) adminHandler() http.Handler {
 	if s.options.Attributes != nil {
 		mux.Handle("GET /attributes", s.options.Attributes)
 		mux.Handle("GET /attributes/", s.options.Attributes)
+	}
+	if s.options.Rates != nil {
+		mux.Handle("GET /rates", s.options.Rates)
 	}
 	mux.HandleFunc("POST /flush", s.operate("flush", s.operator.Flush))
 	mux.HandleFunc("POST /compact", s.operate("compact", s.operator.Compact))

@@ -41,6 +41,8 @@ type Options struct {
 	Imports http.Handler // answers /imports/, with small requests; nil: 404
 	// Attributes answers GET /attributes and below; it may take its time. nil: 404.
 	Attributes http.Handler
+	// Rates answers GET /rates, and may take its time too. nil: 404.
+	Rates http.Handler
 
 	BytesInFlightMax int64         // requests received and not yet answered
 	QueriesMax       int64         // reading calls at once

@@ -156,6 +156,26 @@ func (s *Store) Edges(ctx context.Context, startMin, startMax uint64) ([]span.Ed
 	return edges, nil
 }
 
+// Rates counts the distinct spans that are asked for, by operation and step, sorted by both. A
+// span stands in one shard: counts add up.
+func (s *Store) Rates(ctx context.Context, q span.RateQuery) ([]*span.Rate, error) {
+	var mu sync.Mutex
+	all := span.NewRates()
+	err := s.ask(ctx, func(ctx context.Context, i int) error {
+		rates := span.NewRates()
+		if err := s.shards[i].Rates(ctx, q, rates); err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		return all.AddAll(rates)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all.Sorted(), nil
+}
+
 // Spans calls visit with every distinct span on which the query holds, shard after
 // shard; an error of visit ends it.
 func (s *Store) Spans(ctx context.Context, q span.Query, visit func(span.Row) error) error {

@@ -185,6 +185,7 @@ func (w *world) check(queries int) {
 		w.checkSpans(q)
 		low, high := q.StartMin, q.StartMax
 		checkEdges(w.t, w.shard, w.model, low, high)
+		w.checkRates(w.gen.RateQuery(w.model))
 	}
 }
 

@@ -65,6 +65,7 @@ func (a *answers) all() {
 	a.wholeTraces()
 	a.summaries()
 	a.graph()
+	a.rates()
 	a.tags()
 	a.serviceTags()
 	a.durations()
@@ -167,6 +168,30 @@ func (a *answers) catalog() {
 		kinds := map[string]int{}
 		a.spans(ask, func(row span.Row) { kinds[kindNames[row.Kind()]]++ })
 		equal(a.t, "spans of operation "+op.Service+" "+op.Operation, kinds[op.Kind], op.Spans)
+	}
+}
+
+// rates counts all spans by operation, and the failed ones, over one step and over many.
+func (a *answers) rates() {
+	a.t.Helper()
+	for _, step := range []uint64{0, 3600e9} {
+		rates, err := a.store.Rates(context.Background(), span.RateQuery{StartMax: math.MaxUint64, Step: step})
+		if err != nil {
+			a.t.Fatal(err)
+		}
+		spans, failed, timed := map[expectedOperation]int{}, 0, uint64(0)
+		for _, r := range rates {
+			spans[expectedOperation{Service: r.Service, Kind: kindNames[r.Kind], Operation: r.Name}] += int(r.Spans)
+			failed += int(r.Errors)
+			timed += r.Durations.Total()
+		}
+		equal(a.t, "spans timed by rates", timed, uint64(a.want.Spans))
+		equal(a.t, "failed spans by rates", failed, a.want.StatusErrorSpans)
+		for _, op := range a.want.TopOperations {
+			want := op.Spans
+			op.Spans = 0
+			equal(a.t, "rate of "+op.Service+" "+op.Operation, spans[op], want)
+		}
 	}
 }
 

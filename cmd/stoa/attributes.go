@@ -179,6 +179,9 @@ func attributesHandler(store *cluster.Store) http.Handler {
 
 func answerJSON(w http.ResponseWriter, answer any, err error) {
 	switch {
+	case errors.Is(err, span.ErrTooMuch):
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
 	case errors.Is(err, span.ErrUnavailable):
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return

@@ -96,7 +96,7 @@ func nobody(t testing.TB) string {
 }
 
 func TestHelpNamesEveryCommand(t *testing.T) {
-	commands := []string{"serve", "import", "find", "trace", "graph", "services", "verify", "version", "completion"}
+	commands := []string{"serve", "import", "find", "trace", "graph", "services", "red", "attributes", "inspect", "analyze", "verify", "version", "completion"}
 	r := wants(t, 0, nil, "--help")
 	for _, command := range commands {
 		if !strings.Contains(r.out, "\n  "+command) {

@@ -56,7 +56,7 @@ func openNode(ctx context.Context, o nodeOptions) (*node, error) {
 		return nil, err
 	}
 	n := &node{store: store, log: o.logger}
-	served := api.Options{Log: o.logger, Metrics: metricsHandler(n), Imports: importsHandler(store.Imports()), Attributes: attributesHandler(store)}
+	served := api.Options{Log: o.logger, Metrics: metricsHandler(n), Imports: importsHandler(store.Imports()), Attributes: attributesHandler(store), Rates: ratesHandler(store)}
 	if o.archive {
 		if n.archive, err = openArchive(ctx, o); err != nil {
 			return nil, errors.Join(err, store.Close(ctx))
