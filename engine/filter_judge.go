@@ -32,8 +32,9 @@ func answerOf(holds bool) answer {
 //     remembered for each pair, and serves all row groups;
 //  2. of a row group: the templates of its events and links, the filters of its columns, its
 //     ranges of time;
-//  3. of a row: its times, which templates its events and links have, and whether it has a
-//     value that stands in a column.
+//  3. of a row, and of an event or a link of it: its times, which templates its events and
+//     links have, and whether a value of it that stands in a column passes. Columns are asked
+//     once for all rows of the group, see itemsOf and timesOf.
 //
 // What is open then is read. An answer is never wrong: a part of which something is not
 // known is open, and so is what depends on it. It serves one goroutine.
@@ -51,6 +52,7 @@ type judge struct {
 	at      [span.Levels]int // the template that a level has, or unbound
 	class   int              // of the resource, or unbound
 	row     int
+	item    int // ofItem: the event or link, by its number in the group
 	group   groupJudge
 	err     error
 }
@@ -62,6 +64,7 @@ const (
 	ofSegment stage = iota
 	ofGroup
 	ofRow
+	ofItem // an event or a link of a row
 )
 
 // classesMax bounds the classes of resources: those beyond are one whose answers are open.
@@ -159,7 +162,7 @@ func (j *judge) pair(template, class int) answer {
 // ask answers a leaf on what its level has; test nil asks whether there is a value.
 func (j *judge) ask(s *source, slot uint32, test valueTest) answer {
 	if s.level == span.SpanLevel && (s.field == span.SpanStartTime || s.field == span.SpanEndTime || s.field == span.SpanDuration) {
-		return j.askTime(s.field, test)
+		return j.askTime(s.field, slot, test)
 	}
 	at := j.at[s.level]
 	if at == unbound {
@@ -185,7 +188,7 @@ func (j *judge) ask(s *source, slot uint32, test valueTest) answer {
 			run.tested = attrValue(t.Batch, attrs[i])
 			return answerOf(test.passes(run, &run.tested))
 		}
-		return j.askColumn(attrs, i, slot, test)
+		return j.askColumn(s.level, attrs, i, slot, test)
 	}
 	return answerNo
 }
@@ -226,6 +229,9 @@ func (j *judge) askField(f span.Field, at int, test valueTest) answer {
 		if test == nil {
 			return answerYes
 		}
+		if j.stage == ofItem && (f == span.EventTime || f == span.EventTimeSinceStart) {
+			return j.askEventTime(f, test)
+		}
 		return answerOpen
 	}
 	run.pos = at
@@ -243,31 +249,37 @@ func asked(test valueTest, run *filterRun, v filterValue) answer {
 
 // askColumn answers for the value of an attribute that stands in a column: attrs[i] is the
 // attribute of the template.
-func (j *judge) askColumn(attrs []span.Attr, i int, slot uint32, test valueTest) answer {
+func (j *judge) askColumn(level span.Level, attrs []span.Attr, i int, slot uint32, test valueTest) answer {
 	column := uint32(attrs[i].Value)
 	kind := j.l.ColumnType(column)
 	if !mayPass(test, kind) {
 		return answerNo
 	}
-	equal, isEqual := test.(*equalTest)
-	if !isEqual || attrs[i].Type != segment.OpenFiltered || j.stage == ofSegment {
+	if j.stage == ofSegment {
 		return answerOpen
 	}
 	c := j.columnOf(slot, column)
 	if c.inGroup == 0 {
-		c.inGroup = 1 + uint8(j.inFilters(column, kind, equal))
+		c.inGroup = 1 + uint8(answerOpen)
+		if equal, isEqual := test.(*equalTest); isEqual && attrs[i].Type == segment.OpenFiltered {
+			c.inGroup = 1 + uint8(j.inFilters(column, kind, equal))
+		}
 	}
 	if j.stage == ofGroup || answer(c.inGroup-1) == answerNo {
 		return answer(c.inGroup - 1)
 	}
-	rows := j.rowsOf(c, column, kind, equal)
+	at := j.row
+	if j.stage == ofItem {
+		at = j.item
+	}
+	items := j.itemsOf(c, level, column, kind, test)
 	switch {
-	case rows == nil:
+	case items == nil:
 		return answerOpen
-	case !hasBit(rows, j.row):
+	case !hasBit(items, at):
 		return answerNo
 	case slices.ContainsFunc(attrs[:i], func(a span.Attr) bool {
-		return a.Type == segment.OpenFiltered && uint32(a.Value) == column
+		return a.Type >= span.ValueTypes && uint32(a.Value) == column
 	}):
 		return answerOpen // the value may be of the one before, which does not count
 	}

@@ -13,6 +13,7 @@ func (s *segmentSearch) judgeTemplates() bool {
 // judgeGroup answers for what that left open by what the group knows beside.
 func (s *segmentSearch) judgeGroup() (bool, error) {
 	s.judge.enter(s.group.index, s.group.scan)
+	s.group.rests = cleared(s.group.rests, len(s.group.answers))
 	may := s.judgePairs(func(a answer, template, class int) answer {
 		if a != answerOpen {
 			return a
@@ -61,7 +62,8 @@ func (s *segmentSearch) judgeRow(row int, resource uint32) (answer, error) {
 	g, j := &s.group, s.judge
 	shared := len(g.fits)
 	code, class := min(int(g.items[row]), shared), int(j.classOf[resource])
-	a := g.answers[code*len(j.classes)+class]
+	pair := code*len(j.classes) + class
+	a := g.answers[pair]
 	if a != answerOpen {
 		return a, nil
 	}
@@ -70,5 +72,8 @@ func (s *segmentSearch) judgeRow(row int, resource uint32) (answer, error) {
 		list, _ := g.scan.Templates(span.SpanLevel)
 		template = int(list[code])
 	}
-	return j.ofRow(row, template, class, g.starts)
+	if g.rests[pair] == nil {
+		g.rests[pair] = j.rest(template, class)
+	}
+	return j.ofRow(g.rests[pair], row, template, class, g.starts)
 }
