@@ -298,7 +298,7 @@ func mayPass(test valueTest, kind span.ValueType) bool {
 		case span.BoolValue:
 			return test.bools[0] || test.bools[1]
 		case span.DoubleValue:
-			return len(test.doubles.list) > 0
+			return len(test.doubles.list) > 0 || test.isTag
 		}
 	case regexTest, *wordsTest:
 		return kind == span.StringValue || kind == span.RawValue || kind == span.RawAttribute

@@ -194,7 +194,9 @@ func (j *judge) itemsOf(c *columnAnswer, level span.Level, column uint32, kind s
 	case kind == span.IntValue:
 		found, err = g.scan.ItemsWhere(nil, column, nil, number(intKind))
 	case kind == span.DoubleValue:
-		found, err = g.scan.ItemsWhere(nil, column, nil, number(doubleKind))
+		found, err = g.scan.ItemsWhere(nil, column, nil, func(bits uint64) bool {
+			return passes(filterValue{kind: doubleKind, bits: bits, attr: span.Attr{Type: span.DoubleValue, Value: bits}})
+		})
 	case kind == span.BoolValue:
 		found, err = g.scan.ItemsWhere(nil, column, nil, number(boolKind))
 	default:

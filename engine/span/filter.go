@@ -126,6 +126,7 @@ func (Regex) filter()      {}
 func (Some) filter()       {}
 func (Phrase) filter()     {}
 func (FullText) filter()   {}
+func (Tag) filter()        {}
 
 func (f And) String() string { return call("and", f.Parts...) }
 func (f Or) String() string  { return call("or", f.Parts...) }
@@ -144,6 +145,7 @@ func (f Some) String() string {
 }
 func (f Phrase) String() string   { return withList("phrase", f.Attribute, quotedAll(f.Words)) }
 func (f FullText) String() string { return withList("fulltext", f.Attribute, quotedAll(f.Words)) }
+func (f Tag) String() string      { return call("tag", quoted(f.Key), quoted(f.Value)) }
 
 // quoted is text as it stands in a canonical text.
 type quoted string
