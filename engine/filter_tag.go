@@ -135,6 +135,9 @@ func isLifted(f span.Comparison, q *span.Query) bool {
 	case span.SpanName:
 		return op == span.Equal && liftText(&q.Name, c)
 	case span.SpanDuration:
+		if c.Int <= 0 && op == span.GreaterOrEqual {
+			return true // of every span
+		}
 		if c.Int > 0 && (op == span.GreaterOrEqual || op == span.LessOrEqual) {
 			narrowDuration(q, op, c.Int)
 			return true

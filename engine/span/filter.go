@@ -21,7 +21,7 @@ import (
 // A filter is never changed once made: any number of goroutines may read it.
 type Filter interface {
 	// String is the canonical text: two filters have the same text if and only if they are
-	// the same tree. It serves tests, logs and fingerprints; nothing reads it back.
+	// the same tree. ParseQuery reads it back, see Text.
 	fmt.Stringer
 	filter()
 }
