@@ -16,6 +16,7 @@ const (
 	answerNo answer = iota
 	answerOpen
 	answerYes
+	answerUnasked
 )
 
 func answerOf(holds bool) answer {
@@ -44,6 +45,8 @@ type judge struct {
 	templates [span.Levels]*segment.Templates
 	runs      [span.Levels]*filterRun // bound to what templates, resources and scopes have
 	columns   map[columnTest]uint32   // positions in group.columns
+
+	elements []answer // by slot, of parts over all elements of a level in the segment; nil until one is asked
 
 	classOf []uint8  // by resource
 	classes [][]bool // by class: what the parts that read the resource alone are, by memo slot
@@ -140,6 +143,16 @@ func (j *judge) mayMatch() bool {
 	j.stage, j.at[span.SpanLevel] = ofSegment, unbound
 	for class := range j.classes {
 		if j.class = class; j.filter.root.judge(j) != answerNo {
+			return true
+		}
+	}
+	return false
+}
+
+// mayBe reports whether the filter can hold on a span of a template, under some resource.
+func (j *judge) mayBe(template int) bool {
+	for class := range j.classes {
+		if j.pair(template, class) != answerNo {
 			return true
 		}
 	}

@@ -36,7 +36,7 @@ type elementPart interface {
 // ofElements answers a part over all elements of a level.
 func (j *judge) ofElements(part elementPart, slot uint32, level span.Level) answer {
 	if j.stage == ofSegment {
-		return answerOpen
+		return j.inSegment(part, slot, level)
 	}
 	e := &j.group.elements[slot]
 	if !e.known {
@@ -58,6 +58,34 @@ func (j *judge) ofElements(part elementPart, slot uint32, level span.Level) answ
 		return answerOpen
 	}
 	return answerNo
+}
+
+// inSegment answers a part over all elements of a level for the whole segment: no, where none of
+// the templates of the level can satisfy it.
+func (j *judge) inSegment(part elementPart, slot uint32, level span.Level) answer {
+	if j.elements == nil {
+		j.elements = make([]answer, j.filter.slots)
+		for i := range j.elements {
+			j.elements[i] = answerUnasked
+		}
+	}
+	if j.elements[slot] != answerUnasked {
+		return j.elements[slot]
+	}
+	best := answerNo
+	if !j.l.TemplatesWhole()[level] {
+		best = answerOpen
+	}
+	before, class := j.at, j.class
+	j.at = [span.Levels]int{unbound, unbound, unbound, unbound, unbound}
+	j.class = unbound
+	for template := 0; template < j.templates[level].Len() && best == answerNo; template++ {
+		j.at[level] = template
+		best = min(part.element().judge(j), answerOpen) // which spans have such an element is not known
+	}
+	j.at, j.class = before, class
+	j.elements[slot] = best
+	return best
 }
 
 // learnElements asks each template of the level that the group has. What else the row has is

@@ -108,6 +108,9 @@ var spellings = []struct {
 	{span.Query{Tags: []span.Tag{{Key: "resource.service.name", Value: "redis-manual"}}}, []string{
 		"resource.service.name=redis-manual", `"resource.service.name" = redis-manual`, "resource.service.name = redis-manual",
 	}},
+	{span.Query{Service: "ts-order-service", Tags: []span.Tag{{Key: "event", Value: "log"}}}, []string{
+		"service=ts-order-service event=log", "service=ts-order-service and event = log", `(resource.service = ts-order-service and not not some(event, event.name = log))`,
+	}},
 	{span.Query{Service: "ts-order-service", Tags: []span.Tag{{Key: "otel.status_code", Value: "error"}}}, []string{
 		"service=ts-order-service otel.status_code=error", "(service=ts-order-service) otel.status_code = ERROR", "service in (ts-order-service) and span.status = error",
 	}},

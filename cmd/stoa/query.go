@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -24,4 +25,32 @@ func parseQuery(text string, now time.Time) (span.Query, error) {
 		return q, usageError{queryError{wrong}}
 	}
 	return q, err
+}
+
+// printReading says, where nothing was found, how words were read that look as if they were
+// meant as an expression. Words alone are tags, whatever stands in them.
+func printReading(w io.Writer, text string, q span.Query, found int) error {
+	if found > 0 || !span.IsPlain(text) {
+		return nil
+	}
+	parts := []span.Filter{q.Filter}
+	if and, ok := q.Filter.(span.And); ok {
+		parts = and.Parts
+	}
+	for _, part := range parts {
+		tag, ok := part.(span.Tag)
+		if !ok || !looksMeant(tag.Key) {
+			continue
+		}
+		_, err := fmt.Fprintf(w, "Nothing but words: %s was looked for as a tag of that name. With a space around each ( ) = it is an expression, see 'stoa find --help'.\n", printable(tag.Key))
+		return err
+	}
+	return nil
+}
+
+// looksMeant tells keys that name a level, and those with a parenthesis.
+func looksMeant(key string) bool {
+	level, rest, ok := strings.Cut(key, ".")
+	_, isLevel := span.LevelOf(level)
+	return ok && isLevel && rest != "" || strings.ContainsAny(key, "()")
 }
