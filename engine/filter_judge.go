@@ -57,7 +57,9 @@ type judge struct {
 	row     int
 	item    int // ofItem: the event or link, by its number in the group
 	group   groupJudge
-	err     error
+
+	canceled func() error // asked now and then while a column is looked through
+	err      error
 }
 
 // stage is how much a judge may use.

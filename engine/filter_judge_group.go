@@ -11,6 +11,7 @@ import (
 // groupJudge is what a judge knows of the row group it is in.
 type groupJudge struct {
 	scan     *segment.GroupScan
+	isFew    bool // hardly a row is open: it is read sooner than a column is looked through
 	index    int
 	info     segment.GroupInfo
 	starts   []uint64

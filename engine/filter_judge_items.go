@@ -195,8 +195,14 @@ func (j *judge) itemsOf(c *columnAnswer, level span.Level, column uint32, kind s
 	var found []uint32
 	var err error
 	equal, isEqual := test.(*equalTest)
-	run := j.runs[level]
+	run, asked := j.runs[level], 0
 	passes := func(v filterValue) bool {
+		if asked++; asked%cancelEveryRows == 0 && j.err == nil {
+			j.err = j.canceled()
+		}
+		if j.err != nil {
+			return false
+		}
 		run.tested = v
 		return test.passes(run, &run.tested)
 	}
@@ -204,7 +210,7 @@ func (j *judge) itemsOf(c *columnAnswer, level span.Level, column uint32, kind s
 	number := func(kind valueKind) func(uint64) bool {
 		return func(bits uint64) bool { return passes(filterValue{kind: kind, bits: bits}) }
 	}
-	switch {
+	switch isFew := g.isFew; {
 	case isEqual && kind == span.StringValue && len(equal.texts.list) <= markedMax:
 		for _, text := range equal.texts.list {
 			if found, err = g.scan.ItemsEqual(found, column, []byte(text), 0); err != nil {
@@ -217,6 +223,8 @@ func (j *judge) itemsOf(c *columnAnswer, level span.Level, column uint32, kind s
 				break
 			}
 		}
+	case isFew:
+		return nil
 	case kind == span.StringValue:
 		found, err = g.scan.ItemsWhere(nil, column, text, nil)
 	case kind == span.IntValue:
@@ -231,8 +239,7 @@ func (j *judge) itemsOf(c *columnAnswer, level span.Level, column uint32, kind s
 		return nil
 	}
 	codes, itemsErr := g.scan.Items(level)
-	if err != nil || itemsErr != nil {
-		j.err = cmp.Or(err, itemsErr)
+	if j.err = cmp.Or(j.err, err, itemsErr); j.err != nil {
 		return nil
 	}
 	c.items = make([]uint64, (len(codes)+63)/64)

@@ -306,3 +306,50 @@ func TestColumnsAnswerFilters(t *testing.T) {
 		}
 	}
 }
+
+// fading is a context that is canceled after some looks at it.
+type fading struct {
+	context.Context
+	left *int
+}
+
+func (f fading) Err() error {
+	if *f.left == 0 {
+		return context.Canceled
+	}
+	*f.left--
+	return nil
+}
+
+// TestASearchThroughAColumnCanBeCanceled, not only between row groups: a pattern on long texts
+// may take its time.
+func TestASearchThroughAColumnCanBeCanceled(t *testing.T) {
+	w := newWorld(t, 1, 1)
+	w.options.MemtableBytesMax = 64 << 20
+	w.mustOpen()
+	if err := w.append(enginetest.Varied(4000)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.shard.Flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	q := span.AllTime()
+	q.Filter = span.Regex{Reference: span.Attribute{Level: span.EventLevel, Key: "text"}, Pattern: "was 1.7"}
+	looks := 0
+	for ; ; looks++ {
+		left := looks
+		found, err := w.shard.Find(fading{context.Background(), &left}, q)
+		if err == nil {
+			if len(found) == 0 {
+				t.Error("nothing was found")
+			}
+			break
+		}
+		if !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+	}
+	if looks < 10 {
+		t.Errorf("4000 values are looked through with %d looks at the context", looks)
+	}
+}
