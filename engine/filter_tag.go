@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math"
 	"slices"
 
 	"github.com/stoadb/stoa/engine/span"
@@ -135,6 +136,12 @@ func isLifted(f span.Comparison, q *span.Query) bool {
 	case span.SpanName:
 		return op == span.Equal && liftText(&q.Name, c)
 	case span.SpanDuration:
+		switch {
+		case op == span.Greater && c.Int < math.MaxInt64:
+			op, c.Int = span.GreaterOrEqual, c.Int+1
+		case op == span.Less && c.Int > math.MinInt64:
+			op, c.Int = span.LessOrEqual, c.Int-1
+		}
 		if c.Int <= 0 && op == span.GreaterOrEqual {
 			return true // of every span
 		}
