@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/stoadb/stoa/engine"
+	"github.com/stoadb/stoa/engine/enginetest"
 	"github.com/stoadb/stoa/engine/span"
 )
 
@@ -154,6 +155,28 @@ func TestSpellingsOfAQuestionFindTheSame(t *testing.T) {
 		}
 		if found == 0 {
 			t.Errorf("%s: nothing was found: the questions show nothing", file)
+		}
+	}
+}
+
+// TestADurationThatWrapsIsNone, also where a filter asks for it by the lengths that stand packed.
+func TestADurationThatWrapsIsNone(t *testing.T) {
+	w := newWorld(t, 1, 1)
+	w.mustOpen()
+	w.apply(enginetest.Wrapping())
+	if err := w.shard.Flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	for op, want := range map[span.Comparator]uint64{span.Greater: 2, span.GreaterOrEqual: 2, span.Less: 1, span.LessOrEqual: 1} {
+		longer := span.Comparison{Op: op, Left: span.SpanDuration, Right: span.OfDuration(500_000_000)}
+		never := span.Exists{Reference: span.SpanParentSpanID}
+		for _, filter := range []span.Filter{longer, span.Or{Parts: []span.Filter{never, longer}}, span.Not{Part: span.Not{Part: longer}}} {
+			q := span.AllTime()
+			q.Filter = filter
+			found, err := w.shard.Find(context.Background(), q)
+			if err != nil || len(found) != 1 || found[0].TraceID[15] != byte(want) {
+				t.Errorf("%v: %v, %v, want trace %d", filter, found, err, want)
+			}
 		}
 	}
 }
