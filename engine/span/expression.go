@@ -150,6 +150,7 @@ func (p *textParser) expression() clause {
 	parts := []Filter{p.within(c, "or")}
 	for {
 		parts = append(parts, p.within(p.andList(), "or"))
+		p.bounded(begin, len(parts))
 		if p.err != nil || !p.keyword("or") {
 			break
 		}
@@ -170,6 +171,7 @@ func (p *textParser) andList() (c clause) {
 		if next.filter != nil {
 			filters = append(filters, next.filter)
 		}
+		p.bounded(begin, len(filters))
 		if p.keyword("and") {
 			continue
 		}
@@ -235,6 +237,13 @@ func (p *textParser) checked(begin int, f Filter) Filter {
 		return nil
 	}
 	return f
+}
+
+// bounded refuses a long list before all of it is read.
+func (p *textParser) bounded(begin, parts int) {
+	if parts >= FilterNodesMax {
+		p.fail(begin, "more than %d conditions", FilterNodesMax-1)
+	}
 }
 
 // sizeOf is how deep a filter is and how many nodes it has.

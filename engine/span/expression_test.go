@@ -94,6 +94,8 @@ var texts = []struct {
 	{"span.kind != server", `ne(span.kind, string("server"))`, 0},
 	{"event.a =~", "a value is missing here", 11},
 	{"a<b=c or d=1", "a value that holds = goes in quotes", 4},
+	{"a<b<c or d=1", "a value that holds < goes in quotes", 4},
+	{"a > 1 " + strings.Repeat("b=1 or ", 1000) + "c=1", "more than 999 conditions", 1},
 	{"a==b or d=1", "a single = compares", 3},
 	{"a=~b=c", "a value that holds = goes in quotes", 5},
 	{"duration>10ms", "did you mean span.duration?", 1},

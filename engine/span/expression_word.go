@@ -97,7 +97,7 @@ func (p *textParser) bareValue(op string) string {
 	value := p.text[begin : begin+end]
 	p.at += end
 	switch sign := strings.IndexAny(value, "=<>!~"); {
-	case sign == 0, sign > 0 && op != "=" && value[sign] == '=':
+	case sign == 0, sign > 0 && op != "=":
 		p.fail(begin+sign, "a value that holds %c goes in quotes", value[sign])
 	case p.at < len(p.text) && (p.text[p.at] == '(' || p.text[p.at] == '['):
 		p.fail(p.at, "a value that holds %c goes in quotes", p.text[p.at])
