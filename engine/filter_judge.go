@@ -29,8 +29,9 @@ func answerOf(holds bool) answer {
 // judge answers a filter by what a segment knows without making rows. It knows more from
 // stage to stage, and each stage asks only what the one before left open:
 //
-//  1. of a segment: the template of a span and the class of its resource. The answer is
-//     remembered for each pair, and serves all row groups;
+//  1. of a segment: the template of a span and the class of its resource, and whether any
+//     template of events or links will do. The answer is remembered for each pair, and serves
+//     all row groups;
 //  2. of a row group: the templates of its events and links, the filters of its columns, its
 //     ranges of time;
 //  3. of a row, and of an event or a link of it: its times, which templates its events and
