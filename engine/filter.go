@@ -85,6 +85,8 @@ func (c *filterCompiler) node(f span.Filter, depth int) (node, error) {
 		return c.words(f.Attribute, f.Words, true)
 	case span.FullText:
 		return c.words(f.Attribute, f.Words, false)
+	case span.Tag:
+		return c.tag(f)
 	}
 	return nil, invalidFilter("%T is no filter", f)
 }

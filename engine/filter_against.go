@@ -72,6 +72,7 @@ type equalTest struct {
 	doubles   set[float64]
 	bools     [2]bool
 	spelled   set[string] // untyped constants: bytes, arrays and maps by their text
+	isTag     bool        // doubles and empty values by their text too, see tagTest
 	durations set[int64]
 	instants  set[uint64]
 }
@@ -135,6 +136,9 @@ func (t *equalTest) passes(r *filterRun, v *filterValue) bool {
 	case intKind:
 		return t.ints.has(int64(v.bits))
 	case doubleKind:
+		if t.isTag {
+			return hasText(&t.spelled, r.spell(0, v))
+		}
 		return t.doubles.has(math.Float64frombits(v.bits))
 	case boolKind:
 		return t.bools[v.bits&1]
@@ -142,6 +146,8 @@ func (t *equalTest) passes(r *filterRun, v *filterValue) bool {
 		return t.durations.has(int64(v.bits))
 	case instantKind:
 		return t.instants.has(v.bits)
+	case emptyKind:
+		return t.isTag && hasText(&t.spelled, r.spell(0, v))
 	case bytesKind, arrayKind, mapKind:
 		return len(t.spelled.list) > 0 && hasText(&t.spelled, r.spell(0, v))
 	}

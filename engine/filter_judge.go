@@ -16,6 +16,7 @@ const (
 	answerNo answer = iota
 	answerOpen
 	answerYes
+	answerUnasked
 )
 
 func answerOf(holds bool) answer {
@@ -28,12 +29,14 @@ func answerOf(holds bool) answer {
 // judge answers a filter by what a segment knows without making rows. It knows more from
 // stage to stage, and each stage asks only what the one before left open:
 //
-//  1. of a segment: the template of a span and the class of its resource. The answer is
-//     remembered for each pair, and serves all row groups;
+//  1. of a segment: the template of a span and the class of its resource, and whether any
+//     template of events or links will do. The answer is remembered for each pair, and serves
+//     all row groups;
 //  2. of a row group: the templates of its events and links, the filters of its columns, its
 //     ranges of time;
-//  3. of a row: its times, which templates its events and links have, and whether it has a
-//     value that stands in a column.
+//  3. of a row, and of an event or a link of it: its times, which templates its events and
+//     links have, and whether a value of it that stands in a column passes. Columns are asked
+//     once for all rows of the group, see itemsOf and timesOf.
 //
 // What is open then is read. An answer is never wrong: a part of which something is not
 // known is open, and so is what depends on it. It serves one goroutine.
@@ -44,6 +47,8 @@ type judge struct {
 	runs      [span.Levels]*filterRun // bound to what templates, resources and scopes have
 	columns   map[columnTest]uint32   // positions in group.columns
 
+	elements []answer // by slot, of parts over all elements of a level in the segment; nil until one is asked
+
 	classOf []uint8  // by resource
 	classes [][]bool // by class: what the parts that read the resource alone are, by memo slot
 	known   []uint8  // by template and class: answer + 1, 0 where nobody asked yet
@@ -51,8 +56,11 @@ type judge struct {
 	at      [span.Levels]int // the template that a level has, or unbound
 	class   int              // of the resource, or unbound
 	row     int
+	item    int // ofItem: the event or link, by its number in the group
 	group   groupJudge
-	err     error
+
+	canceled func() error // asked now and then while a column is looked through
+	err      error
 }
 
 // stage is how much a judge may use.
@@ -62,6 +70,7 @@ const (
 	ofSegment stage = iota
 	ofGroup
 	ofRow
+	ofItem // an event or a link of a row
 )
 
 // classesMax bounds the classes of resources: those beyond are one whose answers are open.
@@ -143,6 +152,16 @@ func (j *judge) mayMatch() bool {
 	return false
 }
 
+// mayBe reports whether the filter can hold on a span of a template, under some resource.
+func (j *judge) mayBe(template int) bool {
+	for class := range j.classes {
+		if j.pair(template, class) != answerNo {
+			return true
+		}
+	}
+	return false
+}
+
 // pair answers for a template and a class; template unbound is one that is not known.
 func (j *judge) pair(template, class int) answer {
 	j.stage, j.at[span.SpanLevel], j.class = ofSegment, template, class
@@ -159,7 +178,7 @@ func (j *judge) pair(template, class int) answer {
 // ask answers a leaf on what its level has; test nil asks whether there is a value.
 func (j *judge) ask(s *source, slot uint32, test valueTest) answer {
 	if s.level == span.SpanLevel && (s.field == span.SpanStartTime || s.field == span.SpanEndTime || s.field == span.SpanDuration) {
-		return j.askTime(s.field, test)
+		return j.askTime(s.field, slot, test)
 	}
 	at := j.at[s.level]
 	if at == unbound {
@@ -185,7 +204,7 @@ func (j *judge) ask(s *source, slot uint32, test valueTest) answer {
 			run.tested = attrValue(t.Batch, attrs[i])
 			return answerOf(test.passes(run, &run.tested))
 		}
-		return j.askColumn(attrs, i, slot, test)
+		return j.askColumn(s.level, attrs, i, slot, test)
 	}
 	return answerNo
 }
@@ -226,6 +245,9 @@ func (j *judge) askField(f span.Field, at int, test valueTest) answer {
 		if test == nil {
 			return answerYes
 		}
+		if j.stage == ofItem && (f == span.EventTime || f == span.EventTimeSinceStart) {
+			return j.askEventTime(f, test)
+		}
 		return answerOpen
 	}
 	run.pos = at
@@ -243,31 +265,37 @@ func asked(test valueTest, run *filterRun, v filterValue) answer {
 
 // askColumn answers for the value of an attribute that stands in a column: attrs[i] is the
 // attribute of the template.
-func (j *judge) askColumn(attrs []span.Attr, i int, slot uint32, test valueTest) answer {
+func (j *judge) askColumn(level span.Level, attrs []span.Attr, i int, slot uint32, test valueTest) answer {
 	column := uint32(attrs[i].Value)
 	kind := j.l.ColumnType(column)
 	if !mayPass(test, kind) {
 		return answerNo
 	}
-	equal, isEqual := test.(*equalTest)
-	if !isEqual || attrs[i].Type != segment.OpenFiltered || j.stage == ofSegment {
+	if j.stage == ofSegment {
 		return answerOpen
 	}
 	c := j.columnOf(slot, column)
 	if c.inGroup == 0 {
-		c.inGroup = 1 + uint8(j.inFilters(column, kind, equal))
+		c.inGroup = 1 + uint8(answerOpen)
+		if equal, isEqual := test.(*equalTest); isEqual && attrs[i].Type == segment.OpenFiltered {
+			c.inGroup = 1 + uint8(j.inFilters(column, kind, equal))
+		}
 	}
 	if j.stage == ofGroup || answer(c.inGroup-1) == answerNo {
 		return answer(c.inGroup - 1)
 	}
-	rows := j.rowsOf(c, column, kind, equal)
+	at := j.row
+	if j.stage == ofItem {
+		at = j.item
+	}
+	items := j.itemsOf(c, level, column, kind, test)
 	switch {
-	case rows == nil:
+	case items == nil:
 		return answerOpen
-	case !hasBit(rows, j.row):
+	case !hasBit(items, at):
 		return answerNo
 	case slices.ContainsFunc(attrs[:i], func(a span.Attr) bool {
-		return a.Type == segment.OpenFiltered && uint32(a.Value) == column
+		return a.Type >= span.ValueTypes && uint32(a.Value) == column
 	}):
 		return answerOpen // the value may be of the one before, which does not count
 	}
@@ -286,7 +314,7 @@ func mayPass(test valueTest, kind span.ValueType) bool {
 		case span.BoolValue:
 			return test.bools[0] || test.bools[1]
 		case span.DoubleValue:
-			return len(test.doubles.list) > 0
+			return len(test.doubles.list) > 0 || test.isTag
 		}
 	case regexTest, *wordsTest:
 		return kind == span.StringValue || kind == span.RawValue || kind == span.RawAttribute

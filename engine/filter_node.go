@@ -128,7 +128,7 @@ func (n someNode) judge(j *judge) answer {
 	return j.ofElements(n, n.slot, n.level)
 }
 
-func (n someNode) judgeElement(j *judge) answer { return n.part.judge(j) }
+func (n someNode) element() node { return n.part }
 
 func (n someNode) reads() levelSet { return n.part.reads() | only(n.level) }
 func (n someNode) cost() int       { return 4 * n.part.cost() }
@@ -155,10 +155,10 @@ func (n *testLeaf) judge(j *judge) answer {
 	if j.overElements(n.source.level) {
 		return j.ofElements(n, n.slot, n.source.level)
 	}
-	return n.judgeElement(j)
+	return j.ask(&n.source, n.slot, n.test)
 }
 
-func (n *testLeaf) judgeElement(j *judge) answer { return j.ask(&n.source, n.slot, n.test) }
+func (n *testLeaf) element() node { return n }
 
 // overElements reports whether a leaf on a level means any element, and the row is known.
 func (j *judge) overElements(level span.Level) bool {
@@ -208,10 +208,10 @@ func (n *existsLeaf) judge(j *judge) answer {
 	if j.overElements(n.source.level) {
 		return j.ofElements(n, n.slot, n.source.level)
 	}
-	return n.judgeElement(j)
+	return j.ask(&n.source, n.slot, nil)
 }
 
-func (n *existsLeaf) judgeElement(j *judge) answer { return j.ask(&n.source, n.slot, nil) }
+func (n *existsLeaf) element() node { return n }
 
 func (n *existsLeaf) reads() levelSet { return n.source.reads() }
 func (n *existsLeaf) cost() int       { return n.source.cost() }

@@ -160,7 +160,7 @@ func attrValue(b *span.Batch, a span.Attr) filterValue {
 	case span.IntValue:
 		return filterValue{kind: intKind, bits: bits}
 	case span.DoubleValue:
-		return filterValue{kind: doubleKind, bits: bits}
+		return filterValue{kind: doubleKind, bits: bits, attr: a}
 	case span.BytesValue:
 		return filterValue{kind: bytesKind, text: data, attr: a}
 	case span.ArrayValue:
@@ -168,10 +168,10 @@ func attrValue(b *span.Batch, a span.Attr) filterValue {
 	case span.MapValue:
 		return filterValue{kind: mapKind, attr: a}
 	}
-	return filterValue{kind: emptyKind}
+	return filterValue{kind: emptyKind, attr: a}
 }
 
-// spell gives the text of bytes, an array or a map as a legacy search compares it.
+// spell gives the text of an attribute's value as a legacy search compares it.
 func (r *filterRun) spell(side int, v *filterValue) []byte {
 	r.texts[side] = otlp.AppendText(r.texts[side][:0], r.batch, v.attr)
 	return r.texts[side]

@@ -135,7 +135,7 @@ func (v *view) scan(ctx context.Context, m *matcher, floor func() uint64, visit 
 			return nil
 		}
 		if u.search != nil {
-			err = u.search.scanGroup(u.group, least, visit, filtered)
+			err = u.search.scanGroup(ctx, u.group, least, visit, filtered)
 		} else {
 			err = u.scanRows(&b, m, least, filtered)
 		}

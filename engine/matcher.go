@@ -74,7 +74,12 @@ func newMatcher(q span.Query) (*matcher, error) {
 	if m.explain == nil {
 		m.explain = new(span.Explain) // counted and forgotten
 	}
-	for i, tag := range q.Tags {
+	if q.Filter != nil {
+		if err := m.take(q.Filter); err != nil {
+			return nil, err
+		}
+	}
+	for i, tag := range m.query.Tags {
 		t := newTagTest(tag)
 		bit := uint64(1) << i
 		m.all |= bit
@@ -92,15 +97,22 @@ func newMatcher(q span.Query) (*matcher, error) {
 		}
 		m.tags = append(m.tags, t)
 	}
-	if q.Filter != nil {
-		compiled, err := compileFilter(q.Filter)
-		if err != nil {
-			return nil, err
-		}
-		m.filter = compiled
-		compiled.bounds(&m.query)
-	}
 	return m, nil
+}
+
+// take compiles a filter, or what is left of it when the query asks the rest.
+func (m *matcher) take(f span.Filter) (err error) {
+	if m.filter, err = compileFilter(f); err != nil {
+		return err
+	}
+	m.filter.bounds(&m.query)
+	switch left := lifted(f, &m.query); {
+	case left == nil:
+		m.filter = nil
+	case left.String() != f.String():
+		m.filter, err = compileFilter(left)
+	}
+	return err
 }
 
 func newTagTest(tag span.Tag) tagTest {

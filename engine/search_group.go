@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"math"
 	"math/bits"
 
@@ -33,12 +34,17 @@ type groupSearch struct {
 	opened        segment.PageCounts // to read them
 
 	answers []answer // of the filter, by code of a span's template and class of a resource
+	rests   []node   // by the same, what rows are asked where that is open; nil until one asks
+	counted bool     // how many that are, see judge
 }
 
 // scanGroup visits the matching rows of a row group that start at least at least. Rows that
 // were read go to filtered, where the query's filter still is to be asked.
-func (s *segmentSearch) scanGroup(i int, least uint64, visit, filtered visitor) error {
+func (s *segmentSearch) scanGroup(ctx context.Context, i int, least uint64, visit, filtered visitor) error {
 	g := &s.group
+	if s.judge != nil {
+		s.judge.canceled = ctx.Err
+	}
 	g.scan, g.index, g.first = s.l.Scan(i), i, s.l.Group(i).FirstRow
 	defer func() {
 		opened := g.scan.PageCounts()
