@@ -21,7 +21,14 @@ import (
 // Reading leaves nothing for later: a constant beside a field, or beside a typed constant,
 // is read as the same kind; only one beside an attribute may stay untyped.
 func filterOf(root *expressionv1.Call) (span.Filter, error) {
-	return (&filterReader{}).call("filter", root, 1)
+	f, err := (&filterReader{}).call("filter", root, 1)
+	if err != nil {
+		return nil, err
+	}
+	if err := span.CheckWeight(f); err != nil {
+		return nil, refuse("filter", "%s", reason(err))
+	}
+	return f, nil
 }
 
 // filterOperators is what filterReader serves, as Capabilities announces it.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/stoadb/stoa/engine/segment"
@@ -59,8 +60,8 @@ type judge struct {
 	item    int // ofItem: the event or link, by its number in the group
 	group   groupJudge
 
-	canceled func() error // asked now and then while a column is looked through
-	err      error
+	effort *effort
+	err    error // of what was read
 }
 
 // stage is how much a judge may use.
@@ -80,26 +81,29 @@ const classesMax = 64
 type columnTest struct{ slot, column uint32 }
 
 // newJudge readies a filter for a segment.
-func newJudge(f *compiledFilter, l *liveSegment) (*judge, error) {
-	j := &judge{filter: f, l: l, class: unbound, columns: make(map[columnTest]uint32)}
+func newJudge(f *compiledFilter, e *effort, l *liveSegment) (*judge, error) {
+	j := &judge{filter: f, effort: e, l: l, class: unbound, columns: make(map[columnTest]uint32)}
 	for _, level := range templateLevels {
 		var err error
 		if j.templates[level], err = l.Templates(level); err != nil {
 			return nil, err
 		}
-		j.runs[level] = f.run()
+		j.runs[level] = f.run(e)
 		j.runs[level].bind(j.templates[level].Batch)
 	}
 	j.at = [span.Levels]int{unbound, unbound, unbound, unbound, unbound}
 	resources, scopes := *l.Resources(), *l.Scopes()
 	resources.ResourceIDs, scopes.ScopeIDs = counting(len(resources.Resources)), counting(len(scopes.Scopes))
-	j.runs[span.ResourceLevel], j.runs[span.ScopeLevel] = f.run(), f.run()
+	j.runs[span.ResourceLevel], j.runs[span.ScopeLevel] = f.run(e), f.run(e)
 	j.runs[span.ResourceLevel].bind(&resources)
 	j.runs[span.ScopeLevel].bind(&scopes)
 	j.classify(len(resources.Resources))
 	j.known = make([]uint8, j.templates[span.SpanLevel].Len()*len(j.classes))
-	return j, nil
+	return j, j.failure()
 }
+
+// failure is why answers count for nothing, if they do.
+func (j *judge) failure() error { return cmp.Or(j.err, j.effort.err) }
 
 // counting gives 0 to n-1: each resource, or scope, as a row of its own.
 func counting(n int) []uint32 {
@@ -177,6 +181,9 @@ func (j *judge) pair(template, class int) answer {
 
 // ask answers a leaf on what its level has; test nil asks whether there is a value.
 func (j *judge) ask(s *source, slot uint32, test valueTest) answer {
+	if !j.effort.spend(1) {
+		return answerOpen
+	}
 	if s.level == span.SpanLevel && (s.field == span.SpanStartTime || s.field == span.SpanEndTime || s.field == span.SpanDuration) {
 		return j.askTime(s.field, slot, test)
 	}
@@ -335,6 +342,7 @@ func (j *judge) inFilters(column uint32, kind span.ValueType, test *equalTest) a
 	if filter == nil {
 		return answerNo // the group has no value of the column
 	}
+	j.effort.spend(len(test.ints.list) + len(test.texts.list))
 	if kind == span.IntValue {
 		for _, v := range test.ints.list {
 			if filter.MayContain(index.HashText(appendInt(j.group.text[:0], v))) {

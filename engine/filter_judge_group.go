@@ -85,7 +85,7 @@ func (j *judge) ofRow(rest node, row, template, class int, starts []uint64) (ans
 	j.stage, j.at[span.SpanLevel], j.class, j.row = ofRow, template, class, row
 	j.group.starts = starts
 	a := rest.judge(j)
-	return a, j.err
+	return a, j.failure()
 }
 
 // askTime answers a leaf on a time of the span, which always has one.
@@ -101,7 +101,7 @@ func (j *judge) askTime(f span.Field, slot uint32, test valueTest) answer {
 	if j.group.times[slot] == nil {
 		j.timesOf(f, slot, test)
 	}
-	if j.err != nil {
+	if j.failure() != nil {
 		return answerOpen
 	}
 	return answerOf(hasBit(j.group.times[slot], j.row))

@@ -195,12 +195,9 @@ func (j *judge) itemsOf(c *columnAnswer, level span.Level, column uint32, kind s
 	var found []uint32
 	var err error
 	equal, isEqual := test.(*equalTest)
-	run, asked := j.runs[level], 0
+	run := j.runs[level]
 	passes := func(v filterValue) bool {
-		if asked++; asked%cancelEveryRows == 0 && j.err == nil {
-			j.err = j.canceled()
-		}
-		if j.err != nil {
+		if !j.effort.spend(1) {
 			return false
 		}
 		run.tested = v
@@ -239,7 +236,7 @@ func (j *judge) itemsOf(c *columnAnswer, level span.Level, column uint32, kind s
 		return nil
 	}
 	codes, itemsErr := g.scan.Items(level)
-	if j.err = cmp.Or(j.err, err, itemsErr); j.err != nil {
+	if j.err = cmp.Or(j.err, err, itemsErr); j.failure() != nil {
 		return nil
 	}
 	c.items = make([]uint64, (len(codes)+63)/64)

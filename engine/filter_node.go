@@ -113,7 +113,7 @@ func (n someNode) holds(r *filterRun) bool {
 	}
 	begin, end := r.elements(n.level)
 	found := false
-	for i := begin; i < end && !found; i++ {
+	for i := begin; i < end && !found && r.effort.spend(1); i++ {
 		*bound = int64(i)
 		found = n.part.holds(r)
 	}
@@ -142,7 +142,7 @@ type testLeaf struct {
 
 func (n *testLeaf) holds(r *filterRun) bool {
 	begin, end := r.elements(n.source.level)
-	for i := begin; i < end; i++ {
+	for i := begin; i < end && r.effort.spend(1); i++ {
 		var ok bool
 		if r.tested, ok = r.value(&n.source, i, 0); ok && n.test.passes(r, &r.tested) {
 			return true
@@ -196,7 +196,7 @@ type existsLeaf struct {
 
 func (n *existsLeaf) holds(r *filterRun) bool {
 	begin, end := r.elements(n.source.level)
-	for i := begin; i < end; i++ {
+	for i := begin; i < end && r.effort.spend(1); i++ {
 		if r.has(&n.source, i) {
 			return true
 		}
@@ -225,7 +225,7 @@ type pairLeaf struct {
 
 func (n *pairLeaf) holds(r *filterRun) bool {
 	begin, end := r.elements(n.left.level)
-	for i := begin; i < end; i++ {
+	for i := begin; i < end && r.effort.spend(1); i++ {
 		if left, ok := r.value(&n.left, i, 0); ok && n.anyRight(r, &left) {
 			return true
 		}
@@ -235,7 +235,7 @@ func (n *pairLeaf) holds(r *filterRun) bool {
 
 func (n *pairLeaf) anyRight(r *filterRun, left *filterValue) bool {
 	begin, end := r.elements(n.right.level)
-	for i := begin; i < end; i++ {
+	for i := begin; i < end && r.effort.spend(1); i++ {
 		right, ok := r.value(&n.right, i, 1)
 		if !ok {
 			continue

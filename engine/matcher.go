@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"math/bits"
 	"strconv"
@@ -12,7 +13,7 @@ import (
 )
 
 // matcher is a query made ready: what does not depend on a batch is worked out once. It
-// is read-only and serves any number of scans; see bind.
+// serves any number of scans of one goroutine; see bind.
 //
 // The rules are those of a legacy Jaeger search: everything asked holds on one span. A
 // tag holds where a level of the span (its own attributes, its resource's, its scope's,
@@ -23,6 +24,7 @@ type matcher struct {
 	query   span.Query
 	explain *span.Explain
 	filter  *compiledFilter // nil where the query has none
+	effort  *effort         // of the filter
 	tags    []tagTest
 	all     uint64 // a bit for each tag
 
@@ -66,11 +68,11 @@ const (
 )
 
 // newMatcher refuses a query beyond the limits.
-func newMatcher(q span.Query) (*matcher, error) {
+func newMatcher(ctx context.Context, q span.Query) (*matcher, error) {
 	if len(q.Tags) > span.TagsMax {
 		return nil, fmt.Errorf("%w: %d tags, the limit is %d", span.ErrTooMuch, len(q.Tags), span.TagsMax)
 	}
-	m := &matcher{query: q, explain: q.Explain}
+	m := &matcher{query: q, explain: q.Explain, effort: &effort{ctx: ctx}}
 	if m.explain == nil {
 		m.explain = new(span.Explain) // counted and forgotten
 	}

@@ -55,8 +55,11 @@ func newSegmentSearch(m *matcher, l *liveSegment) (*segmentSearch, error) {
 	s.service, s.resources = b.service, b.resources
 	if m.filter != nil {
 		var err error
-		if s.judge, err = newJudge(m.filter, l); err != nil || !s.judge.mayMatch() {
+		if s.judge, err = newJudge(m.filter, m.effort, l); err != nil {
 			return nil, err
+		}
+		if may := s.judge.mayMatch(); !may || s.judge.failure() != nil {
+			return nil, s.judge.failure()
 		}
 	}
 	inService, above := false, uint64(0)

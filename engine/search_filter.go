@@ -24,7 +24,7 @@ func (s *segmentSearch) judgeGroup() (bool, error) {
 		}
 		return s.judge.inGroup(template, class)
 	})
-	return may, s.judge.err
+	return may, s.judge.failure()
 }
 
 // judgePairs renews the answers by code and class. Beyond the codes of shared templates there

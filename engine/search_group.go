@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"math"
 	"math/bits"
 
@@ -40,11 +39,8 @@ type groupSearch struct {
 
 // scanGroup visits the matching rows of a row group that start at least at least. Rows that
 // were read go to filtered, where the query's filter still is to be asked.
-func (s *segmentSearch) scanGroup(ctx context.Context, i int, least uint64, visit, filtered visitor) error {
+func (s *segmentSearch) scanGroup(i int, least uint64, visit, filtered visitor) error {
 	g := &s.group
-	if s.judge != nil {
-		s.judge.canceled = ctx.Err
-	}
 	g.scan, g.index, g.first = s.l.Scan(i), i, s.l.Group(i).FirstRow
 	defer func() {
 		opened := g.scan.PageCounts()

@@ -78,6 +78,9 @@ func ParseQuery(text string, now time.Time) (Query, error) {
 	if p.err == nil {
 		p.settle(&q, c)
 	}
+	if err := CheckWeight(c.filter); err != nil {
+		p.fail(0, "%s", reasonOf(err))
+	}
 	if p.err != nil {
 		return AllTime(), p.err
 	}

@@ -201,6 +201,11 @@ const (
 	// steps for each byte of a value.
 	PatternBytesMax = 1 << 10
 	PatternStepsMax = 4_000
+	// ConstantsMax is how many constants the lists of a filter may have together: each takes
+	// a quarter of a KiB where it has no type, as long as the question lasts.
+	ConstantsMax = 4_000
+	// PatternsStepsMax bounds the steps of all patterns of a filter: 50 bytes each.
+	PatternsStepsMax = 5 * PatternStepsMax
 	// WordsMax is how many words a Phrase or FullText may have: each place of a text may be
 	// tried with all.
 	WordsMax = 64
