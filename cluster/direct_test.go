@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -46,7 +47,11 @@ func (l *fakeLog) Queue(entries ...wal.Entry) (cluster.Pending, error) {
 			return nil, fmt.Errorf("Seq %d, wanted %d", e.Seq, l.queued)
 		}
 	}
-	return &fakePending{l, slices.Clone(entries)}, nil
+	entries = slices.Clone(entries)
+	for i := range entries {
+		entries[i].Payload = bytes.Clone(entries[i].Payload) // as Appender says
+	}
+	return &fakePending{l, entries}, nil
 }
 
 type fakePending struct {

@@ -13,6 +13,9 @@ const (
 	// takes milliseconds: more would make those who wait pay for those who came later.
 	appendBytesMax = 1 << 20
 
+	// entryBufferMax is the largest buffer for entries that is kept for the next round.
+	entryBufferMax = 1 << 20
+
 	// spreadBytesMin is the payload of a round from which on its shards are worked on at
 	// once: compressing that much takes a tenth of a millisecond (175 ns a span of 350 B),
 	// many times what waking a goroutine costs.

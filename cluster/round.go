@@ -78,11 +78,22 @@ func (b *batch) queueEntries(received int64) {
 	b.first = b.next
 	b.next += uint64(len(b.entries))
 	records := make([]wal.Entry, len(b.entries))
+	buffer := entryBuffers.Get().(*[]byte)
+	encoded := (*buffer)[:0]
 	for i := range b.entries {
-		records[i] = raftstore.CommandEntry(b.first+uint64(i), b.entries[i].AppendBinary(nil), received)
+		from := len(encoded)
+		encoded = b.entries[i].AppendBinary(encoded)
+		records[i] = raftstore.CommandEntry(b.first+uint64(i), encoded[from:len(encoded):len(encoded)], received)
 	}
 	b.pending, b.err = b.log.Queue(records...)
+	if cap(encoded) <= entryBufferMax {
+		*buffer = encoded
+		entryBuffers.Put(buffer)
+	}
 }
+
+// entryBuffers keeps what entries are encoded in; the log has a copy once they are queued.
+var entryBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // waitAll waits until all entries are durable. Where one shard's could not be queued,
 // those of the others are waited for all the same: nobody else would.
