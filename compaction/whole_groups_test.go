@@ -31,6 +31,49 @@ func following(t *testing.T, fs vfs.FS, name string, limit, parts int) (inputs [
 	return inputs, rows
 }
 
+// Where an input holds spans of two years, its row groups of one stand between those of another.
+func TestRowGroupsOfAnInputAreTakenOverBetweenThoseOfAnother(t *testing.T) {
+	fs := vfs.NewCrash(1)
+	young := distinct(realRows(t, "hotrod.otlp.zst", 80_000))
+	old := distinct(realRows(t, "nezha-trainticket-2023-01-29.otlp.zst", 80_000))
+	third := len(young) / 3
+	both := slices.Concat(young[:third], young[2*third:], old)
+	inputs := []*segment.Segment{write(t, fs, "a", both, 1), write(t, fs, "b", young[third-9:2*third+9], 2)}
+	if _, err := compaction.Merge(context.Background(), fs, inputs, "out", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := segment.Verify(fs, "out"); err != nil {
+		t.Fatal(err)
+	}
+	wantRows(t, read(t, openSegment(t, fs, "out")), distinct(slices.Concat(young, old)))
+}
+
+// Where another input has a trace now and then, row groups before and behind it are taken over.
+func TestRowGroupsAreNotTakenOverPastATraceOfAnother(t *testing.T) {
+	fs := vfs.NewCrash(1)
+	rows := distinct(realRows(t, "hotrod.otlp.zst", 120_000))
+	var parts [2][]span.Row
+	traces := 0
+	for i, row := range rows {
+		if i == 0 || row.TraceID() != rows[i-1].TraceID() {
+			traces++
+		}
+		part := 0
+		if traces%600 == 0 {
+			part = 1
+		}
+		parts[part] = append(parts[part], row)
+	}
+	inputs := []*segment.Segment{write(t, fs, "a", parts[0], 1), write(t, fs, "b", parts[1], 2)}
+	if _, err := compaction.Merge(context.Background(), fs, inputs, "out", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := segment.Verify(fs, "out"); err != nil {
+		t.Fatal(err)
+	}
+	wantRows(t, read(t, openSegment(t, fs, "out")), rows)
+}
+
 // Where inputs follow each other in time, row groups are taken over as they stand, and what
 // comes of it is a sound segment with the same rows.
 func TestInputsThatFollowEachOtherAreMergedExactly(t *testing.T) {
