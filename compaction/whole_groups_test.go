@@ -15,7 +15,7 @@ import (
 
 // following cuts real spans by the start of their traces into parts, as flushes that follow
 // each other have them; some traces stand in two parts, and some of those rows twice.
-func following(t *testing.T, fs vfs.FS, name string, limit, parts int) (inputs []*segment.Segment, want []span.Row) {
+func following(t testing.TB, fs vfs.FS, name string, limit, parts int) (inputs []*segment.Segment, want []span.Row) {
 	t.Helper()
 	rows := distinct(realRows(t, name, limit))
 	begin := 0
