@@ -36,9 +36,6 @@ const (
 	// encoderKeptBytesMax is the largest encoder that is kept for the next trace: two buffers
 	// of a chunk each.
 	encoderKeptBytesMax = 8 << 20
-	// joinedBytesMax is the largest buffer of joined payloads that is kept: an entry that is
-	// not one large part is at most that.
-	joinedBytesMax = 512 << 10
 	// effortStep is how many looks at a value a filter takes between two at its context:
 	// a tenth of a millisecond or so. bytesALook is how much text is gone over in the time of a look.
 	effortStep = 1 << 11
