@@ -48,7 +48,7 @@ func shardDir(shard int) string { return fmt.Sprintf("shard-%03d", shard) }
 // default.
 type Options struct {
 	FS     vfs.FS // the data folder
-	Shards int    // of a new folder; 0 takes what the folder says, ShardsDefault for a new one
+	Shards int    // of a new folder; 0 takes what the folder says, ShardsDefault() for a new one
 	Logger *slog.Logger
 	Now    func() time.Time
 

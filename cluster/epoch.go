@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"runtime"
 	"slices"
 
 	"github.com/stoadb/stoa/internal/codec"
@@ -91,9 +92,17 @@ func openEpoch(disk vfs.FS, shards int) (Epoch, error) {
 	return e, nil
 }
 
+// ShardsDefault is the number of shards of a new folder where nobody asks for one: as many as
+// the machine has processors for us, 2 to 16. Each shard flushes, merges and answers by
+// itself, so fewer leave processors without work; more cut requests into parts of a few spans
+// and memtables into small segments: docs/decisions/0017-shards.md has what that costs.
+func ShardsDefault() int {
+	return min(max(runtime.GOMAXPROCS(0), shardsDefaultMin), shardsDefaultMax)
+}
+
 func newEpoch(disk vfs.FS, shards int) (Epoch, error) {
 	if shards == 0 {
-		shards = ShardsDefault
+		shards = ShardsDefault()
 	}
 	if shards < 0 || shards > ShardsMax {
 		return Epoch{}, fmt.Errorf("%d shards: want 1 to %d", shards, ShardsMax)

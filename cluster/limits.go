@@ -32,9 +32,8 @@ const (
 	// partsMax columns are told apart by an analysis; more come of keys that never repeat.
 	partsMax = 100_000
 
-	// ShardsDefault is the number of shards of a new folder on one machine: enough to
-	// keep the cores of a small server busy, few enough that segments stay large.
-	ShardsDefault = 4
+	// shardsDefaultMin and shardsDefaultMax bound ShardsDefault.
+	shardsDefaultMin, shardsDefaultMax = 2, 16
 
 	// ShardsMax bounds the shards of an epoch: beyond it the goroutines and memtables of
 	// idle shards cost more than they bring.

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/stoadb/stoa/bench"
+	"github.com/stoadb/stoa/cluster"
 	"github.com/stoadb/stoa/internal/codec"
 )
 
@@ -191,7 +192,7 @@ func TestServeRefusesWhatItCannotDo(t *testing.T) {
 	}
 	wants(t, 1, []string{regexp.QuoteMeta(used) + " is in use", "stop the server"}, "verify", used)
 	stopServer(t, server)
-	wants(t, 1, []string{"has 4 shards, 8 were asked for"}, append(free, "--data", used, "--shards=8")...)
+	wants(t, 1, []string{fmt.Sprintf("has %d shards, 64 were asked for", cluster.ShardsDefault())}, append(free, "--data", used, "--shards=64")...)
 	newer(t, filepath.Join(used, "epoch"))
 	wants(t, 1, []string{"epoch: offset 8: written by a newer version"}, append(free, "--data", used)...)
 	wants(t, 1, []string{"epoch: offset 8: written by a newer version"}, "verify", used)
@@ -228,7 +229,7 @@ func TestStartSaysWhatAPersonNeedsToKnow(t *testing.T) {
 	wants(t, 0, nil, "import", "--addr", server.Storage, "--admin", server.Admin, file)
 	stopServer(t, server)
 	said := server.Output()
-	for _, want := range []string{server.Storage, server.Admin + "/metrics", folder + "  (4 shards)", "RELAXED", "5ms", "48h", "soft limit"} {
+	for _, want := range []string{server.Storage, server.Admin + "/metrics", fmt.Sprintf("%s  (%d shards)", folder, cluster.ShardsDefault()), "RELAXED", "5ms", "48h", "soft limit"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("the start block lacks %q:\n%s", want, said)
 		}

@@ -7,10 +7,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/stoadb/stoa/bench"
+	"github.com/stoadb/stoa/cluster"
 )
 
 // The commands that look into a store, as a person uses them.
@@ -31,6 +33,7 @@ const printedEpoch = `       0      8  magic "STOAEPCH"
 // TestInspectPrintsEveryKindOfFile, while a server holds the folder too.
 func TestInspectPrintsEveryKindOfFile(t *testing.T) {
 	folder := t.TempDir()
+	stopServer(t, startServer(t, folder, "--shards=4"))
 	wants(t, 0, nil, "import", "--data", folder, fixture(t, "zipkin-fixtures"))
 	server := startServer(t, folder)
 	if r := wants(t, 0, nil, "inspect", filepath.Join(folder, "epoch"), "--hex", "4"); r.out != printedEpoch {
@@ -122,7 +125,7 @@ func TestAnalyzeAccountsForTheFolder(t *testing.T) {
 	wants(t, 0, nil, "import", "--data", folder, fixture(t, "zipkin-fixtures"))
 	before := filesOf(t, folder)
 	wants(t, 0, []string{
-		`^1094 spans in \d+ traces, \d segments of 4 shards: \d+ bytes, \d+\.\d\d a span; the index takes \d+\.\d %\n`,
+		`^1094 spans in \d+ traces, \d+ segments of ` + strconv.Itoa(cluster.ShardsDefault()) + ` shards: \d+ bytes, \d+\.\d\d a span; the index takes \d+\.\d %\n`,
 		`(?m)^PART +BYTES +A SPAN +SHARE`, `(?m)^span id +\d+ +8\.\d+ `, `(?m)^and \d+ smaller parts`,
 		`(?m)^LEVEL +KEY +TYPE +DISTINCT +VALUES`, `(?m)^SEGMENT +LEVEL +TEMPLATES`, `(?m)^shard-00\d/0+1\.seg +span +\d+`,
 	}, "analyze", folder, "--top", "5")
@@ -164,7 +167,7 @@ func TestAnalyzeAccountsForTheFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := wants(t, 1, []string{`damage: .*0+1\.seg: offset \d+: corrupt data`, "1 damaged files are left out"}, "analyze", folder)
-	if !strings.Contains(r.out, fmt.Sprintf("%d segments of 4 shards", len(segments)-1)) {
+	if !strings.Contains(r.out, fmt.Sprintf("%d segments of %d shards", len(segments)-1, cluster.ShardsDefault())) {
 		t.Errorf("with one segment damaged it says\n%s", r.out)
 	}
 	wants(t, 1, []string{"not a Stoa data folder"}, "analyze", t.TempDir())

@@ -54,7 +54,7 @@ func newServe() *cobra.Command {
 	flags.IntVar(&f.adminPort, "admin-port", 17270, "metrics, readiness, flush and compact over HTTP; 0 picks a free port")
 	flags.IntVar(&f.otlpPort, "otlp-grpc-port", 4317, "OTLP over gRPC; 0 picks a free port")
 	flags.IntVar(&f.archivePort, "archive-port", 17272, "Jaeger storage gRPC API and OTLP of the archive; 0 picks a free port")
-	flags.IntVar(&f.shards, "shards", 0, fmt.Sprintf("shards of a new folder (default %d)", cluster.ShardsDefault))
+	flags.IntVar(&f.shards, "shards", 0, fmt.Sprintf("shards of a new folder (default %d: as many as processors, 2 to 16)", cluster.ShardsDefault()))
 	flags.DurationVar(&f.retention, "retention", 0, "drop spans received longer ago, such as 168h; 0 keeps everything")
 	flags.DurationVar(&f.keepArchive, "archive-retention", 0, "drop spans archived longer ago, such as 8760h; 0 keeps everything")
 	flags.StringVar(&f.sync, "sync", "always", "when an answer is given: \"always\" after the disk has it, or an interval such as 1s after which it will")
