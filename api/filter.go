@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stoadb/stoa/api/pb/expressionv1"
+	"github.com/stoadb/stoa/api/wire"
 	"github.com/stoadb/stoa/engine/span"
 )
 
@@ -20,13 +21,24 @@ import (
 // Reading leaves nothing for later: a constant beside a field, or beside a typed constant,
 // is read as the same kind; only one beside an attribute may stay untyped.
 func filterOf(root *expressionv1.Call) (span.Filter, error) {
-	return (&filterReader{}).call("filter", root, 1)
+	f, err := (&filterReader{}).call("filter", root, 1)
+	if err != nil {
+		return nil, err
+	}
+	if err := span.CheckWeight(f); err != nil {
+		return nil, refuse("filter", "%s", reason(err))
+	}
+	return f, nil
 }
 
 // filterOperators is what filterReader serves, as Capabilities announces it.
 var filterOperators = []string{
 	"and", "or", "not", "eq", "ne", "gt", "lt", "gte", "lte", "regex", "exists", "in", "not_in", "some", "phrase", "fulltext",
 }
+
+// tagOperator takes a tag of a legacy search into a filter. It is Stoa's own, for who asks with
+// its client; Jaeger has no such operator, and is not told of it.
+const tagOperator = wire.TagOperator
 
 // filterLevels is the same for levels.
 func filterLevels() []string {
@@ -98,6 +110,8 @@ func (r *filterReader) call(path string, c *expressionv1.Call, depth int) (span.
 		return span.NotIn{Reference: reference, Values: values}, err
 	case "regex":
 		return regexOf(path, args)
+	case tagOperator:
+		return tagOf(path, args)
 	case "phrase", "fulltext":
 		attribute, words, err := textSearch(path, args)
 		if op == "phrase" {
@@ -110,11 +124,13 @@ func (r *filterReader) call(path string, c *expressionv1.Call, depth int) (span.
 
 // opName is an operator in a path; a foreign one is shown, not trusted.
 func opName(op string) string {
-	if slices.Contains(filterOperators, op) {
+	if isOperator(op) {
 		return op
 	}
 	return "?"
 }
+
+func isOperator(op string) bool { return op == tagOperator || slices.Contains(filterOperators, op) }
 
 // at is the path to an argument.
 func at(path string, arg int) string { return fmt.Sprintf("%s[%d]", path, arg) }
@@ -125,7 +141,7 @@ func checkArity(path string, c *expressionv1.Call) error {
 	switch {
 	case op == "":
 		return refuse(path, "a call without an operator")
-	case !slices.Contains(filterOperators, op):
+	case !isOperator(op):
 		return refuse(path, "operator %.100q is none of %s", op, strings.Join(filterOperators, ", "))
 	case op == "and" || op == "or":
 		if n < 2 {

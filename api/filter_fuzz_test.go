@@ -97,6 +97,8 @@ func TestTheClientSpellsFilters(t *testing.T) {
 		span.Regex{Reference: span.ResourceService, Pattern: "a|b"},
 		span.Phrase{Attribute: key, Words: []string{"a", "b"}},
 		span.FullText{Attribute: key, Words: []string{"a"}},
+		span.Tag{Key: "error", Value: "true"},
+		span.Not{Part: span.Tag{Key: "k", Value: ""}},
 	} {
 		q := span.AllTime()
 		q.Filter = f
@@ -104,10 +106,21 @@ func TestTheClientSpellsFilters(t *testing.T) {
 			t.Errorf("sent %v, read %v, %v", f, got.Filter, err)
 		}
 	}
+	// The wire has one type for a list.
+	for text, values := range map[string][]span.Constant{
+		`or(in(attr("k"), [int(1), int(2)]), in(attr("k"), ["1"]))`: {span.OfInt(1), span.Untyped("1"), span.OfInt(2)},
+		`or(in(attr("k"), [bool(true)]), in(attr("k"), ["a"]))`:     {span.OfBool(true), span.Untyped("a")},
+	} {
+		q := span.AllTime()
+		q.Filter = span.In{Reference: key, Values: values}
+		if _, err := server.FindTraceIDs(t.Context(), q); err != nil || got.Filter.String() != text {
+			t.Errorf("sent %v, read %v, %v", q.Filter, got.Filter, err)
+		}
+	}
 	for _, f := range []span.Filter{
 		span.And{Parts: []span.Filter{nil, nil}},
 		span.Not{},
-		span.In{Reference: key, Values: []span.Constant{span.OfInt(1), span.Untyped("1")}}, // the wire has one type for a list
+		span.In{Reference: key},
 	} {
 		q := span.AllTime()
 		q.Filter = f

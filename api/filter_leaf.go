@@ -24,38 +24,13 @@ func comparison(path string, op span.Comparator, args []*expressionv1.Expression
 	if right, err = beside(at(path, 1), right, left); err != nil {
 		return nil, err
 	}
-	if l, r := domainOf(left), domainOf(right); l != r && l != span.UnknownDomain && r != span.UnknownDomain {
-		return nil, refuse(path, "%v is %v and %v is %v: they cannot be compared", left, l, right, r)
-	}
-	if op.IsOrdering() {
-		for i, o := range []span.Operand{left, right} {
-			if !isOrdered(o) {
-				return nil, refuse(at(path, i), "%v has no order: bools, kinds and statuses are only equal or not", o)
-			}
+	if part, err := span.CheckComparison(op, left, right); err != nil {
+		if part >= 0 {
+			path = at(path, part)
 		}
+		return nil, because(path, err)
 	}
 	return span.Comparison{Op: op, Left: left, Right: right}, nil
-}
-
-// domainOf is what is known of an operand's values.
-func domainOf(o span.Operand) span.Domain {
-	switch o := o.(type) {
-	case span.Constant:
-		return o.Domain()
-	case span.Field:
-		return o.Domain()
-	}
-	return span.UnknownDomain
-}
-
-func isOrdered(o span.Operand) bool {
-	switch o := o.(type) {
-	case span.Constant:
-		return o.Type != span.BoolConstant
-	case span.Field:
-		return o.Words() == nil
-	}
-	return true
 }
 
 // beside reads a constant once more, as the kind of what it stands beside.
@@ -64,22 +39,8 @@ func beside(path string, o, other span.Operand) (span.Operand, error) {
 	if !ok {
 		return o, nil
 	}
-	switch other := other.(type) {
-	case span.Field:
-		if constant.Type == span.UntypedConstant || constant.Type == span.StringConstant && other.Words() != nil {
-			return asField(path, other, constant.Text)
-		}
-	case span.Constant:
-		if constant.Type == span.UntypedConstant {
-			return typed(path, typeNames[other.Type], constant.Text)
-		}
-	}
-	return constant, nil
-}
-
-// typeNames is how the wire names the types of constants; times have no name there.
-var typeNames = map[span.ConstantType]string{
-	span.StringConstant: "string", span.IntConstant: "int", span.DoubleConstant: "double", span.BoolConstant: "bool",
+	constant, err := constant.Beside(other)
+	return constant, because(path, err)
 }
 
 // membership reads in and not_in.
@@ -189,4 +150,23 @@ func textSearch(path string, args []*expressionv1.Expression) (attribute span.At
 // reason is an error without the kind that refuse puts before the path.
 func reason(err error) string {
 	return strings.TrimPrefix(err.Error(), span.ErrInvalid.Error()+": ")
+}
+
+// tagOf reads tagOperator: the key and the value of a tag.
+func tagOf(path string, args []*expressionv1.Expression) (span.Filter, error) {
+	var texts [2]string
+	for i := range texts {
+		if args[i].GetScalar() == nil {
+			return nil, refuse(at(path, i), "want a constant, got %s", termName(args[i]))
+		}
+		c, err := constantOf(at(path, i), args[i])
+		if err != nil {
+			return nil, err
+		}
+		if c.Type != span.UntypedConstant && c.Type != span.StringConstant {
+			return nil, refuse(at(path, i), "it has type %s, and is a string", args[i].GetScalar().GetType())
+		}
+		texts[i] = c.Text
+	}
+	return span.Tag{Key: texts[0], Value: texts[1]}, nil
 }

@@ -1,10 +1,7 @@
 package api
 
 import (
-	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/stoadb/stoa/api/pb/expressionv1"
 	"github.com/stoadb/stoa/engine/span"
@@ -86,57 +83,21 @@ func constantOf(path string, e *expressionv1.Expression) (span.Constant, error) 
 }
 
 // typed reads text as a type of the wire; none leaves it open.
-func typed(path, typeName, text string) (c span.Constant, err error) {
-	switch typeName {
-	case "":
-		return span.Untyped(text), nil
-	case "string":
-		return span.OfString(text), nil
-	case "int":
-		var v int64
-		v, err = strconv.ParseInt(text, 10, 64)
-		c = span.OfInt(v)
-	case "double":
-		var v float64
-		v, err = strconv.ParseFloat(text, 64)
-		c = span.OfDouble(v)
-	case "bool":
-		var v bool
-		v, err = strconv.ParseBool(text)
-		c = span.OfBool(v)
-	default:
-		return c, refuse(path, "type %.100q is none of string, int, double, bool", typeName)
-	}
-	if err != nil {
-		return c, refuse(path, "%.100q is no %s", text, typeName)
-	}
-	return c, nil
+func typed(path, typeName, text string) (span.Constant, error) {
+	c, err := span.ReadConstant(typeName, text)
+	return c, because(path, err)
 }
 
 // asField reads text as a value of a field.
 func asField(path string, f span.Field, text string) (span.Constant, error) {
-	if words := f.Words(); words != nil && !slices.Contains(words, text) {
-		return span.Constant{}, refuse(path, "%.100q is never a %v: one of %s", text, f, strings.Join(words, ", "))
-	}
-	switch f.Domain() {
-	case span.DurationDomain:
-		d, err := time.ParseDuration(text)
-		if err != nil {
-			return span.Constant{}, refuse(path, "%v is compared with a duration and its unit, like 2s or 1m30s, not %.100q", f, text)
-		}
-		return span.OfDuration(int64(d)), nil
-	case span.InstantDomain:
-		t, err := time.Parse(time.RFC3339Nano, text)
-		if err != nil || strings.Contains(text, ",") || isFinerThanNanos(text) {
-			return span.Constant{}, refuse(path, "%v is compared with an instant of RFC 3339, to nanoseconds, not %.100q", f, text)
-		}
-		return span.OfInstant(t.Unix(), int32(t.Nanosecond())), nil
-	}
-	return span.OfString(text), nil
+	c, err := f.ConstantOf(text)
+	return c, because(path, err)
 }
 
-// isFinerThanNanos tells of digits that the time package would drop.
-func isFinerThanNanos(text string) bool {
-	_, fraction, ok := strings.Cut(text, ".")
-	return ok && len(strings.TrimLeft(fraction, "0123456789")) < len(fraction)-9
+// because is an error with the path to the node before its reason; nil for nil.
+func because(path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return refuse(path, "%s", reason(err))
 }

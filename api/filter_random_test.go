@@ -143,6 +143,8 @@ func isSayable(f span.Filter) bool {
 			operands(leaf.Attribute)
 		case span.FullText:
 			operands(leaf.Attribute)
+		case span.Tag:
+			sayable = sayable && utf8.ValidString(leaf.Key) && utf8.ValidString(leaf.Value)
 		}
 		return leaf
 	})

@@ -1,6 +1,8 @@
 package api_test
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -28,6 +30,18 @@ func within(nots int, filter *expressionv1.Expression) *expressionv1.Expression 
 		filter = op("not", filter)
 	}
 	return filter
+}
+
+func numbered(n int) []string {
+	texts := make([]string, n)
+	for i := range texts {
+		texts[i] = strconv.Itoa(i)
+	}
+	return texts
+}
+
+func repeated(n int, filter *expressionv1.Expression) []*expressionv1.Expression {
+	return slices.Repeat([]*expressionv1.Expression{filter}, n)
 }
 
 // from adds a field of a later protocol version to a message.
@@ -136,6 +150,8 @@ var domainRefusals = []refusal{
 	{"bools have no order", op("gt", attr("", "flag"), typed("bool", "false")), "filter.gt[1]: bool(false) has no order"},
 	{"kinds have no order", op("lt", field("span", "kind"), value("server")), "filter.lt[0]: span.kind has no order"},
 	{"statuses have no order", op("gte", attr("", "k"), field("span", "status")), "filter.gte[1]: span.status has no order"},
+	{"lists of too much together", op("or", op("in", attr("", "k"), list("", numbered(3_999)...)), op("not", op("not_in", attr("", "k"), list("", "a", "b")))), "filter: 4001 constants in the lists of one filter, at most 4000"},
+	{"patterns of too much together", op("and", repeated(7, op("regex", attr("", "k"), value("(ab){600}")))...), "filter: the patterns of one filter take more than 20000 steps together"},
 	{"regex on a duration", op("regex", field("span", "duration"), value("2")), "filter.regex[0]: a pattern matches text, and span.duration holds a duration"},
 	{"regex on an instant", op("regex", field("event", "time"), value("2")), "a pattern matches text"},
 	{"regex of a reference", op("regex", attr("", "k"), attr("", "k")), "filter.regex[1]: want a constant, the pattern, got an attribute"},
@@ -153,6 +169,9 @@ var domainRefusals = []refusal{
 	{"a word boundary behind it", op("regex", attr("", "k"), value(`[[:]\bx`)), `the pattern has the word boundary \b`},
 	{"a pattern too long", op("regex", attr("", "k"), value(strings.Repeat("a", span.PatternBytesMax+1))), "at most 1024"},
 	{"a pattern too large", op("regex", attr("", "k"), value("(abcdefghijk){1000}")), "more than 4000 steps"},
+	{"a tag of a key", op("stoa.tag", attr("", "k"), value("v")), "filter.stoa.tag[0]: want a constant, got an attribute"},
+	{"a tag of a number", op("stoa.tag", value("k"), typed("int", "5")), "filter.stoa.tag[1]: it has type int, and is a string"},
+	{"a tag without a value", op("stoa.tag", value("k")), "filter.stoa.tag: 1 arguments, want two"},
 	{"phrase on a field", op("phrase", field("span", "name"), list("", "get")), "filter.phrase[0]: want an attribute, got span.name"},
 	{"phrase of a constant", op("phrase", attr("", "k"), value("get")), "filter.phrase[1]: want a list, got a constant"},
 	{"phrase of nothing", op("phrase", attr("", "k"), list("")), "filter.phrase[1]: the list is empty"},

@@ -69,6 +69,10 @@ const (
 	// streamsMax is calls at once on one connection.
 	streamsMax = 256
 
+	// streamWorkers is how many goroutines serve call after call: a new one for each call grows
+	// its stack each time. Calls beyond them get one of their own.
+	streamWorkers = 8
+
 	// headerBytesMax is the headers of one call or admin request.
 	headerBytesMax = 16 << 10
 

@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -48,7 +49,7 @@ func (l *fakeLog) Queue(entries ...wal.Entry) (cluster.Pending, error) {
 	}
 	entries = slices.Clone(entries)
 	for i := range entries {
-		entries[i].Payload = slices.Clone(entries[i].Payload)
+		entries[i].Payload = bytes.Clone(entries[i].Payload) // as Appender says
 	}
 	return &fakePending{l, entries}, nil
 }

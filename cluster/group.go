@@ -18,7 +18,8 @@ type Groups interface {
 	// Apply for each group, then their futures). It returns nil once every part is durable
 	// and visible to reads; parts that were applied before are acknowledged at once, a copy
 	// of a part still in flight shares that part's outcome. One group's failure fails the
-	// call, what the others took stays. The parts belong to the groups from the call on.
+	// call, what the others took stays. The parts belong to the groups from the call on; their
+	// payloads, once it returned nil, to the caller again.
 	// When ctx ends first the outcome is unknown to the caller: sending again is harmless.
 	Propose(ctx context.Context, parts [][]engine.Part) error
 	// ReadBarrier returns once everything acknowledged before the call is visible to

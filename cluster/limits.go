@@ -13,9 +13,8 @@ const (
 	// takes milliseconds: more would make those who wait pay for those who came later.
 	appendBytesMax = 1 << 20
 
-	// encodedBytesMax is the largest buffer for the entries of an append that is kept: more
-	// comes of one large part only.
-	encodedBytesMax = 2 * appendBytesMax
+	// entryBufferMax is the largest buffer for entries that is kept for the next round.
+	entryBufferMax = 1 << 20
 
 	// spreadBytesMin is the payload of a round from which on its shards are worked on at
 	// once: compressing that much takes a tenth of a millisecond (175 ns a span of 350 B),

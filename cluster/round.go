@@ -77,25 +77,23 @@ func (b *batch) queueEntries(received int64) {
 	b.entries = coalesce(b.taken, received)
 	b.first = b.next
 	b.next += uint64(len(b.entries))
-	buffer := encodedEntries.Get().(*[]byte)
-	encoded, ends := (*buffer)[:0], make([]int, len(b.entries))
+	records := make([]wal.Entry, len(b.entries))
+	buffer := entryBuffers.Get().(*[]byte)
+	encoded := (*buffer)[:0]
 	for i := range b.entries {
+		from := len(encoded)
 		encoded = b.entries[i].AppendBinary(encoded)
-		ends[i] = len(encoded)
-	}
-	records, begin := make([]wal.Entry, len(b.entries)), 0
-	for i, end := range ends {
-		records[i] = raftstore.CommandEntry(b.first+uint64(i), encoded[begin:end:end], received)
-		begin = end
+		records[i] = raftstore.CommandEntry(b.first+uint64(i), encoded[from:len(encoded):len(encoded)], received)
 	}
 	b.pending, b.err = b.log.Queue(records...)
-	if *buffer = encoded; cap(encoded) <= encodedBytesMax {
-		encodedEntries.Put(buffer)
+	if cap(encoded) <= entryBufferMax {
+		*buffer = encoded
+		entryBuffers.Put(buffer)
 	}
 }
 
-// encodedEntries are where entries stand until the log has copied them.
-var encodedEntries = sync.Pool{New: func() any { return new([]byte) }}
+// entryBuffers keeps what entries are encoded in; the log has a copy once they are queued.
+var entryBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // waitAll waits until all entries are durable. Where one shard's could not be queued,
 // those of the others are waited for all the same: nobody else would.

@@ -26,7 +26,10 @@ func (s *Store) Write(ctx context.Context, request []byte) (otlp.Counts, error) 
 		parts[p.Shard] = append(parts[p.Shard], engine.Part{Hash: p.Hash, Payload: p.Payload, Batch: p.Batch})
 	}
 	if err := s.groups.Propose(ctx, parts); err != nil {
-		return otlp.Counts{}, err
+		return otlp.Counts{}, err // parts may be on their way yet
+	}
+	for i := range cut {
+		cut[i].FreePayload()
 	}
 	return counts, nil
 }

@@ -99,3 +99,24 @@ func BenchmarkMerge(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkMergeFollowing merges inputs that follow each other in time, as flushes do.
+func BenchmarkMergeFollowing(b *testing.B) {
+	for _, name := range []string{"hotrod.otlp.zst", "nezha-trainticket-2023-01-29.otlp.zst"} {
+		b.Run(name, func(b *testing.B) {
+			fs, err := vfs.NewOS(b.TempDir())
+			if err != nil {
+				b.Fatal(err)
+			}
+			inputs, _ := following(b, fs, name, 100_000, 4)
+			var info segment.Info
+			for b.Loop() {
+				if info, err = compaction.Merge(context.Background(), fs, inputs, "out", nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*info.Rows), "ns/span")
+			b.ReportMetric(float64(info.Bytes)/float64(info.Rows), "B/span")
+		})
+	}
+}

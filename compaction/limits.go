@@ -29,6 +29,11 @@ const (
 	// rehearsalGroupsMax is how many row groups of the inputs a merge reads before it begins,
 	// to know which attributes vary.
 	rehearsalGroupsMax = 8
+	// wholeRowsMin rows make a row group worth taking over as it stands: smaller ones are put
+	// together. runGroupsMin of them are taken over in a row, because the one before them ends
+	// where they begin, however few rows it has.
+	wholeRowsMin = 3072
+	runGroupsMin = 4
 	// chunkRowsMax is how many rows go to the writer at once, so that a trace of a million
 	// spans is never in memory whole.
 	chunkRowsMax = 1024

@@ -58,8 +58,15 @@ type merge struct {
 	cache    *segment.Cache
 	progress func(done, total int)
 	rows     []span.Row // for the writer
+	holders  []holder   // of the trace at hand
 	read     int
 	total    int
+}
+
+// holder is an input that has rows of a trace.
+type holder struct {
+	in    *input
+	trace int
 }
 
 // input is a segment and where its own order of traces stands.
@@ -154,16 +161,23 @@ func (m *merge) run() error {
 
 // trace writes one trace from all inputs that have rows of it.
 func (m *merge) trace(id span.TraceID) error {
-	var parts []*segment.Cursor
+	m.holders = m.holders[:0]
 	for _, in := range m.inputs {
 		if i, ok := in.s.FindTrace(id); ok {
 			in.done[i/64] |= 1 << (i % 64)
-			c := in.s.TraceWith(i, m.cache.Read)
-			if c.Next() {
-				parts = append(parts, c)
-			} else if c.Err() != nil {
-				return c.Err()
-			}
+			m.holders = append(m.holders, holder{in, i})
+		}
+	}
+	if len(m.holders) == 1 {
+		return m.alone(m.holders[0].in, m.holders[0].trace)
+	}
+	var parts []*segment.Cursor
+	for _, h := range m.holders {
+		c := h.in.s.TraceWith(h.trace, m.cache.Read)
+		if c.Next() {
+			parts = append(parts, c)
+		} else if c.Err() != nil {
+			return c.Err()
 		}
 	}
 	var last span.Row
@@ -200,10 +214,15 @@ func (m *merge) hand(id span.TraceID) error {
 	err := m.w.Add(id, m.rows)
 	clear(m.rows)
 	m.rows = m.rows[:0]
+	return cmp.Or(err, m.told())
+}
+
+// told tells the progress, and whether to go on.
+func (m *merge) told() error {
 	if m.progress != nil {
 		m.progress(m.read, m.total)
 	}
-	return cmp.Or(err, m.ctx.Err())
+	return m.ctx.Err()
 }
 
 // uniteMeta gives the output's meta: a function of the set of inputs, not of their order.

@@ -83,7 +83,13 @@ func write(t rapid.TB, fs vfs.FS, name string, rows []span.Row, seq uint64) *seg
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, row := range distinct(rows) {
+	rows = distinct(rows)
+	var some []span.Row // as a flush does
+	for i := 0; i < len(rows); i += len(rows)/segment.RehearsalRowsMax + 1 {
+		some = append(some, rows[i])
+	}
+	w.Rehearse(some)
+	for _, row := range rows {
 		if err := w.Add(row.TraceID(), []span.Row{row}); err != nil {
 			t.Fatal(err)
 		}

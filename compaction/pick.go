@@ -1,6 +1,7 @@
 // Package compaction makes few segments of many and says which may go. Pick, Expired and
 // OverBudget are pure: they decide from what the manifest knows. Merge does the work: it unites the
-// traces of its inputs in row order, drops spans that stand twice, and writes one segment.
+// traces of its inputs in row order, drops spans that stand twice, and writes one segment; row
+// groups between which nothing comes are taken over as they stand.
 // Inputs live on until the manifest names the output; that is the engine's step.
 //
 // The package starts no goroutines; one Merge serves one.

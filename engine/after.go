@@ -69,8 +69,11 @@ func (a *after) look(id span.TraceID) (bool, error) {
 	filter := a.above.rowFilter()
 	for _, t := range a.view.tables {
 		for _, row := range t.trace(nil, id, t.count) {
-			if a.isAbove(id, row.Start()) && a.matches(filter, row) {
-				return true, nil
+			if !a.isAbove(id, row.Start()) {
+				continue
+			}
+			if ok, err := a.matches(filter, row); ok || err != nil {
+				return ok, err
 			}
 		}
 	}
@@ -109,15 +112,22 @@ func (a *after) lookInto(filter *rowFilter, l *liveSegment, i int) (bool, error)
 		if !cursor.Next() {
 			return false, cursor.Err()
 		}
-		if row := cursor.Row(); a.isAbove(row.TraceID(), row.Start()) && a.matches(filter, row) {
-			return true, nil
+		row := cursor.Row()
+		if !a.isAbove(row.TraceID(), row.Start()) {
+			continue
+		}
+		if ok, err := a.matches(filter, row); ok || err != nil {
+			return ok, err
 		}
 	}
 }
 
-func (a *after) matches(filter *rowFilter, row span.Row) bool {
+func (a *after) matches(filter *rowFilter, row span.Row) (bool, error) {
 	if a.b.batch != row.Batch {
 		a.above.bind(&a.b, row.Batch)
 	}
-	return a.b.inRange(row.Pos) && a.b.matches(row.Pos) && filter.holds(row)
+	if !a.b.inRange(row.Pos) || !a.b.matches(row.Pos) {
+		return false, nil
+	}
+	return filter.holds(row)
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -176,6 +177,7 @@ func (s *Shard) quarantine(seq uint64, p Part, spans int, cause error) {
 	defer s.mu.Unlock()
 	if err != nil {
 		s.log.Error("quarantine file not written yet", "hash", p.Hash.String(), "cause", err)
+		p.Payload = bytes.Clone(p.Payload) // the proposer uses its memory again
 		s.unsaved = append(s.unsaved, p)
 		isNew = true
 	}

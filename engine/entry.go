@@ -2,8 +2,6 @@ package engine
 
 import (
 	"encoding/binary"
-	"slices"
-	"sync"
 
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/internal/codec"
@@ -19,8 +17,10 @@ type Entry struct {
 
 // Part is what one request had for this shard.
 type Part struct {
-	Hash    codec.Hash // of Payload
-	Payload []byte     // OTLP ExportTraceServiceRequest
+	Hash codec.Hash // of Payload
+	// Payload is an OTLP ExportTraceServiceRequest. Its memory is the proposer's again once the
+	// part is decided: Apply keeps nothing of it.
+	Payload []byte
 	// Batch is Payload walked. It is nil after DecodeEntry; Apply then walks.
 	Batch *span.Batch
 }
@@ -53,20 +53,17 @@ func (e *Entry) AppendBinary(dst []byte) []byte {
 	if len(e.Parts) == 1 {
 		return codec.AppendS2(dst, e.Parts[0].Payload)
 	}
-	buffer := joinedPayloads.Get().(*[]byte)
-	joined := slices.Grow((*buffer)[:0], total)
+	joined := joins.Get(total)
+	defer joins.Put(joined)
+	all := (*joined)[:0]
 	for i := range e.Parts {
-		joined = append(joined, e.Parts[i].Payload...)
+		all = append(all, e.Parts[i].Payload...)
 	}
-	dst = codec.AppendS2(dst, joined)
-	if *buffer = joined; cap(joined) <= joinedBytesMax {
-		joinedPayloads.Put(buffer)
-	}
-	return dst
+	return codec.AppendS2(dst, all)
 }
 
-// joinedPayloads are where payloads stand together before they are compressed.
-var joinedPayloads = sync.Pool{New: func() any { return new([]byte) }}
+// joins keeps what parts are joined in.
+var joins codec.BufferPool
 
 // DecodeEntry reads what AppendBinary wrote. The entry's payloads are its own. Wrong
 // bytes are codec.ErrCorrupt, a later version codec.ErrVersion.

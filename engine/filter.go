@@ -30,6 +30,9 @@ type compiledFilter struct {
 func compileFilter(f span.Filter) (*compiledFilter, error) {
 	c := filterCompiler{keys: make(map[string]uint16)}
 	root, err := c.node(f, 1)
+	if err == nil {
+		err = span.CheckWeight(f)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -85,6 +88,8 @@ func (c *filterCompiler) node(f span.Filter, depth int) (node, error) {
 		return c.words(f.Attribute, f.Words, true)
 	case span.FullText:
 		return c.words(f.Attribute, f.Words, false)
+	case span.Tag:
+		return c.tag(f)
 	}
 	return nil, invalidFilter("%T is no filter", f)
 }
@@ -205,7 +210,7 @@ func (c *filterCompiler) regex(f span.Regex) (node, error) {
 	if err != nil {
 		return nil, invalidFilter("%v", err)
 	}
-	return c.test(f.Reference, regexTest{pattern})
+	return c.test(f.Reference, regexTest{pattern, span.PatternSteps(f.Pattern)})
 }
 
 func (c *filterCompiler) words(attribute span.Attribute, words []string, isPhrase bool) (node, error) {

@@ -2,9 +2,11 @@ package engine
 
 import (
 	"cmp"
+	"io"
 	"math"
 	"regexp"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/stoadb/stoa/engine/span"
 )
@@ -72,6 +74,7 @@ type equalTest struct {
 	doubles   set[float64]
 	bools     [2]bool
 	spelled   set[string] // untyped constants: bytes, arrays and maps by their text
+	isTag     bool        // doubles and empty values by their text too, see tagTest
 	durations set[int64]
 	instants  set[uint64]
 }
@@ -135,6 +138,9 @@ func (t *equalTest) passes(r *filterRun, v *filterValue) bool {
 	case intKind:
 		return t.ints.has(int64(v.bits))
 	case doubleKind:
+		if t.isTag {
+			return hasText(&t.spelled, r.spell(0, v))
+		}
 		return t.doubles.has(math.Float64frombits(v.bits))
 	case boolKind:
 		return t.bools[v.bits&1]
@@ -142,6 +148,8 @@ func (t *equalTest) passes(r *filterRun, v *filterValue) bool {
 		return t.durations.has(int64(v.bits))
 	case instantKind:
 		return t.instants.has(v.bits)
+	case emptyKind:
+		return t.isTag && hasText(&t.spelled, r.spell(0, v))
 	case bytesKind, arrayKind, mapKind:
 		return len(t.spelled.list) > 0 && hasText(&t.spelled, r.spell(0, v))
 	}
@@ -229,10 +237,39 @@ func inOrder(op span.Comparator, order int) bool {
 }
 
 // regexTest asks for a match anywhere in a text.
-type regexTest struct{ pattern *regexp.Regexp }
+type regexTest struct {
+	pattern *regexp.Regexp
+	steps   int // of its program, about: matching may take all of them for each byte
+}
 
-func (t regexTest) passes(_ *filterRun, v *filterValue) bool {
-	return v.kind == textKind && t.pattern.Match(v.text)
+// passes matches long texts as a stream that ends early where the question does: a match
+// cannot be stopped otherwise.
+func (t regexTest) passes(r *filterRun, v *filterValue) bool {
+	if v.kind != textKind {
+		return false
+	}
+	work := t.steps * len(v.text)
+	if work > patternAtOnceMax {
+		return t.pattern.MatchReader(&runes{text: v.text, steps: t.steps, effort: r.effort})
+	}
+	return r.effort.spendBytes(work) && t.pattern.Match(v.text)
+}
+
+// runes gives the runes of a text for as long as there is somebody who waits.
+type runes struct {
+	text   []byte
+	steps  int
+	effort *effort
+}
+
+// ReadRune implements io.RuneReader.
+func (r *runes) ReadRune() (c rune, size int, err error) {
+	if len(r.text) == 0 || !r.effort.spendBytes(r.steps) {
+		return 0, 0, io.EOF
+	}
+	c, size = utf8.DecodeRune(r.text)
+	r.text = r.text[size:]
+	return c, size, nil
 }
 
 func (regexTest) cost() int { return 8 }

@@ -70,7 +70,7 @@ func TestAFilterReadsNoMoreThanItNeeds(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				onNarrow, onWhole := f.run(), f.run()
+				onNarrow, onWhole := f.run(&effort{ctx: context.Background()}), f.run(&effort{ctx: context.Background()})
 				onNarrow.bind(narrow)
 				onWhole.bind(whole)
 				for pos := range whole.Len() {
@@ -97,7 +97,7 @@ func TestWhatHoldsOfAResourceIsAskedOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := f.run()
+	run := f.run(&effort{ctx: context.Background()})
 	for range 2 {
 		run.bind(batch)
 		for pos := range batch.Len() {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/stoadb/stoa/engine/segment"
@@ -16,6 +17,7 @@ const (
 	answerNo answer = iota
 	answerOpen
 	answerYes
+	answerUnasked
 )
 
 func answerOf(holds bool) answer {
@@ -28,12 +30,14 @@ func answerOf(holds bool) answer {
 // judge answers a filter by what a segment knows without making rows. It knows more from
 // stage to stage, and each stage asks only what the one before left open:
 //
-//  1. of a segment: the template of a span and the class of its resource. The answer is
-//     remembered for each pair, and serves all row groups;
+//  1. of a segment: the template of a span and the class of its resource, and whether any
+//     template of events or links will do. The answer is remembered for each pair, and serves
+//     all row groups;
 //  2. of a row group: the templates of its events and links, the filters of its columns, its
 //     ranges of time;
-//  3. of a row: its times, which templates its events and links have, and whether it has a
-//     value that stands in a column.
+//  3. of a row, and of an event or a link of it: its times, which templates its events and
+//     links have, and whether a value of it that stands in a column passes. Columns are asked
+//     once for all rows of the group, see itemsOf and timesOf.
 //
 // What is open then is read. An answer is never wrong: a part of which something is not
 // known is open, and so is what depends on it. It serves one goroutine.
@@ -44,6 +48,8 @@ type judge struct {
 	runs      [span.Levels]*filterRun // bound to what templates, resources and scopes have
 	columns   map[columnTest]uint32   // positions in group.columns
 
+	elements []answer // by slot, of parts over all elements of a level in the segment; nil until one is asked
+
 	classOf []uint8  // by resource
 	classes [][]bool // by class: what the parts that read the resource alone are, by memo slot
 	known   []uint8  // by template and class: answer + 1, 0 where nobody asked yet
@@ -51,8 +57,11 @@ type judge struct {
 	at      [span.Levels]int // the template that a level has, or unbound
 	class   int              // of the resource, or unbound
 	row     int
+	item    int // ofItem: the event or link, by its number in the group
 	group   groupJudge
-	err     error
+
+	effort *effort
+	err    error // of what was read
 }
 
 // stage is how much a judge may use.
@@ -62,6 +71,7 @@ const (
 	ofSegment stage = iota
 	ofGroup
 	ofRow
+	ofItem // an event or a link of a row
 )
 
 // classesMax bounds the classes of resources: those beyond are one whose answers are open.
@@ -71,26 +81,29 @@ const classesMax = 64
 type columnTest struct{ slot, column uint32 }
 
 // newJudge readies a filter for a segment.
-func newJudge(f *compiledFilter, l *liveSegment) (*judge, error) {
-	j := &judge{filter: f, l: l, class: unbound, columns: make(map[columnTest]uint32)}
+func newJudge(f *compiledFilter, e *effort, l *liveSegment) (*judge, error) {
+	j := &judge{filter: f, effort: e, l: l, class: unbound, columns: make(map[columnTest]uint32)}
 	for _, level := range templateLevels {
 		var err error
 		if j.templates[level], err = l.Templates(level); err != nil {
 			return nil, err
 		}
-		j.runs[level] = f.run()
+		j.runs[level] = f.run(e)
 		j.runs[level].bind(j.templates[level].Batch)
 	}
 	j.at = [span.Levels]int{unbound, unbound, unbound, unbound, unbound}
 	resources, scopes := *l.Resources(), *l.Scopes()
 	resources.ResourceIDs, scopes.ScopeIDs = counting(len(resources.Resources)), counting(len(scopes.Scopes))
-	j.runs[span.ResourceLevel], j.runs[span.ScopeLevel] = f.run(), f.run()
+	j.runs[span.ResourceLevel], j.runs[span.ScopeLevel] = f.run(e), f.run(e)
 	j.runs[span.ResourceLevel].bind(&resources)
 	j.runs[span.ScopeLevel].bind(&scopes)
 	j.classify(len(resources.Resources))
 	j.known = make([]uint8, j.templates[span.SpanLevel].Len()*len(j.classes))
-	return j, nil
+	return j, j.failure()
 }
+
+// failure is why answers count for nothing, if they do.
+func (j *judge) failure() error { return cmp.Or(j.err, j.effort.err) }
 
 // counting gives 0 to n-1: each resource, or scope, as a row of its own.
 func counting(n int) []uint32 {
@@ -143,6 +156,16 @@ func (j *judge) mayMatch() bool {
 	return false
 }
 
+// mayBe reports whether the filter can hold on a span of a template, under some resource.
+func (j *judge) mayBe(template int) bool {
+	for class := range j.classes {
+		if j.pair(template, class) != answerNo {
+			return true
+		}
+	}
+	return false
+}
+
 // pair answers for a template and a class; template unbound is one that is not known.
 func (j *judge) pair(template, class int) answer {
 	j.stage, j.at[span.SpanLevel], j.class = ofSegment, template, class
@@ -158,8 +181,11 @@ func (j *judge) pair(template, class int) answer {
 
 // ask answers a leaf on what its level has; test nil asks whether there is a value.
 func (j *judge) ask(s *source, slot uint32, test valueTest) answer {
+	if !j.effort.spend(1) {
+		return answerOpen
+	}
 	if s.level == span.SpanLevel && (s.field == span.SpanStartTime || s.field == span.SpanEndTime || s.field == span.SpanDuration) {
-		return j.askTime(s.field, test)
+		return j.askTime(s.field, slot, test)
 	}
 	at := j.at[s.level]
 	if at == unbound {
@@ -185,7 +211,7 @@ func (j *judge) ask(s *source, slot uint32, test valueTest) answer {
 			run.tested = attrValue(t.Batch, attrs[i])
 			return answerOf(test.passes(run, &run.tested))
 		}
-		return j.askColumn(attrs, i, slot, test)
+		return j.askColumn(s.level, attrs, i, slot, test)
 	}
 	return answerNo
 }
@@ -226,6 +252,9 @@ func (j *judge) askField(f span.Field, at int, test valueTest) answer {
 		if test == nil {
 			return answerYes
 		}
+		if j.stage == ofItem && (f == span.EventTime || f == span.EventTimeSinceStart) {
+			return j.askEventTime(f, test)
+		}
 		return answerOpen
 	}
 	run.pos = at
@@ -243,31 +272,37 @@ func asked(test valueTest, run *filterRun, v filterValue) answer {
 
 // askColumn answers for the value of an attribute that stands in a column: attrs[i] is the
 // attribute of the template.
-func (j *judge) askColumn(attrs []span.Attr, i int, slot uint32, test valueTest) answer {
+func (j *judge) askColumn(level span.Level, attrs []span.Attr, i int, slot uint32, test valueTest) answer {
 	column := uint32(attrs[i].Value)
 	kind := j.l.ColumnType(column)
 	if !mayPass(test, kind) {
 		return answerNo
 	}
-	equal, isEqual := test.(*equalTest)
-	if !isEqual || attrs[i].Type != segment.OpenFiltered || j.stage == ofSegment {
+	if j.stage == ofSegment {
 		return answerOpen
 	}
 	c := j.columnOf(slot, column)
 	if c.inGroup == 0 {
-		c.inGroup = 1 + uint8(j.inFilters(column, kind, equal))
+		c.inGroup = 1 + uint8(answerOpen)
+		if equal, isEqual := test.(*equalTest); isEqual && attrs[i].Type == segment.OpenFiltered {
+			c.inGroup = 1 + uint8(j.inFilters(column, kind, equal))
+		}
 	}
 	if j.stage == ofGroup || answer(c.inGroup-1) == answerNo {
 		return answer(c.inGroup - 1)
 	}
-	rows := j.rowsOf(c, column, kind, equal)
+	at := j.row
+	if j.stage == ofItem {
+		at = j.item
+	}
+	items := j.itemsOf(c, level, column, kind, test)
 	switch {
-	case rows == nil:
+	case items == nil:
 		return answerOpen
-	case !hasBit(rows, j.row):
+	case !hasBit(items, at):
 		return answerNo
 	case slices.ContainsFunc(attrs[:i], func(a span.Attr) bool {
-		return a.Type == segment.OpenFiltered && uint32(a.Value) == column
+		return a.Type >= span.ValueTypes && uint32(a.Value) == column
 	}):
 		return answerOpen // the value may be of the one before, which does not count
 	}
@@ -286,7 +321,7 @@ func mayPass(test valueTest, kind span.ValueType) bool {
 		case span.BoolValue:
 			return test.bools[0] || test.bools[1]
 		case span.DoubleValue:
-			return len(test.doubles.list) > 0
+			return len(test.doubles.list) > 0 || test.isTag
 		}
 	case regexTest, *wordsTest:
 		return kind == span.StringValue || kind == span.RawValue || kind == span.RawAttribute
@@ -307,6 +342,7 @@ func (j *judge) inFilters(column uint32, kind span.ValueType, test *equalTest) a
 	if filter == nil {
 		return answerNo // the group has no value of the column
 	}
+	j.effort.spend(len(test.ints.list) + len(test.texts.list))
 	if kind == span.IntValue {
 		for _, v := range test.ints.list {
 			if filter.MayContain(index.HashText(appendInt(j.group.text[:0], v))) {

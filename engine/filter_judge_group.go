@@ -11,39 +11,24 @@ import (
 // groupJudge is what a judge knows of the row group it is in.
 type groupJudge struct {
 	scan     *segment.GroupScan
+	isFew    bool // hardly a row is open: it is read sooner than a column is looked through
 	index    int
 	info     segment.GroupInfo
 	starts   []uint64
-	lengths  []uint64 // none until a row asks
-	elements []elementsAnswer
+	lengths  []uint64         // none until a row asks
+	times    [][]uint64       // by slot of a leaf on a time: bits of the rows that pass; nil until a row asks
+	elements []elementsAnswer // by slot
 	columns  []columnAnswer
+	offsets  []uint64 // of events from the starts of their spans; nil until one asks
 	text     [20]byte
 }
-
-// elementsAnswer is what is known of a leaf, or a Some, over events or links.
-type elementsAnswer struct {
-	known   bool
-	best    answer   // over the templates that the group has
-	answers []answer // by code of a template
-	yes     []uint64 // bits of the rows with an element for which it holds; nil until a row asks
-	may     []uint64
-}
-
-// columnAnswer is what is known of a leaf on the values of a column.
-type columnAnswer struct {
-	inGroup uint8 // answer + 1, 0 where nobody asked yet
-	tried   bool
-	rows    []uint64 // bits of the rows with such a value; nil where they were not looked for
-}
-
-// markedMax is how many constants are looked for in a column: for more, rows are read.
-const markedMax = 16
 
 // enter goes to a row group.
 func (j *judge) enter(group int, scan *segment.GroupScan) {
 	g := &j.group
 	g.scan, g.index, g.info = scan, group, j.l.Group(group)
-	g.starts, g.lengths = nil, g.lengths[:0]
+	g.starts, g.lengths, g.offsets = nil, g.lengths[:0], nil
+	g.times = cleared(g.times, j.filter.slots)
 	g.elements = cleared(g.elements, j.filter.slots)
 	g.columns = cleared(g.columns, len(j.columns))
 }
@@ -54,122 +39,57 @@ func (j *judge) inGroup(template, class int) answer {
 	return j.filter.root.judge(j)
 }
 
-// ofRow answers for a row of the group; starts are those of its rows.
-func (j *judge) ofRow(row, template, class int, starts []uint64) (answer, error) {
+// rest is what a template and a class leave open of the filter, for rows of the group: parts
+// that they decide are not in it.
+func (j *judge) rest(template, class int) node {
+	j.stage, j.at[span.SpanLevel], j.class = ofGroup, template, class
+	return j.restOf(j.filter.root)
+}
+
+func (j *judge) restOf(n node) node {
+	if a := n.judge(j); a != answerOpen {
+		return truth(a == answerYes)
+	}
+	switch n := n.(type) {
+	case allOf:
+		parts := j.restParts(n)
+		if len(parts) == 1 {
+			return parts[0]
+		}
+		return allOf(parts)
+	case anyOf:
+		parts := j.restParts(n)
+		if len(parts) == 1 {
+			return parts[0]
+		}
+		return anyOf(parts)
+	case notNode:
+		return notNode{j.restOf(n.part)}
+	}
+	return n
+}
+
+// restParts gives the open parts of an and or an or that is open: the others say nothing.
+func (j *judge) restParts(parts []node) (open []node) {
+	for _, part := range parts {
+		if part.judge(j) == answerOpen {
+			open = append(open, j.restOf(part))
+		}
+	}
+	return open
+}
+
+// ofRow answers for a row of the group by what is left of the filter; starts are those of
+// its rows.
+func (j *judge) ofRow(rest node, row, template, class int, starts []uint64) (answer, error) {
 	j.stage, j.at[span.SpanLevel], j.class, j.row = ofRow, template, class, row
 	j.group.starts = starts
-	a := j.filter.root.judge(j)
-	return a, j.err
-}
-
-// elementPart is a node that asks something of the elements of a level.
-type elementPart interface {
-	// judgeElement answers for the element whose template j.at has.
-	judgeElement(j *judge) answer
-}
-
-// ofElements answers a part over all elements of a level.
-func (j *judge) ofElements(part elementPart, slot uint32, level span.Level) answer {
-	if j.stage == ofSegment {
-		return answerOpen
-	}
-	e := &j.group.elements[slot]
-	if !e.known {
-		j.learnElements(e, part, level)
-	}
-	switch {
-	case e.best == answerNo:
-		return answerNo
-	case j.stage == ofGroup:
-		return answerOpen
-	}
-	if e.yes == nil {
-		e.yes = j.marked(level, func(code int) bool { return code < len(e.answers) && e.answers[code] == answerYes })
-		e.may = j.marked(level, func(code int) bool { return code >= len(e.answers) || e.answers[code] != answerNo })
-	}
-	switch {
-	case hasBit(e.yes, j.row):
-		return answerYes
-	case hasBit(e.may, j.row):
-		return answerOpen
-	}
-	return answerNo
-}
-
-// learnElements asks each template of the level that the group has. What else the row has is
-// not known then.
-func (j *judge) learnElements(e *elementsAnswer, part elementPart, level span.Level) {
-	before, class, stage := j.at, j.class, j.stage
-	shared, whole := j.group.scan.Templates(level)
-	*e = elementsAnswer{known: true, answers: make([]answer, len(shared))}
-	if !whole {
-		e.best = answerOpen
-	}
-	j.at = [span.Levels]int{unbound, unbound, unbound, unbound, unbound}
-	j.class, j.stage = unbound, ofGroup
-	for code, template := range shared {
-		j.at[level] = int(template)
-		e.answers[code] = part.judgeElement(j)
-		e.best = max(e.best, e.answers[code])
-	}
-	j.at, j.class, j.stage = before, class, stage
-}
-
-// marked gives the rows that have an element of certain templates.
-func (j *judge) marked(level span.Level, holds func(code int) bool) []uint64 {
-	rows := make([]uint64, (j.group.info.Rows+63)/64)
-	if err := j.group.scan.MarkTemplates(rows, level, holds); err != nil {
-		j.err = err
-	}
-	return rows
-}
-
-func (j *judge) columnOf(slot, column uint32) *columnAnswer {
-	key := columnTest{slot, column}
-	at, ok := j.columns[key]
-	if !ok {
-		at = uint32(len(j.columns))
-		j.columns[key] = at
-	}
-	for int(at) >= len(j.group.columns) {
-		j.group.columns = append(j.group.columns, columnAnswer{})
-	}
-	return &j.group.columns[at]
-}
-
-// rowsOf gives the rows that have one of the constants in a column; nil where that was not
-// looked for.
-func (j *judge) rowsOf(c *columnAnswer, column uint32, kind span.ValueType, test *equalTest) []uint64 {
-	if c.tried {
-		return c.rows
-	}
-	c.tried = true
-	n := len(test.texts.list)
-	if kind == span.IntValue {
-		n = len(test.ints.list)
-	}
-	if n > markedMax {
-		return nil
-	}
-	rows := make([]uint64, (j.group.info.Rows+63)/64)
-	for i := range n {
-		var err error
-		if kind == span.IntValue {
-			err = j.group.scan.MarkValues(rows, column, nil, uint64(test.ints.list[i]))
-		} else {
-			err = j.group.scan.MarkValues(rows, column, []byte(test.texts.list[i]), 0)
-		}
-		if err != nil {
-			j.err = err
-			return nil
-		}
-	}
-	c.rows = rows
-	return rows
+	a := rest.judge(j)
+	return a, j.failure()
 }
 
 // askTime answers a leaf on a time of the span, which always has one.
-func (j *judge) askTime(f span.Field, test valueTest) answer {
+func (j *judge) askTime(f span.Field, slot uint32, test valueTest) answer {
 	switch {
 	case test == nil:
 		return answerYes
@@ -178,23 +98,63 @@ func (j *judge) askTime(f span.Field, test valueTest) answer {
 	case j.stage == ofSegment:
 		return answerOpen
 	}
-	v := filterValue{kind: instantKind, bits: j.group.starts[j.row]}
-	if f != span.SpanStartTime {
-		if len(j.group.lengths) == 0 {
-			var err error
-			if j.group.lengths, err = j.group.scan.Lengths(j.group.lengths, nil); err != nil {
-				j.err = err
-				return answerOpen
-			}
-		}
-		end := v.bits + j.group.lengths[j.row]
-		if f == span.SpanDuration {
-			v = filterValue{kind: durationKind, bits: span.Duration(v.bits, end)}
-		} else {
-			v.bits = end
+	if j.group.times[slot] == nil {
+		j.timesOf(f, slot, test)
+	}
+	if j.failure() != nil {
+		return answerOpen
+	}
+	return answerOf(hasBit(j.group.times[slot], j.row))
+}
+
+// timesOf asks a time of all rows of the group.
+func (j *judge) timesOf(f span.Field, slot uint32, test valueTest) {
+	g := &j.group
+	rows := make([]uint64, (g.info.Rows+63)/64)
+	g.times[slot] = rows
+	if order, ok := test.(*orderTest); ok && f == span.SpanDuration && order.isAbove() && g.info.MaxStart <= math.MaxInt64 {
+		j.markAbove(rows, order)
+		return
+	}
+	if f != span.SpanStartTime && len(g.lengths) == 0 {
+		if g.lengths, j.err = g.scan.Lengths(g.lengths, nil); j.err != nil {
+			return
 		}
 	}
-	return asked(test, j.runs[span.SpanLevel], v)
+	v := &j.runs[span.SpanLevel].tested
+	for row, start := range g.starts {
+		*v = filterValue{kind: instantKind, bits: start}
+		switch f {
+		case span.SpanEndTime:
+			v.bits = start + g.lengths[row]
+		case span.SpanDuration:
+			*v = filterValue{kind: durationKind, bits: span.Duration(start, start+g.lengths[row])}
+		}
+		if test.passes(j.runs[span.SpanLevel], v) {
+			rows[row/64] |= 1 << (row % 64)
+		}
+	}
+}
+
+// markAbove marks the rows that last longer, by the zone maps of their lengths. The length of
+// those that end before they start wraps to more than an int64; that of others never does,
+// where no start is beyond one.
+func (j *judge) markAbove(rows []uint64, order *orderTest) {
+	low := uint64(order.constant.Int)
+	if order.op == span.Greater {
+		low++
+	}
+	var found []uint32
+	found, j.err = j.group.scan.LengthsBetween(nil, low, math.MaxInt64)
+	for _, row := range found {
+		rows[row/64] |= 1 << (row % 64)
+	}
+}
+
+// isAbove reports whether the test asks for durations above a positive one.
+func (t *orderTest) isAbove() bool {
+	return (t.op == span.Greater || t.op == span.GreaterOrEqual) && t.constant.Type == span.DurationConstant &&
+		t.constant.Int > 0 && t.constant.Int < math.MaxInt64
 }
 
 // inRanges answers for all rows of a group by its ranges, where the test is an order: what

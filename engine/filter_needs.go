@@ -45,6 +45,18 @@ func (n *filterNeeds) gather(f span.Filter) {
 		n.reference(f.Attribute)
 	case span.FullText:
 		n.reference(f.Attribute)
+	case span.Tag:
+		n.tag(f)
+	}
+}
+
+func (n *filterNeeds) tag(f span.Tag) {
+	t := newTagTest(f)
+	for _, attribute := range t.attributes() {
+		n.reference(attribute)
+	}
+	if field, _ := t.field(); field != span.NoField {
+		n.reference(field)
 	}
 }
 

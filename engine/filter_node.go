@@ -113,7 +113,7 @@ func (n someNode) holds(r *filterRun) bool {
 	}
 	begin, end := r.elements(n.level)
 	found := false
-	for i := begin; i < end && !found; i++ {
+	for i := begin; i < end && !found && r.effort.spend(1); i++ {
 		*bound = int64(i)
 		found = n.part.holds(r)
 	}
@@ -128,7 +128,7 @@ func (n someNode) judge(j *judge) answer {
 	return j.ofElements(n, n.slot, n.level)
 }
 
-func (n someNode) judgeElement(j *judge) answer { return n.part.judge(j) }
+func (n someNode) element() node { return n.part }
 
 func (n someNode) reads() levelSet { return n.part.reads() | only(n.level) }
 func (n someNode) cost() int       { return 4 * n.part.cost() }
@@ -142,7 +142,7 @@ type testLeaf struct {
 
 func (n *testLeaf) holds(r *filterRun) bool {
 	begin, end := r.elements(n.source.level)
-	for i := begin; i < end; i++ {
+	for i := begin; i < end && r.effort.spend(1); i++ {
 		var ok bool
 		if r.tested, ok = r.value(&n.source, i, 0); ok && n.test.passes(r, &r.tested) {
 			return true
@@ -155,10 +155,10 @@ func (n *testLeaf) judge(j *judge) answer {
 	if j.overElements(n.source.level) {
 		return j.ofElements(n, n.slot, n.source.level)
 	}
-	return n.judgeElement(j)
+	return j.ask(&n.source, n.slot, n.test)
 }
 
-func (n *testLeaf) judgeElement(j *judge) answer { return j.ask(&n.source, n.slot, n.test) }
+func (n *testLeaf) element() node { return n }
 
 // overElements reports whether a leaf on a level means any element, and the row is known.
 func (j *judge) overElements(level span.Level) bool {
@@ -196,7 +196,7 @@ type existsLeaf struct {
 
 func (n *existsLeaf) holds(r *filterRun) bool {
 	begin, end := r.elements(n.source.level)
-	for i := begin; i < end; i++ {
+	for i := begin; i < end && r.effort.spend(1); i++ {
 		if r.has(&n.source, i) {
 			return true
 		}
@@ -208,10 +208,10 @@ func (n *existsLeaf) judge(j *judge) answer {
 	if j.overElements(n.source.level) {
 		return j.ofElements(n, n.slot, n.source.level)
 	}
-	return n.judgeElement(j)
+	return j.ask(&n.source, n.slot, nil)
 }
 
-func (n *existsLeaf) judgeElement(j *judge) answer { return j.ask(&n.source, n.slot, nil) }
+func (n *existsLeaf) element() node { return n }
 
 func (n *existsLeaf) reads() levelSet { return n.source.reads() }
 func (n *existsLeaf) cost() int       { return n.source.cost() }
@@ -225,7 +225,7 @@ type pairLeaf struct {
 
 func (n *pairLeaf) holds(r *filterRun) bool {
 	begin, end := r.elements(n.left.level)
-	for i := begin; i < end; i++ {
+	for i := begin; i < end && r.effort.spend(1); i++ {
 		if left, ok := r.value(&n.left, i, 0); ok && n.anyRight(r, &left) {
 			return true
 		}
@@ -235,7 +235,7 @@ func (n *pairLeaf) holds(r *filterRun) bool {
 
 func (n *pairLeaf) anyRight(r *filterRun, left *filterValue) bool {
 	begin, end := r.elements(n.right.level)
-	for i := begin; i < end; i++ {
+	for i := begin; i < end && r.effort.spend(1); i++ {
 		right, ok := r.value(&n.right, i, 1)
 		if !ok {
 			continue

@@ -14,6 +14,7 @@ import (
 // once for each TextID: a batch has few of all three, and many rows.
 type filterRun struct {
 	filter *compiledFilter
+	effort *effort
 	batch  *span.Batch
 
 	keyOf []uint16 // by TextID: keyUnasked, keyOther, or keyAsked + its number
@@ -49,8 +50,8 @@ const (
 )
 
 // run makes a filterRun without a batch.
-func (f *compiledFilter) run() *filterRun {
-	return &filterRun{filter: f, event: unbound, link: unbound, memos: make([][]verdict, f.memos)}
+func (f *compiledFilter) run(e *effort) *filterRun {
+	return &filterRun{filter: f, effort: e, event: unbound, link: unbound, memos: make([][]verdict, f.memos)}
 }
 
 // bind readies the run for the rows of b, which has all columns that the filter needs.
@@ -101,6 +102,9 @@ func (r *filterRun) value(s *source, i uint32, side int) (v filterValue, ok bool
 		return r.fieldValue(s.field, i, side)
 	}
 	attrs := r.attrs(s.level, i)
+	if len(attrs) > attrsOfALook {
+		r.effort.spend(len(attrs) / attrsOfALook)
+	}
 	for at := len(attrs) - 1; at >= 0; at-- {
 		state := r.keyOf[attrs[at].Key]
 		if state == keyUnasked {
@@ -160,7 +164,7 @@ func attrValue(b *span.Batch, a span.Attr) filterValue {
 	case span.IntValue:
 		return filterValue{kind: intKind, bits: bits}
 	case span.DoubleValue:
-		return filterValue{kind: doubleKind, bits: bits}
+		return filterValue{kind: doubleKind, bits: bits, attr: a}
 	case span.BytesValue:
 		return filterValue{kind: bytesKind, text: data, attr: a}
 	case span.ArrayValue:
@@ -168,12 +172,13 @@ func attrValue(b *span.Batch, a span.Attr) filterValue {
 	case span.MapValue:
 		return filterValue{kind: mapKind, attr: a}
 	}
-	return filterValue{kind: emptyKind}
+	return filterValue{kind: emptyKind, attr: a}
 }
 
-// spell gives the text of bytes, an array or a map as a legacy search compares it.
+// spell gives the text of an attribute's value as a legacy search compares it.
 func (r *filterRun) spell(side int, v *filterValue) []byte {
 	r.texts[side] = otlp.AppendText(r.texts[side][:0], r.batch, v.attr)
+	r.effort.spendBytes(len(r.texts[side]))
 	return r.texts[side]
 }
 

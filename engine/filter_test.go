@@ -259,3 +259,97 @@ func TestFiltersOnWhatStandsWithTheRow(t *testing.T) {
 		w.checkSpans(q)
 	}
 }
+
+// TestColumnsAnswerFilters: what a filter asks of values that stand with the row, or with an
+// event, is looked for in their columns. No row is read for it.
+func TestColumnsAnswerFilters(t *testing.T) {
+	w := newWorld(t, 1, 1)
+	w.options.MemtableBytesMax = 64 << 20
+	w.mustOpen()
+	if err := w.append(enginetest.Varied(400)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.shard.Flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	number := span.Attribute{Level: span.SpanLevel, Key: "number"}
+	said := span.Attribute{Level: span.EventLevel, Key: "text"}
+	many := make([]span.Constant, 40)
+	for i := range many {
+		many[i] = span.OfInt(int64(i) * 10)
+	}
+	for _, filter := range []span.Filter{
+		span.Comparison{Op: span.Equal, Left: number, Right: span.OfInt(7)},
+		span.Comparison{Op: span.Less, Left: number, Right: span.Untyped("5.5")},
+		span.In{Reference: number, Values: many},
+		span.NotIn{Reference: number, Values: many},
+		span.Regex{Reference: said, Pattern: "was [0-9]7"},
+		span.Phrase{Attribute: said, Words: []string{"was", "18"}},
+		span.Not{Part: span.FullText{Attribute: said, Words: []string{"18", "it"}}},
+		span.Some{Level: span.EventLevel, Part: span.And{Parts: []span.Filter{
+			span.Phrase{Attribute: said, Words: []string{"it", "was"}},
+			span.Comparison{Op: span.GreaterOrEqual, Left: span.EventTimeSinceStart, Right: span.OfDuration(0)},
+		}}},
+		span.Comparison{Op: span.Less, Left: span.EventTime, Right: span.OfInstant(0, 0)},
+	} {
+		q := span.AllTime()
+		q.Limit, q.Filter, q.Explain = span.TracesFoundMax, filter, new(span.Explain)
+		found, err := w.shard.Find(context.Background(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := w.model.Find(q); !slices.Equal(found, want) {
+			t.Errorf("%v: %d found, want %d", filter, len(found), len(want))
+		}
+		if n := q.Explain.RowsRead.Load(); n > 0 {
+			t.Errorf("%v: %d rows read, %d found", filter, n, len(found))
+		}
+	}
+}
+
+// fading is a context that is canceled after some looks at it.
+type fading struct {
+	context.Context
+	left *int
+}
+
+func (f fading) Err() error {
+	if *f.left == 0 {
+		return context.Canceled
+	}
+	*f.left--
+	return nil
+}
+
+// TestASearchThroughAColumnCanBeCanceled, not only between row groups: a pattern on long texts
+// may take its time.
+func TestASearchThroughAColumnCanBeCanceled(t *testing.T) {
+	w := newWorld(t, 1, 1)
+	w.options.MemtableBytesMax = 64 << 20
+	w.mustOpen()
+	if err := w.append(enginetest.Varied(4000)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.shard.Flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	q := span.AllTime()
+	q.Filter = span.Regex{Reference: span.Attribute{Level: span.EventLevel, Key: "text"}, Pattern: "was 1.7"}
+	looks := 0
+	for ; ; looks++ {
+		left := looks
+		found, err := w.shard.Find(fading{context.Background(), &left}, q)
+		if err == nil {
+			if len(found) == 0 {
+				t.Error("nothing was found")
+			}
+			break
+		}
+		if !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+	}
+	if looks < 10 {
+		t.Errorf("4000 values are looked through with %d looks at the context", looks)
+	}
+}

@@ -14,7 +14,7 @@ type filterValue struct {
 	kind valueKind
 	bits uint64    // of an int, double, bool or duration as span.Attr has them; of an instant, unix nanoseconds
 	text []byte    // of a text, or of bytes
-	attr span.Attr // of bytes, arrays and maps: what their text is made of
+	attr span.Attr // of doubles, bytes, arrays, maps and empty values: what their text is made of
 }
 
 // valueKind is how values meet: only those of one kind do, and numbers among themselves.

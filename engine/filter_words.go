@@ -64,9 +64,10 @@ func (t *wordsTest) hasRare(text []byte, c byte) bool {
 func (t *wordsTest) cost() int { return 8 }
 
 func (t *wordsTest) passes(r *filterRun, v *filterValue) bool {
-	if v.kind != textKind || !t.mayPass(v.text) {
+	if v.kind != textKind || !r.effort.spendBytes(len(v.text)) || !t.mayPass(v.text) {
 		return false
 	}
+	r.effort.spendBytes(len(v.text) * len(t.words)) // where every word of the text begins as these do
 	if t.isPhrase {
 		return t.phrase(v.text)
 	}

@@ -119,7 +119,7 @@ func (v *view) scan(ctx context.Context, m *matcher, floor func() uint64, visit 
 	if err != nil {
 		return err
 	}
-	filtered := m.rowFilter().before(ctx, visit)
+	filtered := m.rowFilter().before(visit)
 	var b bound
 	for i := range units {
 		u := &units[i]
@@ -139,7 +139,7 @@ func (v *view) scan(ctx context.Context, m *matcher, floor func() uint64, visit 
 		} else {
 			err = u.scanRows(&b, m, least, filtered)
 		}
-		if err != nil {
+		if err = cmp.Or(err, m.effort.err); err != nil {
 			return err
 		}
 	}
@@ -180,7 +180,7 @@ func (s *Shard) Find(ctx context.Context, q span.Query) ([]span.Found, error) {
 	if q.Limit > span.TracesFoundMax {
 		return nil, fmt.Errorf("%w: %d traces asked, an answer holds at most %d", span.ErrTooMuch, q.Limit, span.TracesFoundMax)
 	}
-	m, err := newMatcher(q)
+	m, err := newMatcher(ctx, q)
 	if err != nil {
 		return nil, err
 	}

@@ -44,7 +44,7 @@ var encoders = sync.Pool{New: func() any { return new(otlp.Encoder) }}
 // query's limit is ignored. A visited row has its ids, times, kind and status besides
 // what the query looked at. It serves counts and checks.
 func (s *Shard) Spans(ctx context.Context, q span.Query, visit func(row span.Row) error) error {
-	m, err := newMatcher(q)
+	m, err := newMatcher(ctx, q)
 	if err != nil {
 		return err
 	}
@@ -73,8 +73,11 @@ func (s *Shard) Spans(ctx context.Context, q span.Query, visit func(row span.Row
 			if b.batch != row.Batch {
 				m.bind(&b, row.Batch)
 			}
-			if !b.inRange(row.Pos) || !b.matches(row.Pos) || !filter.holds(row) {
+			if !b.inRange(row.Pos) || !b.matches(row.Pos) {
 				return nil
+			}
+			if ok, err := filter.holds(row); err != nil || !ok {
+				return err
 			}
 			return visit(row)
 		})

@@ -34,9 +34,15 @@ const (
 	// encoderKeptBytesMax is the largest encoder that is kept for the next trace: two buffers
 	// of a chunk each.
 	encoderKeptBytesMax = 8 << 20
-	// joinedBytesMax is the largest buffer of joined payloads that is kept: an entry that is
-	// not one large part is at most that.
-	joinedBytesMax = 512 << 10
+	// effortStep is how many looks at a value a filter takes between two at its context:
+	// a tenth of a millisecond or so. bytesALook is how much text is gone over in the time of a look.
+	effortStep = 1 << 11
+	bytesALook = 32
+	// attrsOfALook is how many attributes a look goes over to find a key.
+	attrsOfALook = 16
+	// patternAtOnceMax is how many steps of a pattern, times bytes, are matched without a
+	// look at the context: about 30 ms where the pattern is of the slowest kind.
+	patternAtOnceMax = 1 << 21
 	// manifestBytesMax bounds the manifest: about 600,000 segments.
 	manifestBytesMax = 128 << 20
 	// nameBytesMax bounds a name that the manifest may hold.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"math/bits"
 	"strconv"
@@ -12,7 +13,7 @@ import (
 )
 
 // matcher is a query made ready: what does not depend on a batch is worked out once. It
-// is read-only and serves any number of scans; see bind.
+// serves any number of scans of one goroutine; see bind.
 //
 // The rules are those of a legacy Jaeger search: everything asked holds on one span. A
 // tag holds where a level of the span (its own attributes, its resource's, its scope's,
@@ -23,6 +24,7 @@ type matcher struct {
 	query   span.Query
 	explain *span.Explain
 	filter  *compiledFilter // nil where the query has none
+	effort  *effort         // of the filter
 	tags    []tagTest
 	all     uint64 // a bit for each tag
 
@@ -66,15 +68,20 @@ const (
 )
 
 // newMatcher refuses a query beyond the limits.
-func newMatcher(q span.Query) (*matcher, error) {
+func newMatcher(ctx context.Context, q span.Query) (*matcher, error) {
 	if len(q.Tags) > span.TagsMax {
 		return nil, fmt.Errorf("%w: %d tags, the limit is %d", span.ErrTooMuch, len(q.Tags), span.TagsMax)
 	}
-	m := &matcher{query: q, explain: q.Explain}
+	m := &matcher{query: q, explain: q.Explain, effort: &effort{ctx: ctx}}
 	if m.explain == nil {
 		m.explain = new(span.Explain) // counted and forgotten
 	}
-	for i, tag := range q.Tags {
+	if q.Filter != nil {
+		if err := m.take(q.Filter); err != nil {
+			return nil, err
+		}
+	}
+	for i, tag := range m.query.Tags {
 		t := newTagTest(tag)
 		bit := uint64(1) << i
 		m.all |= bit
@@ -92,15 +99,22 @@ func newMatcher(q span.Query) (*matcher, error) {
 		}
 		m.tags = append(m.tags, t)
 	}
-	if q.Filter != nil {
-		compiled, err := compileFilter(q.Filter)
-		if err != nil {
-			return nil, err
-		}
-		m.filter = compiled
-		compiled.bounds(&m.query)
-	}
 	return m, nil
+}
+
+// take compiles a filter, or what is left of it when the query asks the rest.
+func (m *matcher) take(f span.Filter) (err error) {
+	if m.filter, err = compileFilter(f); err != nil {
+		return err
+	}
+	m.filter.bounds(&m.query)
+	switch left := lifted(f, &m.query); {
+	case left == nil:
+		m.filter = nil
+	case left.String() != f.String():
+		m.filter, err = compileFilter(left)
+	}
+	return err
 }
 
 func newTagTest(tag span.Tag) tagTest {

@@ -55,8 +55,11 @@ func newSegmentSearch(m *matcher, l *liveSegment) (*segmentSearch, error) {
 	s.service, s.resources = b.service, b.resources
 	if m.filter != nil {
 		var err error
-		if s.judge, err = newJudge(m.filter, l); err != nil || !s.judge.mayMatch() {
+		if s.judge, err = newJudge(m.filter, m.effort, l); err != nil {
 			return nil, err
+		}
+		if may := s.judge.mayMatch(); !may || s.judge.failure() != nil {
+			return nil, s.judge.failure()
 		}
 	}
 	inService, above := false, uint64(0)
@@ -104,12 +107,14 @@ func newSegmentSearch(m *matcher, l *liveSegment) (*segmentSearch, error) {
 		s.levels[level].tell(m, level, scopes.scopes, candidates)
 	}
 	m.explain.Templates.Add(int64(len(s.levels[span.SpanLevel].holds)))
-	m.explain.TemplatesMatched.Add(s.templatesMatched(above))
+	if m.query.Explain != nil { // nobody else has use for it
+		m.explain.TemplatesMatched.Add(s.templatesMatched(above))
+	}
 	return s, nil
 }
 
 // templatesMatched counts the templates of spans that fit and, with what resources, scopes,
-// events and links of the segment may bring, may satisfy every tag.
+// events and links of the segment may bring, may satisfy every tag, and the filter.
 func (s *segmentSearch) templatesMatched(above uint64) (matched int64) {
 	beside := above
 	for _, level := range templateLevels[1:] {
@@ -124,7 +129,7 @@ func (s *segmentSearch) templatesMatched(above uint64) (matched int64) {
 	}
 	t := &s.levels[span.SpanLevel]
 	for i, fits := range t.fits {
-		if fits && t.holds[i]|t.filtered[i]|t.other[i]|beside == s.all {
+		if fits && t.holds[i]|t.filtered[i]|t.other[i]|beside == s.all && (s.judge == nil || s.judge.mayBe(i)) {
 			matched++
 		}
 	}

@@ -1,6 +1,10 @@
 package engine
 
-import "github.com/stoadb/stoa/engine/span"
+import (
+	"math/bits"
+
+	"github.com/stoadb/stoa/engine/span"
+)
 
 // What a search on a segment asks of the query's filter; see judge.
 
@@ -13,13 +17,14 @@ func (s *segmentSearch) judgeTemplates() bool {
 // judgeGroup answers for what that left open by what the group knows beside.
 func (s *segmentSearch) judgeGroup() (bool, error) {
 	s.judge.enter(s.group.index, s.group.scan)
+	s.group.rests, s.group.counted = cleared(s.group.rests, len(s.group.answers)), false
 	may := s.judgePairs(func(a answer, template, class int) answer {
 		if a != answerOpen {
 			return a
 		}
 		return s.judge.inGroup(template, class)
 	})
-	return may, s.judge.err
+	return may, s.judge.failure()
 }
 
 // judgePairs renews the answers by code and class. Beyond the codes of shared templates there
@@ -61,7 +66,8 @@ func (s *segmentSearch) judgeRow(row int, resource uint32) (answer, error) {
 	g, j := &s.group, s.judge
 	shared := len(g.fits)
 	code, class := min(int(g.items[row]), shared), int(j.classOf[resource])
-	a := g.answers[code*len(j.classes)+class]
+	pair := code*len(j.classes) + class
+	a := g.answers[pair]
 	if a != answerOpen {
 		return a, nil
 	}
@@ -70,5 +76,28 @@ func (s *segmentSearch) judgeRow(row int, resource uint32) (answer, error) {
 		list, _ := g.scan.Templates(span.SpanLevel)
 		template = int(list[code])
 	}
-	return j.ofRow(row, template, class, g.starts)
+	if !g.counted {
+		g.counted = true
+		j.group.isFew = s.openRows() <= fewRows
+	}
+	if g.rests[pair] == nil {
+		g.rests[pair] = j.rest(template, class)
+	}
+	return j.ofRow(g.rests[pair], row, template, class, g.starts)
+}
+
+// openRows counts the rows of which templates and resources leave the filter open.
+func (s *segmentSearch) openRows() (open int) {
+	g, j := &s.group, s.judge
+	resources, _ := g.scan.Resources()
+	for word, left := range g.left {
+		for ; left != 0; left &= left - 1 {
+			row := word*64 + bits.TrailingZeros64(left)
+			class := int(j.classOf[resources[g.codes[row]]])
+			if g.answers[min(int(g.items[row]), len(g.fits))*len(j.classes)+class] == answerOpen {
+				open++
+			}
+		}
+	}
+	return open
 }

@@ -33,6 +33,8 @@ type groupSearch struct {
 	opened        segment.PageCounts // to read them
 
 	answers []answer // of the filter, by code of a span's template and class of a resource
+	rests   []node   // by the same, what rows are asked where that is open; nil until one asks
+	counted bool     // how many that are, see judge
 }
 
 // scanGroup visits the matching rows of a row group that start at least at least. Rows that

@@ -32,7 +32,7 @@ func (s *Shard) SpanKeys(ctx context.Context, q span.SpanQuery) ([]span.SpanKey,
 			q.StartMin = max(q.StartMin, q.Behind.Start)
 		}
 	}
-	m, err := newMatcher(q.Query)
+	m, err := newMatcher(ctx, q.Query)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func (f *firstSpans) sorted() []span.SpanKey {
 // bytesMax bytes at most, or one span, so found may be of the first of the keys only: of
 // one at least. isCut says that the last of these has more spans.
 func (s *Shard) SpansAt(ctx context.Context, q span.SpanQuery, keys []span.SpanKey, bytesMax int) (found [][]span.FoundSpan, isCut bool, err error) {
-	m, err := newMatcher(q.Query)
+	m, err := newMatcher(ctx, q.Query)
 	if err != nil {
 		return nil, false, err
 	}
@@ -141,8 +141,11 @@ func (s *Shard) SpansAt(ctx context.Context, q span.SpanQuery, keys []span.SpanK
 			if b.batch != row.Batch {
 				m.bind(&b, row.Batch)
 			}
-			if !b.inRange(row.Pos) || !b.matches(row.Pos) || !filter.holds(row) {
+			if !b.inRange(row.Pos) || !b.matches(row.Pos) {
 				return nil
+			}
+			if ok, err := filter.holds(row); err != nil || !ok {
+				return err
 			}
 			return g.add(at, row)
 		})

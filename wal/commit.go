@@ -220,6 +220,23 @@ func (l *Log) write(g *group) error {
 		g.changes[i].offset += uint32(l.at)
 	}
 	l.at += size
+	return l.clear()
+}
+
+// clear writes zeros behind the last commit, so that syncing the next ones changes no extent:
+// a preallocated block that was never written becomes a written one by its first sync, and the
+// file system writes that down each time.
+func (l *Log) clear() error {
+	if l.at < l.cleared || l.options.SyncInterval > 0 {
+		return nil
+	}
+	l.cleared = min(l.at+clearBytes, l.capacity)
+	if l.cleared <= l.at {
+		return nil
+	}
+	if _, err := l.current.file.WriteAt(cleared[:l.cleared-l.at], l.at); err != nil {
+		return fmt.Errorf("%s: clear at %d: %w", l.path(l.current.id), l.at, err)
+	}
 	return nil
 }
 
@@ -354,7 +371,7 @@ func (l *Log) startFile(id uint64, size int64) error {
 		return errors.Join(fmt.Errorf("%s: start: %w", l.path(id), err), f.Close())
 	}
 	l.at = int64(len(g.bytes))
-	l.syncedUpTo, l.capacity = l.at, capacity
+	l.syncedUpTo, l.capacity, l.cleared = l.at, capacity, 0
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.current = &logFile{id: id, file: f, bytes: l.at}

@@ -184,6 +184,9 @@ func aligned(size int64) int64 { return (size + commitAlign - 1) &^ (commitAlign
 
 var zeros [commitAlign]byte
 
+// cleared is never written to, so it takes no memory.
+var cleared [clearBytes]byte
+
 // padded appends zeros up to the next commit block.
 func padded(b []byte) []byte {
 	return append(b, zeros[:aligned(int64(len(b)))-int64(len(b))]...)

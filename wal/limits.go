@@ -18,6 +18,10 @@ const (
 	// at the speed of a slow disk about a tenth of a second.
 	groupBytesMax = 8 << 20
 
+	// clearBytes is the step in which a file is written ahead with zeros: a sync that takes
+	// them along is a millisecond late, every some tens to hundreds of syncs.
+	clearBytes = 1 << 20
+
 	// recordBytesMax bounds one entry. A request is at most 64 MiB and its parts are cut
 	// to 256 KiB unless a single span is bigger, so this is only reached by wrong code.
 	recordBytesMax = 256 << 20

@@ -99,6 +99,7 @@ type Log struct {
 	at         int64 // end of the last commit in current
 	syncedUpTo int64
 	capacity   int64
+	cleared    int64 // up to where zeros were written, see clear
 }
 
 // logFile is an open file. readers and dropped are guarded by Log.mu.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stoadb/stoa/api/pb/expressionv1"
+	"github.com/stoadb/stoa/api/wire"
 	"github.com/stoadb/stoa/engine/span"
 )
 
@@ -24,9 +25,9 @@ func filterCall(f span.Filter) *expressionv1.Call {
 	case span.Comparison:
 		return leafCall(f.Op.String(), term(f.Left), term(f.Right))
 	case span.In:
-		return leafCall("in", term(f.Reference), constantList(f.Values))
+		return membershipCall("in", "or", f.Reference, f.Values)
 	case span.NotIn:
-		return leafCall("not_in", term(f.Reference), constantList(f.Values))
+		return membershipCall("not_in", "and", f.Reference, f.Values)
 	case span.Exists:
 		return leafCall("exists", term(f.Reference))
 	case span.Regex:
@@ -35,6 +36,8 @@ func filterCall(f span.Filter) *expressionv1.Call {
 		return leafCall("phrase", term(f.Attribute), list("string", f.Words))
 	case span.FullText:
 		return leafCall("fulltext", term(f.Attribute), list("string", f.Words))
+	case span.Tag:
+		return leafCall(wire.TagOperator, term(span.OfString(f.Key)), term(span.OfString(f.Value)))
 	}
 	return &expressionv1.Call{Op: fmt.Sprintf("%T", f)} // of no meaning: refused
 }
@@ -49,6 +52,32 @@ func callArgs(parts ...span.Filter) []*expressionv1.Expression {
 		args[i] = &expressionv1.Expression{Term: &expressionv1.Expression_Call{Call: filterCall(part)}}
 	}
 	return args
+}
+
+// membershipCall spells a list, which has one type on the wire: of several types it is as many
+// lists, joined.
+func membershipCall(op, join string, reference span.Reference, values []span.Constant) *expressionv1.Call {
+	var typeNames []string
+	texts := make(map[string][]string)
+	for _, value := range values {
+		typeName, text := spelled(value)
+		if texts[typeName] == nil {
+			typeNames = append(typeNames, typeName)
+		}
+		texts[typeName] = append(texts[typeName], text)
+	}
+	if len(typeNames) == 0 {
+		return leafCall(op, term(reference), list("", nil))
+	}
+	joined := &expressionv1.Call{Op: join}
+	for _, typeName := range typeNames {
+		call := leafCall(op, term(reference), list(typeName, texts[typeName]))
+		if len(typeNames) == 1 {
+			return call
+		}
+		joined.Args = append(joined.Args, &expressionv1.Expression{Term: &expressionv1.Expression_Call{Call: call}})
+	}
+	return joined
 }
 
 func term(o span.Operand) *expressionv1.Expression {
@@ -68,23 +97,6 @@ func term(o span.Operand) *expressionv1.Expression {
 		return &expressionv1.Expression{Term: &expressionv1.Expression_Scalar{Scalar: &expressionv1.Scalar{Type: typeName, Value: text}}}
 	}
 	return &expressionv1.Expression{} // of no meaning: refused
-}
-
-// constantList spells the constants of a list, which have one type on the wire. A list of
-// several types is one of no type that the server knows, and refused.
-func constantList(values []span.Constant) *expressionv1.Expression {
-	texts := make([]string, len(values))
-	listType := ""
-	for i, value := range values {
-		var typeName string
-		typeName, texts[i] = spelled(value)
-		if i == 0 {
-			listType = typeName
-		} else if typeName != listType {
-			listType = "several"
-		}
-	}
-	return list(listType, texts)
 }
 
 func list(typeName string, values []string) *expressionv1.Expression {

@@ -143,19 +143,20 @@ func TestQueryTextErrorsNameThePlace(t *testing.T) {
 		{"service=a service=b", `service stands twice(?s:.*)\^ character 11\n`},
 		{"from=yesterday", `"yesterday" is not a time(?s:.*)\^ character 6\n`},
 		{"from=3000-01-01", "outside of what a span's time can hold"},
-		{"from=2026-01-02 to=2026-01-01", "the time range is empty"},
-		{"minDuration=2s maxDuration=1s", "minDuration is more than maxDuration"},
+		{"from=2026-01-02 to=2026-01-01", `the time range is empty(?s:.*)\^ character 17\n`},
+		{"minDuration=2s maxDuration=1s", `minDuration is more than maxDuration(?s:.*)\^ character 16\n`},
 		{"from=1 since=1h", `since: from is given already(?s:.*)\^ character 14\n`},
 		{"since=1h from=1", `from: since is given already(?s:.*)\^ character 15\n`},
 		{"maxDuration=0s", `maxDuration: .*(?s:.*)\^ character 13\n`},
 		{"a=b minduration=10ms", `did you mean minDuration\?(?s:.*)\^ character 5\n`},
 		{"Service=a", `did you mean service\?(?s:.*)\^ character 1\n`},
-		{"http.status_code>=500", `compares with = only(?s:.*)\^ character 17\n`},
-		{"a!=b", `compares with = only(?s:.*)\^ character 2\n`},
-		{"a<=b", `compares with = only(?s:.*)\^ character 2\n`},
-		{"a~=b", `compares with = only(?s:.*)\^ character 2\n`},
-		{"a=~b", `compares with = only(?s:.*)\^ character 3\n`},
-		{"duration>10ms", `compares with = only(?s:.*)\^ character 9\n`},
+		{"a~=b", `expected one of|"a" has no value(?s:.*)\^ character 1\n`},
+		{"a==b", `a single = compares(?s:.*)\^ character 3\n`},
+		{"duration>10ms", `did you mean span.duration(?s:.*)\^ character 1\n`},
+		{"a=1 or (b=2", `this is not closed(?s:.*)\^ character 8\n`},
+		{"since=1h or a=b", `since bounds the whole search(?s:.*)\^ character 1\n`},
+		{"span.duration > 5", `is compared with a duration and its unit(?s:.*)\^ character 17\n`},
+		{"x=\x1b or y", `"y" has no value(?s:.*)\^ character 8\n`},
 	} {
 		wants(t, 2, []string{c.want}, "find", c.text)
 	}
@@ -296,12 +297,43 @@ func TestAskingCommandsPrintWhatTheyFind(t *testing.T) {
 		wants(t, 0, []string{"^no trace found\n$"}, with("find", "service=nobody")...)
 		wants(t, 0, []string{`(?m)^14b60fd9ae504820|000014b60fd9ae504820 .* 1041 `}, with("find", "from=2018-11-30", "to=2018-12-01")...)
 		checkFindJSON(t, with)
+		checkExpressions(t, with)
 		wants(t, 0, []string{"28 spans, 2 services, 2 errors", `(?m)^! │ │ │ └ serviceb  on-message .*some error$`}, with("trace", "562809467078eab")...)
 		wants(t, 1, []string{"trace 00000000000000000000000000000bad not found"}, with("trace", "bad")...)
 		wants(t, 0, []string{"(?m)^SERVICE\n\"\"\naccount$"}, with("services")...)
 		wants(t, 0, []string{"(?m)^NAME +KIND\n", "(?m)^get / +server$"}, with("services", "frontend")...)
 		wants(t, 0, []string{`(?m)^PARENT +CHILD +CALLS\n`, `(?m)^frontend +backend +1$`}, with("graph")...)
 		wants(t, 0, []string{`^digraph services \{`, `"frontend" -> "backend" \[label="1"\];`}, with("graph", "-o", "dot")...)
+	}
+}
+
+// checkExpressions asks one thing in words and in expressions, and what words cannot say.
+func checkExpressions(t *testing.T, with func(args ...string) []string) {
+	t.Helper()
+	count := func(text string) int {
+		r := wants(t, 0, nil, with("find", text, "-n", "1000", "-o", "jsonl")...)
+		return strings.Count(r.out, "\n")
+	}
+	all := count("")
+	for _, text := range []string{"http.method=GET", "http.method = GET", "not not http.method=GET", `tag("http.method", "GET") or tag("http.method", "GET")`, "http.method in (GET)"} {
+		if n := count(text); n == 0 || n == all || n != count("http.method=GET") {
+			t.Errorf("%s finds %d of %d traces", text, n, all)
+		}
+	}
+	for _, text := range []string{"span.duration >= 0s", "error=true or error = false", "http.method=GET or not http.method=GET", "span.kind in (server, client, producer, consumer, internal, unspecified)"} {
+		if n := count(text); n != all {
+			t.Errorf("%s finds %d of %d traces", text, n, all)
+		}
+	}
+	for _, text := range []string{"exists(http.status_code)", "some(event, exists(event.name))", `phrase(http.path, "api")`, "http.path =~ '/a'", "span.a in (int(1), 'x') or error=true"} {
+		if n := count(text); text != "some(event, exists(event.name))" && n == 0 || n == all {
+			t.Errorf("%s finds %d of %d traces", text, n, all)
+		}
+	}
+	for text, hint := range map[string]string{"(error=true)": `^Nothing but words: \(error was looked for`, "span.kind=none": "span.kind was looked for", "a=b": "^$"} {
+		if r := wants(t, 0, []string{"^no trace found\n$"}, with("find", text)...); !regexp.MustCompile(hint).MatchString(r.err) {
+			t.Errorf("%s: %s", text, r.err)
+		}
 	}
 }
 

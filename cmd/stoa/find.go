@@ -14,13 +14,20 @@ import (
 	"github.com/stoadb/stoa/engine/span"
 )
 
-const findLong = `Finds the traces that hold a span on which every word of the text holds, newest first.
+const findLong = `Finds the traces that hold a span on which the whole text holds, newest first.
 
-A word is KEY=VALUE. service, name (or operation), minDuration, maxDuration, from, to and
-since are Stoa's own; any other key is a tag, looked for in the attributes of the span,
-its resource, scope, events and links, and compared as text. error=true finds spans of
-status Error. Keys and values with spaces stand in quotes. There is no comparison but =,
-and Stoa's own words are spelled as here; a tag that looks otherwise goes in quotes.`
+A word is KEY=VALUE, and words side by side all hold. service, name (or operation),
+minDuration, maxDuration, from, to and since are Stoa's own; any other key is a tag,
+looked for in the attributes of the span, its resource, scope, events and links, and
+compared as text. error=true finds spans of status Error. Keys and values with spaces
+stand in quotes.
+
+Beyond words there are expressions: and, or, not, ( ); the operators = != < <= > >=
+=~ !~ in, not in; span.KEY, resource.KEY, scope.KEY, event.KEY and link.KEY for the
+attributes of one level, and its fields, such as span.duration, span.status, span.kind,
+event.name; exists(KEY), some(event, CONDITION), phrase(KEY, "WORDS"), fulltext(...).
+docs/find.md has all of it. A text that is nothing but words KEY=VALUE is always read as
+words, even with parentheses in them.`
 
 func newFind() *cobra.Command {
 	var target targetFlags
@@ -33,9 +40,12 @@ func newFind() *cobra.Command {
 		Long:  findLong,
 		Example: `  stoa find 'service=frontend error=true http.status_code=500 minDuration=10ms'
   stoa find 'service=driver since=1h' --limit 5 --json
+  stoa find 'service=frontend and (error=true or span.duration > 1s) and not span.kind = client'
+  stoa find 'http.response.status_code >= 500 or some(event, event.level = error and event.timeSinceStart > 1ms)'
   stoa find 'name="HTTP GET /dispatch" from=2026-11-22T10:00:00Z to=2026-11-22T11:00:00Z'`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			q, err := parseQuery(strings.Join(args, " "), time.Now())
+			text := strings.Join(args, " ")
+			q, err := parseQuery(text, time.Now())
 			if err != nil {
 				return err
 			}
@@ -49,13 +59,14 @@ func newFind() *cobra.Command {
 					if err != nil {
 						return err
 					}
-					return printSummaries(cmd.OutOrStdout(), output.form, found)
+					return errors.Join(printSummaries(cmd.OutOrStdout(), output.form, found), printReading(cmd.ErrOrStderr(), text, q, len(found)))
 				}
 				found, explained, err := s.ExplainedSummaries(ctx, q)
 				if found == nil && err != nil {
 					return err
 				}
-				if err := errors.Join(printSummaries(cmd.OutOrStdout(), output.form, found), err); err != nil {
+				err = errors.Join(printSummaries(cmd.OutOrStdout(), output.form, found), err, printReading(cmd.ErrOrStderr(), text, q, len(found)))
+				if err != nil {
 					return err
 				}
 				return printExplained(cmd.ErrOrStderr(), explained)

@@ -28,7 +28,7 @@ The text may bound the time of the callee's start: from, to, since, as in find.`
 			if err != nil {
 				return err
 			}
-			if only := (span.Query{StartMin: q.StartMin, StartMax: q.StartMax, Limit: q.Limit}); !sameQuery(q, only) {
+			if q.Filter != nil {
 				return usagef("graph knows from, to and since only")
 			}
 			return withStore(cmd, target, func(ctx context.Context, s asked) error {
@@ -43,11 +43,6 @@ The text may bound the time of the callee's start: from, to, since, as in find.`
 	target.add(cmd)
 	output.add(cmd, "table", "json", "jsonl", "csv", "dot")
 	return cmd
-}
-
-func sameQuery(a, b span.Query) bool {
-	return a.Service == b.Service && a.Name == b.Name && len(a.Tags) == 0 &&
-		a.DurationMin == b.DurationMin && a.DurationMax == b.DurationMax
 }
 
 // edgeJSON is a span.Edge as the commands print it.

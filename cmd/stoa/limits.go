@@ -7,11 +7,7 @@ const (
 	// memoryBytesDefault is the soft limit of the process's own memory. Memtables, frozen
 	// memtables and a flush together need about half of it; the rest is what garbage may
 	// pile up to between two collections.
-	memoryBytesDefault = 448 << 20
-
-	// gcPercent is how much garbage there may be for what is in use, in percent, before it is
-	// collected: docs/performance.md has what 100 cost.
-	gcPercent = 200
+	memoryBytesDefault = 512 << 20
 
 	// memoryBytesMin is the least that --memory takes: with less than the runtime and the
 	// tables of an idle node need, the collector would run without end and free nothing.

@@ -11,13 +11,8 @@ import (
 )
 
 // limitMemory tells the Go runtime how much to use and returns that. GOMEMLIMIT in the
-// environment wins over all, --memory over the default. Below the limit garbage may pile up
-// to twice of what is in use, unless GOGC says something else: collecting less often is
-// what that memory is good for.
+// environment wins over all, --memory over the default.
 func limitMemory(flag string) (int64, error) {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return debug.SetMemoryLimit(-1), nil
 	}

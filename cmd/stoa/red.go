@@ -55,11 +55,10 @@ func newRed() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			only := span.Query{Service: text.Service, Name: text.Name}
-			if !sameQuery(text, only) {
+			q := span.RateQuery{StartMin: text.StartMin, StartMax: text.StartMax, Step: uint64(step)}
+			if !readNames(text.Filter, &q) {
 				return usagef("red knows service, name, from, to and since only")
 			}
-			q := span.RateQuery{StartMin: text.StartMin, StartMax: text.StartMax, Service: text.Service, Name: text.Name, Step: uint64(step)}
 			if step < 0 {
 				return usagef("--step %v: less than nothing", step)
 			}
@@ -81,6 +80,37 @@ func newRed() *cobra.Command {
 	cmd.Flags().StringVar(&kinds, "kind", redKindsDefault, "kinds of spans to count, with commas between them, or all")
 	cmd.Flags().DurationVar(&step, "step", 0, "count by steps of this length, such as 1m (default: the whole range as one)")
 	return cmd
+}
+
+// readNames reads the service and the name out of what a text asks for; false where it asks
+// for anything else.
+func readNames(f span.Filter, q *span.RateQuery) bool {
+	switch f := f.(type) {
+	case nil:
+		return true
+	case span.And:
+		for _, part := range f.Parts {
+			if !readNames(part, q) {
+				return false
+			}
+		}
+		return true
+	case span.Comparison:
+		constant, isConstant := f.Right.(span.Constant)
+		name := &q.Service
+		switch {
+		case f.Left == span.SpanName:
+			name = &q.Name
+		case f.Left != span.ResourceService:
+			return false
+		}
+		if !isConstant || f.Op != span.Equal || *name != "" && *name != constant.Text {
+			return false
+		}
+		*name = constant.Text
+		return true
+	}
+	return false
 }
 
 // parseKinds reads names of kinds; none and "all" is all of them.

@@ -66,6 +66,8 @@ func TestRedIsTheSameFromServerMemoryAndFolder(t *testing.T) {
 func TestRedRefusesWhatItCannotCount(t *testing.T) {
 	wants(t, 2, []string{"red knows service, name, from, to and since only"}, "red", "error=true")
 	wants(t, 2, []string{"red knows service, name, from, to and since only"}, "red", "minDuration=1s")
+	wants(t, 2, []string{"red knows service, name, from, to and since only"}, "red", "service=a or service=b")
+	wants(t, 2, []string{"red knows service, name, from, to and since only"}, "red", "service=a and service=b")
 	wants(t, 2, []string{`--kind "waiter": want all, or some of`}, "red", "--kind", "server,waiter")
 	wants(t, 2, []string{"--step -1s: less than nothing"}, "red", "--step=-1s")
 	for text, part := range map[string]string{

@@ -52,11 +52,8 @@ func AppendPage(dst, payload []byte, compress bool) []byte {
 // OpenPage checks a page and gives its payload: a slice of page, or of scratch grown as
 // needed. The second result is scratch for the next call, once the payload is done with.
 func OpenPage(page, scratch []byte) (payload, nextScratch []byte, err error) {
-	if len(page) < 5 {
-		return nil, scratch, codec.Corrupt("page of %d bytes", len(page))
-	}
-	if sum, want := codec.CRC(page[4:]), binary.LittleEndian.Uint32(page); sum != want {
-		return nil, scratch, codec.Corrupt("page checksum %08x, %08x expected", sum, want)
+	if err := CheckPage(page); err != nil {
+		return nil, scratch, err
 	}
 	form, r := page[4], codec.NewReader(page[5:])
 	if form == formRaw {
@@ -78,6 +75,17 @@ func OpenPage(page, scratch []byte) (payload, nextScratch []byte, err error) {
 	}
 	out = append(out, r.Bytes(r.Len())...)
 	return out, out, nil
+}
+
+// CheckPage compares a page with its checksum: good for one that is copied as it stands.
+func CheckPage(page []byte) error {
+	if len(page) < 5 {
+		return codec.Corrupt("page of %d bytes", len(page))
+	}
+	if sum, want := codec.CRC(page[4:]), binary.LittleEndian.Uint32(page); sum != want {
+		return codec.Corrupt("page checksum %08x, %08x expected", sum, want)
+	}
+	return nil
 }
 
 // PayloadBytes is how large the payload of a page says to be, unchecked: good for a first

@@ -57,7 +57,7 @@ func (g *Generator) leaf(t teller, bound []span.Level) span.Filter {
 	reference := g.reference(t, bound)
 	attribute, isAttribute := reference.(span.Attribute)
 	field, _ := reference.(span.Field)
-	switch n := g.rand.IntN(16); {
+	switch n := g.rand.IntN(18); {
 	case n < 2:
 		return span.Exists{Reference: reference}
 	case n < 5:
@@ -77,6 +77,8 @@ func (g *Generator) leaf(t teller, bound []span.Level) span.Filter {
 			return span.Phrase{Attribute: attribute, Words: list}
 		}
 		return span.FullText{Attribute: attribute, Words: list}
+	case n > 15:
+		return g.tag(t)
 	case n == 8:
 		return g.ordered(span.Comparison{Left: reference, Right: g.like(t, reference, bound)})
 	case n == 9 && g.rand.IntN(4) == 0:

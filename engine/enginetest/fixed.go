@@ -3,6 +3,7 @@ package enginetest
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/stoadb/stoa/engine/span"
@@ -48,6 +49,20 @@ func Varied(n int) []byte {
 		event.bytes(3, keyValue("text", anyText(fmt.Sprint("it was ", i))))
 		s.span.bytes(11, event)
 		spans[i] = s
+	}
+	return Payload(spans)
+}
+
+// Wrapping is two spans, of traces 1 and 2. The first starts a nanosecond before the end of
+// time and ends a second later, which wraps: its duration is 0. The second lasts a second.
+func Wrapping() []byte {
+	spans := make([]Span, 2)
+	for i, start := range []uint64{math.MaxUint64 - 1, baseTime} {
+		s := &spans[i].span
+		s.bytes(1, binary.BigEndian.AppendUint64(make([]byte, 8), uint64(i+1)))
+		s.bytes(2, binary.BigEndian.AppendUint64(nil, uint64(i+1)))
+		s.fixed64(7, start)
+		s.fixed64(8, start+1_000_000_000)
 	}
 	return Payload(spans)
 }

@@ -21,7 +21,23 @@ import (
 // operand gives, then ask the operator's question of the list. Numbers are compared as
 // rationals, instants as big integers, words by splitting the whole text.
 func Holds(f span.Filter, row span.Row) bool {
-	return teller{row: row, event: -1, link: -1}.holds(f)
+	return unboundTeller(row).holds(f)
+}
+
+func unboundTeller(row span.Row) teller { return teller{row: row, event: -1, link: -1} }
+
+// elements gives the range of the events or links that are meant.
+func (t teller) elements(level span.Level) (begin, end uint32) {
+	bound := t.event
+	begin, end = t.row.EventRange()
+	if level == span.LinkLevel {
+		bound = t.link
+		begin, end = t.row.LinkRange()
+	}
+	if bound >= 0 {
+		return uint32(bound), uint32(bound) + 1
+	}
+	return begin, end
 }
 
 // teller is a row, and the event and the link that Some binds, -1 for none.
@@ -50,6 +66,8 @@ func (t teller) holds(f span.Filter) bool {
 		return !t.holds(f.Part)
 	case span.Some:
 		return t.some(f)
+	case span.Tag:
+		return hasTag(pairsOf(t), f)
 	case span.Exists:
 		return len(t.values(f.Reference)) > 0
 	case span.Comparison:

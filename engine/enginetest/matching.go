@@ -30,24 +30,28 @@ func (m *Model) matches(q span.Query, row span.Row) bool {
 	}
 	pairs := m.pairs[row]
 	if pairs == nil {
-		pairs = pairsOf(row)
+		pairs = pairsOf(unboundTeller(row))
 		m.pairs[row] = pairs
 	}
 	for _, tag := range q.Tags {
-		if (tag.Key == "span.kind" || tag.Key == "span.status" || tag.Key == "otel.status_code") &&
-			pairs[span.Tag{Key: "\x00" + tag.Key, Value: strings.ToLower(tag.Value)}] {
-			continue
-		}
-		if !pairs[tag] {
+		if !hasTag(pairs, tag) {
 			return false
 		}
 	}
 	return true
 }
 
+func hasTag(pairs map[span.Tag]bool, tag span.Tag) bool {
+	if (tag.Key == "span.kind" || tag.Key == "span.status" || tag.Key == "otel.status_code") &&
+		pairs[span.Tag{Key: "\x00" + tag.Key, Value: strings.ToLower(tag.Value)}] {
+		return true
+	}
+	return pairs[tag]
+}
+
 // pairsOf gives the pairs of a span; keys compared without case stand behind a zero byte.
-func pairsOf(row span.Row) map[span.Tag]bool {
-	b := row.Batch
+func pairsOf(t teller) map[span.Tag]bool {
+	row, b := t.row, t.row.Batch
 	pairs := make(map[span.Tag]bool)
 	add := func(prefix string, attrs []span.Attr) {
 		last := make(map[string]string)
@@ -67,11 +71,11 @@ func pairsOf(row span.Row) map[span.Tag]bool {
 	add("", b.ResourceAttrsOf(b.ResourceIDs[row.Pos]))
 	add("resource.", b.ResourceAttrsOf(b.ResourceIDs[row.Pos]))
 	add("", b.ScopeAttrsOf(b.ScopeIDs[row.Pos]))
-	for i, end := row.EventRange(); i < end; i++ {
+	for i, end := t.elements(span.EventLevel); i < end; i++ {
 		add("", b.EventAttrsOf(i))
 		say("event", b.String(b.Events[i].Name))
 	}
-	for i, end := row.LinkRange(); i < end; i++ {
+	for i, end := t.elements(span.LinkLevel); i < end; i++ {
 		add("", b.LinkAttrsOf(i))
 	}
 	if row.StatusCode() == span.StatusError {
@@ -123,29 +127,8 @@ func (g *Generator) Query(m *Model) span.Query {
 	if g.rand.IntN(5) == 0 {
 		q.DurationMax = g.near(row.Duration())
 	}
-	pairs := pairsOf(row)
-	tags := make([]span.Tag, 0, len(pairs))
-	for tag := range pairs {
-		tags = append(tags, tag)
-	}
-	slices.SortFunc(tags, func(a, b span.Tag) int {
-		if c := strings.Compare(a.Key, b.Key); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Value, b.Value)
-	})
 	for range g.rand.IntN(4) {
-		tag := pick(g, tags)
-		if folded, ok := strings.CutPrefix(tag.Key, "\x00"); ok {
-			tag.Key = folded
-			if g.rand.IntN(2) == 0 {
-				tag.Value = strings.ToUpper(tag.Value)
-			}
-		}
-		if g.rand.IntN(8) == 0 {
-			tag.Value = pick(g, texts)
-		}
-		q.Tags = append(q.Tags, tag)
+		q.Tags = append(q.Tags, g.tag(unboundTeller(row)))
 	}
 	if g.rand.IntN(3) == 0 {
 		q.Filter = g.Filter(m)
@@ -158,6 +141,32 @@ func (g *Generator) Query(m *Model) span.Query {
 		q.After = &after
 	}
 	return q
+}
+
+// tag makes a tag that most often holds on a span.
+func (g *Generator) tag(t teller) span.Tag {
+	pairs := pairsOf(t)
+	tags := make([]span.Tag, 0, len(pairs))
+	for tag := range pairs {
+		tags = append(tags, tag)
+	}
+	slices.SortFunc(tags, func(a, b span.Tag) int {
+		if c := strings.Compare(a.Key, b.Key); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Value, b.Value)
+	})
+	tag := pick(g, tags)
+	if folded, ok := strings.CutPrefix(tag.Key, "\x00"); ok {
+		tag.Key = folded
+		if g.rand.IntN(2) == 0 {
+			tag.Value = strings.ToUpper(tag.Value)
+		}
+	}
+	if g.rand.IntN(8) == 0 {
+		tag.Value = pick(g, texts)
+	}
+	return tag
 }
 
 // Order makes a random order of spans, written out.

@@ -80,8 +80,11 @@ func (s *source) attrsAt(level span.Level, pos int) []span.Attr {
 }
 
 // again counts one more item of a template.
-func (f *folding) again(id uint32) {
-	f.items++
-	f.described += len(f.shared.table.slotsOf(id))
-	f.shared.table.rows[id]++
+func (f *folding) again(id uint32) { f.more(id, 1) }
+
+// more counts n more items of a template.
+func (f *folding) more(id uint32, n int) {
+	f.items += n
+	f.described += n * len(f.shared.table.slotsOf(id))
+	f.shared.table.rows[id] += uint64(n)
 }

@@ -213,12 +213,21 @@ func (w *Writer) columnOf(s *source, level span.Level, a span.Attr) uint32 {
 		if len(w.columns) == attributeColumnsMax {
 			return columnsOf(level).first
 		}
-		key := columnKey{level, a.Type, s.batch.String(a.Key)}
+		id = w.columnFor(columnKey{level, a.Type, s.batch.String(a.Key)})
+	}
+	known[a.Key] = id
+	return id
+}
+
+// columnFor gives the column of a key, a new one where there is none; the caller sees to it
+// that there may be one.
+func (w *Writer) columnFor(key columnKey) uint32 {
+	id, ok := w.columnIDs[key]
+	if !ok {
 		id = uint32(colFixed + len(w.columns))
 		w.columns = append(w.columns, key)
 		w.columnIDs[key] = id
 	}
-	known[a.Key] = id
 	return id
 }
 

@@ -49,15 +49,20 @@ func (g *groupWriter) end() error {
 		g.addFilters(id)
 	}
 	g.count(&ref)
-	total := &g.w.info
-	if len(g.w.groups) == 0 {
-		total.MinStart, total.MaxStart = g.info.MinStart, g.info.MaxStart
-	}
-	total.MinStart, total.MaxStart = min(total.MinStart, g.info.MinStart), max(total.MaxStart, g.info.MaxStart)
-	total.MaxDuration = max(total.MaxDuration, g.info.MaxDuration)
-	g.w.groups = append(g.w.groups, ref)
+	g.w.addRef(ref)
 	g.reset()
 	return nil
+}
+
+// addRef adds a row group whose pages are written to the directory.
+func (w *Writer) addRef(ref groupRef) {
+	total := &w.info
+	if len(w.groups) == 0 {
+		total.MinStart, total.MaxStart = ref.MinStart, ref.MaxStart
+	}
+	total.MinStart, total.MaxStart = min(total.MinStart, ref.MinStart), max(total.MaxStart, ref.MaxStart)
+	total.MaxDuration = max(total.MaxDuration, ref.MaxDuration)
+	w.groups = append(w.groups, ref)
 }
 
 // writePage writes g.page as that of a column; an empty one is left out.

@@ -85,8 +85,19 @@ func lookedGroup(out []byte, s *segment.Segment, i int, columns []uint32) ([]byt
 		if err := g.MarkTemplates(rows, level, func(code int) bool { return code%2 == 0 }); err != nil {
 			return nil, err
 		}
+		ends, err := g.Ends(level)
+		if err != nil {
+			return nil, err
+		}
 		shared, whole := g.Templates(level)
-		out = fmt.Append(out, items, rows, shared, whole)
+		out = fmt.Append(out, items, ends, rows, shared, whole)
+		if level == span.EventLevel {
+			offsets, err := g.EventOffsets(len(items))
+			if err != nil {
+				return nil, err
+			}
+			out = fmt.Append(out, offsets)
+		}
 	}
 	for _, id := range columns {
 		rows := make([]uint64, (n+63)/64)
@@ -95,7 +106,13 @@ func lookedGroup(out []byte, s *segment.Segment, i int, columns []uint32) ([]byt
 				return nil, err
 			}
 		}
-		out = fmt.Append(out, rows)
+		isLong := func(text []byte) bool { return len(text) > 6 }
+		isOdd := func(number uint64) bool { return number%2 == 1 }
+		found, err := g.ItemsWhere(nil, id, isLong, isOdd)
+		if err != nil {
+			return nil, err
+		}
+		out = fmt.Append(out, rows, found)
 	}
 	for _, p := range []segment.Projection{{All: true}, {Attrs: true, Keys: map[string]bool{"key.1": true, "mapped": true}}} {
 		b, err := s.ReadRows(i, n/3, n-n/4, p)

@@ -44,6 +44,7 @@ type Writer struct {
 	sourceBytes int
 	source      *source // of the last row
 	group       *groupWriter
+	foreign     map[*Segment]*foreign // whose row groups were taken over
 }
 
 // traceKey is the order of traces in a segment.
@@ -90,12 +91,9 @@ func (w *Writer) Add(trace span.TraceID, rows []span.Row) error {
 		return w.err
 	}
 	if n := len(w.traces); n == 0 || w.traces[n-1].id != trace {
-		key := traceKey{rows[0].Start(), trace}
-		if n > 0 && (key.start < w.last.start || key.start == w.last.start && key.id.Compare(w.last.id) <= 0) {
-			return w.fail(fmt.Errorf("%s: trace %s comes after %s", w.info.Name, trace, w.last.id))
+		if err := w.begin(traceKey{rows[0].Start(), trace}, w.info.Rows); err != nil {
+			return w.fail(err)
 		}
-		w.last, w.lastStart = key, key.start
-		w.traces = append(w.traces, traceRef{id: trace, first: uint32(w.info.Rows)})
 		w.group.startTrace()
 	}
 	for _, row := range rows {
@@ -117,6 +115,16 @@ func (w *Writer) Add(trace span.TraceID, rows []span.Row) error {
 		w.fail(fmt.Errorf("%s: more than %d rows", w.info.Name, rowsMax))
 	}
 	return w.err
+}
+
+// begin begins a trace at a row.
+func (w *Writer) begin(key traceKey, row int) error {
+	if len(w.traces) > 0 && (key.start < w.last.start || key.start == w.last.start && key.id.Compare(w.last.id) <= 0) {
+		return fmt.Errorf("%s: trace %s comes after %s", w.info.Name, key.id, w.last.id)
+	}
+	w.last, w.lastStart = key, key.start
+	w.traces = append(w.traces, traceRef{id: key.id, first: uint32(row)})
+	return nil
 }
 
 func (w *Writer) fail(err error) error {

@@ -10,7 +10,7 @@ import (
 //
 // A size is an octave in 32 equal steps, so a duration is told to 1.6 % and up to 63 ns
 // exactly. The steps are found with integers alone: the same durations give the same counts on
-// every processor, whatever becomes of a float between two of them; docs/decisions/0014-rates.md
+// every processor, whatever becomes of a float between two of them; docs/decisions/0015-rates.md
 // has the reasons.
 type Durations struct {
 	first  int // size of counts[0]
@@ -21,14 +21,14 @@ type Durations struct {
 // durationSteps is how many steps an octave has, as a power of two.
 const durationSteps = 5
 
-// sizeOf gives the size of a duration: 0 to 63 for themselves, then 32 for each octave.
-func sizeOf(d uint64) int {
+// durationSize gives the size of a duration: 0 to 63 for themselves, then 32 for each octave.
+func durationSize(d uint64) int {
 	shift := max(bits.Len64(d)-durationSteps-1, 0)
 	return shift<<durationSteps + int(d>>shift)
 }
 
-// sizeBounds gives the least and the greatest duration of a size.
-func sizeBounds(size int) (least, most uint64) {
+// durationBounds gives the least and the greatest duration of a size.
+func durationBounds(size int) (least, most uint64) {
 	shift := max(size>>durationSteps-1, 0)
 	least = uint64(size-shift<<durationSteps) << shift
 	return least, least + (1<<shift - 1)
@@ -39,8 +39,8 @@ func (c *Durations) Add(d, n uint64) {
 	if n == 0 {
 		return
 	}
-	c.reach(sizeOf(d), sizeOf(d)+1)
-	c.counts[sizeOf(d)-c.first] += n
+	c.reach(durationSize(d), durationSize(d)+1)
+	c.counts[durationSize(d)-c.first] += n
 	c.total += n
 }
 
@@ -82,7 +82,7 @@ func (c *Durations) Quantile(q float64) uint64 {
 	rank := min(max(uint64(math.Ceil(min(max(q, 0), 1)*float64(c.total))), 1), c.total)
 	for i, n := range c.counts {
 		if n >= rank {
-			least, most := sizeBounds(c.first + i)
+			least, most := durationBounds(c.first + i)
 			return least + (most-least)/2
 		}
 		rank -= n
@@ -94,7 +94,7 @@ func (c *Durations) Quantile(q float64) uint64 {
 func (c *Durations) Each(visit func(least, most, n uint64)) {
 	for i, n := range c.counts {
 		if n > 0 {
-			least, most := sizeBounds(c.first + i)
+			least, most := durationBounds(c.first + i)
 			visit(least, most, n)
 		}
 	}

@@ -21,7 +21,7 @@ import (
 // A filter is never changed once made: any number of goroutines may read it.
 type Filter interface {
 	// String is the canonical text: two filters have the same text if and only if they are
-	// the same tree. It serves tests, logs and fingerprints; nothing reads it back.
+	// the same tree. ParseQuery reads it back, see Text.
 	fmt.Stringer
 	filter()
 }
@@ -126,6 +126,7 @@ func (Regex) filter()      {}
 func (Some) filter()       {}
 func (Phrase) filter()     {}
 func (FullText) filter()   {}
+func (Tag) filter()        {}
 
 func (f And) String() string { return call("and", f.Parts...) }
 func (f Or) String() string  { return call("or", f.Parts...) }
@@ -144,6 +145,7 @@ func (f Some) String() string {
 }
 func (f Phrase) String() string   { return withList("phrase", f.Attribute, quotedAll(f.Words)) }
 func (f FullText) String() string { return withList("fulltext", f.Attribute, quotedAll(f.Words)) }
+func (f Tag) String() string      { return call("tag", quoted(f.Key), quoted(f.Value)) }
 
 // quoted is text as it stands in a canonical text.
 type quoted string
@@ -199,6 +201,11 @@ const (
 	// steps for each byte of a value.
 	PatternBytesMax = 1 << 10
 	PatternStepsMax = 4_000
+	// ConstantsMax is how many constants the lists of a filter may have together: each takes
+	// a quarter of a KiB where it has no type, as long as the question lasts.
+	ConstantsMax = 4_000
+	// PatternsStepsMax bounds the steps of all patterns of a filter: 50 bytes each.
+	PatternsStepsMax = 5 * PatternStepsMax
 	// WordsMax is how many words a Phrase or FullText may have: each place of a text may be
 	// tried with all.
 	WordsMax = 64

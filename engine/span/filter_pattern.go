@@ -31,6 +31,15 @@ func CheckPattern(pattern string) error {
 	return nil
 }
 
+// PatternSteps bounds the steps of a pattern's program from above; 0 of what is no pattern.
+func PatternSteps(pattern string) int {
+	tree, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		return 0
+	}
+	return steps(tree)
+}
+
 // steps bounds the program of a pattern from above, as far as it matters: the count stops
 // growing beyond the limit.
 func steps(tree *syntax.Regexp) int {

@@ -40,7 +40,12 @@ func (q Query) LimitOrDefault() int {
 	return q.Limit
 }
 
-// Tag is one key=value of a legacy search; the value is compared as text.
+// Tag is one key=value of a legacy search, and a Filter too. It holds where an attribute of
+// the key, of the span, its resource, its scope, one of its events or links, has the value,
+// compared as text; or where the key has a meaning of its own that holds: error, span.kind,
+// span.status and otel.status_code, otel.status_description, w3c.tracestate, scope.name and
+// scope.version with otel. before them or without, event, and resource. before a key of the
+// resource. Inside Some it looks at the one event (link).
 type Tag struct{ Key, Value string }
 
 // AllTime is the query without any condition, with the default limit.

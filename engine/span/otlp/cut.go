@@ -12,7 +12,7 @@ import (
 type Part struct {
 	Shard   int
 	Spans   int
-	Payload []byte     // a TracesData message; owned by the part
+	Payload []byte     // a TracesData message; owned by the part, see FreePayload
 	Hash    codec.Hash // of Payload
 	Batch   *span.Batch
 }

@@ -37,6 +37,16 @@ func (p *part) release() {
 	}
 }
 
+// payloads keeps payloads for the next requests.
+var payloads codec.BufferPool
+
+// FreePayload gives a payload back that nobody looks at any more. It need not be called.
+func (p *Part) FreePayload() {
+	payload := p.Payload
+	p.Payload = nil
+	payloads.Put(&payload)
+}
+
 // partFor gives the open part of a shard with room for a span of n bytes, and has the
 // span's resource and scope in the part's batch.
 func (c *cutter) partFor(shard, n int) (*part, *wireError) {
@@ -105,7 +115,7 @@ func (c *cutter) finish(shard int) {
 	if rows := p.walker.batch.Len(); rows > 0 {
 		out := Part{Shard: shard, Spans: rows, Batch: p.walker.finish()}
 		if c.payloads {
-			out.Payload = p.assembly.appendTo(make([]byte, 0, p.assembly.measure()))
+			out.Payload = p.assembly.appendTo((*payloads.Get(p.assembly.measure()))[:0])
 			out.Hash = codec.HashBytes(out.Payload)
 		}
 		c.done[shard] = append(c.done[shard], out)

@@ -1,0 +1,130 @@
+package compaction
+
+import (
+	"github.com/stoadb/stoa/engine/span"
+)
+
+// Flushes of a shard follow each other in time, so most row groups of a merge hold traces that
+// no other input has, and that come before all that others still have. Those are taken over as
+// they stand, see segment.Writer.AddGroup. What is left at both ends of such a run, and what
+// inputs share, goes row by row.
+
+// alone writes a trace that one input has, and with it all row groups from the next one on
+// that can be taken over whole.
+func (m *merge) alone(in *input, trace int) error {
+	row, rows := in.s.TraceRows(trace)
+	end := row + rows
+	for row < end {
+		group := in.s.GroupOfRow(row)
+		info := in.s.Group(group)
+		if row == info.FirstRow {
+			taken, err := m.takeOver(in, group, trace)
+			if err != nil {
+				return err
+			}
+			if taken > 0 {
+				last := in.s.Group(group + taken - 1)
+				row = last.FirstRow + last.Rows
+				trace = in.s.TraceAtRow(row - 1)
+				first, rows := in.s.TraceRows(trace)
+				end = first + rows
+				continue
+			}
+		}
+		batch, err := m.cache.Read(in.s, group)
+		if err != nil {
+			return err
+		}
+		for to := min(end, info.FirstRow+info.Rows); row < to; row++ {
+			m.rows = append(m.rows, span.Row{Batch: batch, Pos: row - info.FirstRow})
+			m.read++
+			if len(m.rows) == chunkRowsMax {
+				if err := m.hand(in.s.TraceID(trace)); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return m.hand(in.s.TraceID(trace))
+}
+
+// takeOver takes over row groups from the first one given on, and gives their number; trace is
+// the one that begins or goes on there.
+func (m *merge) takeOver(in *input, first, trace int) (taken int, err error) {
+	run := m.wholeGroups(in, first, trace)
+	if run < runGroupsMin {
+		return 0, nil
+	}
+	if err := m.hand(in.s.TraceID(trace)); err != nil {
+		return 0, err
+	}
+	for ; taken < run; taken++ {
+		ok, err := m.w.AddGroup(in.s, first+taken)
+		if err != nil || !ok {
+			return taken, err
+		}
+		info := in.s.Group(first + taken)
+		in.eachTrace(first+taken, func(trace int) bool {
+			in.done[trace/64] |= 1 << (trace % 64)
+			return true
+		})
+		m.read += info.Rows
+		if err := m.told(); err != nil {
+			return taken, err
+		}
+	}
+	return taken, nil
+}
+
+// wholeGroups gives how many row groups from the first one on may be taken over: full ones, with
+// traces that no other input has, and that begin before all that is left there. The trace at
+// hand is known to be such a one.
+func (m *merge) wholeGroups(in *input, first, atHand int) int {
+	group := first
+	for ; group < in.s.Groups(); group++ {
+		info := in.s.Group(group)
+		if info.Rows < wholeRowsMin {
+			break
+		}
+		free := true
+		for _, other := range m.inputs {
+			if other != in && other.next < other.s.TraceCount() && other.start <= info.MaxStart {
+				free = false
+			}
+		}
+		if free = free && in.eachTrace(group, func(trace int) bool { return trace == atHand || m.isAlone(in, trace) }); !free {
+			break
+		}
+	}
+	return group - first
+}
+
+// isAlone reports whether a trace of an input is not done, and in no other one.
+func (m *merge) isAlone(in *input, trace int) bool {
+	if in.done[trace/64]>>(trace%64)&1 != 0 {
+		return false
+	}
+	for _, other := range m.inputs {
+		if other != in {
+			if _, ok := other.s.FindTrace(in.s.TraceID(trace)); ok {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// eachTrace visits the traces that begin in a row group, until visit says no.
+func (in *input) eachTrace(group int, visit func(trace int) bool) bool {
+	info := in.s.Group(group)
+	end := info.FirstRow + info.Rows
+	for row := info.FirstRow; row < end; {
+		trace := in.s.TraceAtRow(row)
+		first, rows := in.s.TraceRows(trace)
+		if first >= info.FirstRow && !visit(trace) {
+			return false
+		}
+		row = first + rows
+	}
+	return true
+}

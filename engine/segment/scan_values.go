@@ -1,0 +1,157 @@
+package segment
+
+import (
+	"slices"
+
+	"github.com/stoadb/stoa/engine/column"
+	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/codec"
+)
+
+// What a search asks of the values of one column, where they stand packed.
+
+// MarkValues sets the bits of the rows that have a value of an attribute column, standing
+// with the row, that is text or number: which of both counts is the column's to say.
+func (g *GroupScan) MarkValues(rows []uint64, id uint32, text []byte, number uint64) error {
+	found, err := g.ItemsEqual(nil, id, text, number)
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	ends, err := g.Ends(g.s.columns[id-colFixed].level)
+	if err != nil {
+		return err
+	}
+	markRows(rows, ends, found)
+	return nil
+}
+
+// ItemsEqual appends to dst the spans, events or links of the group, by their number in it,
+// that have such a value; a column is of one level.
+func (g *GroupScan) ItemsEqual(dst []uint32, id uint32, text []byte, number uint64) ([]uint32, error) {
+	return g.itemsOf(dst, id, func(texts *column.TextColumn, ints *column.Ints) ([]uint32, error) {
+		if texts != nil {
+			return texts.RowsEqual(nil, text)
+		}
+		return ints.RowsEqual(nil, number)
+	})
+}
+
+// ItemsWhere is ItemsEqual with a question for each value: text is asked of texts, once for
+// each entry of a dictionary, and number of all others. They must not keep the bytes.
+func (g *GroupScan) ItemsWhere(dst []uint32, id uint32, text func([]byte) bool, number func(uint64) bool) ([]uint32, error) {
+	return g.itemsOf(dst, id, func(texts *column.TextColumn, ints *column.Ints) (found []uint32, err error) {
+		if texts != nil {
+			return texts.RowsWhere(nil, text)
+		}
+		values, err := ints.Decode(nil, 0, ints.Len())
+		if err != nil {
+			return nil, err
+		}
+		for i, v := range values {
+			if number(v) {
+				found = append(found, uint32(i))
+			}
+		}
+		return found, nil
+	})
+}
+
+// Ends gives where each row's events or links end among those of the group; nil for spans,
+// of which each row has one, and where there are none.
+func (g *GroupScan) Ends(level span.Level) ([]uint32, error) {
+	if level == span.SpanLevel {
+		return nil, g.err
+	}
+	_, ends := g.open(level)
+	return ends, g.err
+}
+
+// EventOffsets gives of each event of the group its time minus the start of its span,
+// wrapping. n is how many there are, as Items tells.
+func (g *GroupScan) EventOffsets(n int) ([]uint64, error) {
+	p := g.page(colEventTime, func(payload []byte) (*page, error) { return openInts(payload, n) })
+	if p == nil {
+		return make([]uint64, n), g.err
+	}
+	offsets, err := p.ints.Decode(nil, 0, n)
+	if err != nil {
+		g.fail(colEventTime, err)
+	}
+	return offsets, g.err
+}
+
+// itemsOf finds positions among the values of a column, and then whose they are.
+func (g *GroupScan) itemsOf(dst []uint32, id uint32, find func(*column.TextColumn, *column.Ints) ([]uint32, error)) ([]uint32, error) {
+	it, _ := g.open(g.s.columns[id-colFixed].level)
+	if it == nil {
+		return dst, g.err
+	}
+	i, ok := slices.BinarySearchFunc(it.items.uses, id, func(u use, id uint32) int { return int(u.column) - int(id) })
+	if !ok {
+		return dst, nil
+	}
+	n, hasText := it.items.uses[i].values, g.s.columns[id-colFixed].kind.HasText()
+	p := g.page(id, func(payload []byte) (*page, error) {
+		if hasText {
+			return openTexts(payload, n)
+		}
+		return openInts(payload, n)
+	})
+	if p == nil {
+		if g.err == nil {
+			g.fail(id, codec.Corrupt("column %d has values and no page", id))
+		}
+		return dst, g.err
+	}
+	var found []uint32
+	var err error
+	if hasText {
+		found, err = find(p.texts, nil)
+	} else {
+		found, err = find(nil, &p.ints)
+	}
+	if err != nil {
+		g.fail(id, err)
+	}
+	if g.err != nil || len(found) == 0 {
+		return dst, g.err
+	}
+	return append(dst, it.itemsWith(id, found)...), nil
+}
+
+// itemsWith gives the items that have the values of a column at some positions, ascending:
+// values stand in the order of the items.
+func (it *itemReader) itemsWith(id uint32, positions []uint32) []uint32 {
+	perCode := make([]uint32, len(it.items.counts))
+	for code, count := range it.items.counts {
+		if count == 0 {
+			continue
+		}
+		t, template := it.s.templateOf(it.group, it.level, it.items, uint32(code))
+		for _, s := range t.slotsOf(template) {
+			if s.own && s.column == id {
+				perCode[code]++
+			}
+		}
+	}
+	var found []uint32
+	at := uint32(0)
+	for i, code := range it.items.codes {
+		n := perCode[code]
+		if n == 0 {
+			continue
+		}
+		at += n
+		if positions[0] >= at {
+			continue
+		}
+		found = append(found, uint32(i))
+		for len(positions) > 0 && positions[0] < at {
+			positions = positions[1:]
+		}
+		if len(positions) == 0 {
+			break
+		}
+	}
+	return found
+}
