@@ -2,8 +2,11 @@ package api_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -31,37 +34,67 @@ func explainer() *scripted {
 			note(q)
 			return []span.Summary{{TraceID: span.TraceID{1}, Spans: 3}}, nil
 		},
+		findSpans: func(_ context.Context, q span.SpanQuery, _ func(f span.FoundSpan) error) (bool, error) {
+			note(q.Query)
+			return false, nil
+		},
 	}
 }
 
-// TestASearchIsExplainedWhereItsHeaderAsks, in the trailer of every kind of search, and nowhere
-// else.
+// TestASearchIsExplainedWhereItsHeaderAsks, in the trailer of every kind of search, whole or a
+// page of it, and nowhere else.
 func TestASearchIsExplainedWhereItsHeaderAsks(t *testing.T) {
 	server := start(t, explainer(), api.Options{})
 	reader := storagev2.NewTraceReaderClient(server.connection)
+	whole, page := &storagev2.TraceQueryParameters{}, &storagev2.TraceQueryParameters{Pagination: paged(5, "")}
+	ids := func(p *storagev2.TraceQueryParameters) func(ctx context.Context) (metadata.MD, error) {
+		return func(ctx context.Context) (trailer metadata.MD, err error) {
+			_, err = reader.FindTraceIDs(ctx, &storagev2.FindTraceIDsRequest{Query: p}, grpc.Trailer(&trailer))
+			return trailer, err
+		}
+	}
+	summaries := func(p *storagev2.TraceQueryParameters) func(ctx context.Context) (metadata.MD, error) {
+		return func(ctx context.Context) (metadata.MD, error) {
+			return trailerOf(reader.FindTraceSummaries(ctx, &storagev2.FindTraceSummariesRequest{Query: p}))
+		}
+	}
+	calls := map[string]func(ctx context.Context) (metadata.MD, error){
+		"FindTraceIDs": ids(whole), "a page of FindTraceIDs": ids(page),
+		"FindTraceSummaries": summaries(whole), "a page of FindTraceSummaries": summaries(page),
+		"FindTraces": func(ctx context.Context) (metadata.MD, error) {
+			return trailerOf(reader.FindTraces(ctx, &storagev2.FindTracesRequest{}))
+		},
+		"FindSpans": func(ctx context.Context) (metadata.MD, error) {
+			return trailerOf(reader.FindSpans(ctx, &storagev2.FindSpansRequest{Query: allSpans(1)}))
+		},
+	}
 	for value, want := range map[string]bool{"": false, "0": false, "1": true} {
 		ctx := metadata.AppendToOutgoingContext(t.Context(), "x-stoa-explain", value)
 		if value == "" {
 			ctx = t.Context()
 		}
-		var ids, traces metadata.MD
-		if _, err := reader.FindTraceIDs(ctx, &storagev2.FindTraceIDsRequest{}, grpc.Trailer(&ids)); err != nil {
-			t.Fatal(err)
-		}
-		stream, err := reader.FindTraces(ctx, &storagev2.FindTracesRequest{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := stream.Recv(); err == nil {
-			t.Fatal("a trace was found")
-		}
-		traces = stream.Trailer()
-		for name, trailer := range map[string]metadata.MD{"FindTraceIDs": ids, "FindTraces": traces} {
-			if told := trailer.Get("x-stoa-explain"); (len(told) == 1) != want {
+		for name, call := range calls {
+			trailer, err := call(ctx)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			told := trailer.Get("x-stoa-explain")
+			if (len(told) == 1) != want || want && !strings.Contains(told[0], `"pagesRead":7,`) {
 				t.Errorf("%s asked with %q tells %q", name, value, told)
 			}
 		}
 	}
+}
+
+// trailerOf reads a stream to its end.
+func trailerOf[M any](stream grpc.ServerStreamingClient[M], err error) (metadata.MD, error) {
+	for err == nil {
+		_, err = stream.Recv()
+	}
+	if !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return stream.Trailer(), nil
 }
 
 // TestTheClientGivesAnswerAndExplanation.

@@ -145,10 +145,15 @@ func storing(t *testing.T) (*running, *cluster.Store) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close(t.Context()) })
-	server := start(t, &scripted{
-		write: store.Write, find: store.Find, get: store.Get, summaries: store.Summaries,
-		summariesOf: store.SummariesOf, findSpans: store.FindSpans,
-	}, api.Options{})
+	server := start(t, over(store), api.Options{})
 	export(t, server, corpus()...)
 	return server, store
+}
+
+// over passes on to a store.
+func over(store *cluster.Store) *scripted {
+	return &scripted{
+		write: store.Write, find: store.Find, get: store.Get, summaries: store.Summaries,
+		summariesOf: store.SummariesOf, findSpans: store.FindSpans,
+	}
 }

@@ -89,8 +89,11 @@ func questionOf(q *span.Query, order []span.SpanOrder) uint64 {
 	return codec.Hash64(text, tokenVersion)
 }
 
-// sizeOf checks the size of a page.
+// sizeOf checks a page and its size.
 func sizeOf(page *storagev2.Pagination, most int, limit string) (int, error) {
+	if err := known("pagination", page); err != nil {
+		return 0, err
+	}
 	switch size := page.GetPageSize(); {
 	case size == 0:
 		return 0, status.Error(codes.InvalidArgument, "pagination.page_size is required")

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"io"
@@ -9,8 +10,10 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/stoadb/stoa/api"
 	"github.com/stoadb/stoa/api/pb/storagev2"
 	"github.com/stoadb/stoa/engine/span"
 )
@@ -89,6 +92,52 @@ func TestPagesTogetherAreTheWholeAnswer(t *testing.T) {
 	}
 }
 
+// TestAWalkOfTheLargestPagesGoesOn to the end: of a page of 20,000 nobody knows whether there is
+// more, since no store may be asked for more.
+func TestAWalkOfTheLargestPagesGoesOn(t *testing.T) {
+	for _, traces := range []int{39_999, 40_000, 40_001} {
+		server := start(t, &scripted{find: func(_ context.Context, q span.Query) (found []span.Found, err error) {
+			if q.Limit > span.TracesFoundMax {
+				t.Errorf("%d traces are asked for", q.Limit)
+			}
+			begin := 0
+			if q.After != nil {
+				begin = traces - int(q.After.Start) + 1
+			}
+			for n := begin; n < min(begin+q.Limit, traces); n++ {
+				found = append(found, span.Found{TraceID: id(n + 1), Start: uint64(traces - n)})
+			}
+			return found, nil
+		}}, api.Options{})
+		r := pageReader{t, storagev2.NewTraceReaderClient(server.connection)}
+		for _, size := range []int{19_999, 20_000} {
+			walked, token := 0, ""
+			for page := 0; page == 0 || token != ""; page++ {
+				ids, next, err := r.ids(&storagev2.TraceQueryParameters{Pagination: paged(uint32(size), token)})
+				if err != nil || next != "" && len(ids) < size {
+					t.Fatalf("page %d: %d traces, %v", page, len(ids), err)
+				}
+				walked, token = walked+len(ids), next
+			}
+			if walked != traces {
+				t.Errorf("pages of %d show %d traces, want %d", size, walked, traces)
+			}
+		}
+	}
+}
+
+// TestAPageWhoseTracesAreGoneKeepsItsToken: retention may take the traces of a page between the
+// search and their summaries. Those behind are still there.
+func TestAPageWhoseTracesAreGoneKeepsItsToken(t *testing.T) {
+	server := start(t, &scripted{find: func(_ context.Context, q span.Query) ([]span.Found, error) {
+		return []span.Found{{TraceID: id(1), Start: 2}, {TraceID: id(2), Start: 1}}, nil
+	}}, api.Options{})
+	r := pageReader{t, storagev2.NewTraceReaderClient(server.connection)}
+	if ids, next, err := r.summaries(&storagev2.TraceQueryParameters{Pagination: paged(1, "")}); err != nil || len(ids) > 0 || next == "" {
+		t.Errorf("%d summaries, token %q, %v", len(ids), next, err)
+	}
+}
+
 // TestATokenBelongsToItsQuery: one of another query, of spans, cut anywhere or with any bit
 // changed is InvalidArgument.
 func TestATokenBelongsToItsQuery(t *testing.T) {
@@ -111,6 +160,7 @@ func TestATokenBelongsToItsQuery(t *testing.T) {
 	for what, p := range map[string]*storagev2.TraceQueryParameters{
 		"service": {ServiceName: "shop"}, "name": {OperationName: "x"}, "tag": {Attributes: []*storagev2.KeyValue{text("a", "b")}},
 		"time": {StartTimeMin: &timestamppb.Timestamp{Seconds: 1}}, "until": {StartTimeMax: &timestamppb.Timestamp{Seconds: 1 << 31}},
+		"duration": {DurationMin: durationpb.New(1)}, "duration up to": {DurationMax: durationpb.New(1 << 60)},
 		"filter": {Filter: exists(attr("", "env")).GetCall()},
 	} {
 		refused(what, token, p)

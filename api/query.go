@@ -21,10 +21,13 @@ const yearOne = -62135596800
 // What cannot be answered is refused: answering a part of a question would be a wrong answer.
 func queryOf(p *storagev2.TraceQueryParameters) (span.Query, error) {
 	q := span.Query{Service: p.GetServiceName(), Name: p.GetOperationName()}
-	if err := checkBeyond(p); err != nil {
+	err := known("TraceQueryParameters", p)
+	if err != nil {
 		return q, err
 	}
-	var err error
+	if err = checkBeyond(p); err != nil {
+		return q, err
+	}
 	if q.StartMin, q.StartMax, err = rangeOf("start_time_min", p.GetStartTimeMin(), "start_time_max", p.GetStartTimeMax()); err != nil {
 		return q, err
 	}

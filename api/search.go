@@ -51,7 +51,10 @@ func (r traceReader) findPage(ctx context.Context, q span.Query) (found []span.F
 	}
 	size := q.Limit
 	q.Limit = min(size+1, tracesMax)
-	if found, err = r.server.store.Find(ctx, q); err != nil {
+	told := r.server.explaining(ctx, &q)
+	found, err = r.server.store.Find(ctx, q)
+	told()
+	if err != nil {
 		return nil, "", err
 	}
 	if len(found) > size || len(found) == tracesMax {

@@ -23,7 +23,9 @@ func (r traceReader) FindSpans(request *storagev2.FindSpansRequest, stream grpc.
 		return err
 	}
 	sender := foundSender{stream: stream}
+	told := r.server.explaining(stream.Context(), &q.Query)
 	more, err := r.server.store.FindSpans(stream.Context(), q, sender.add)
+	told()
 	if err != nil {
 		return err
 	}
@@ -36,6 +38,9 @@ func (r traceReader) FindSpans(request *storagev2.FindSpansRequest, stream grpc.
 
 // spanQueryOf reads the parameters of a search for spans.
 func spanQueryOf(p *storagev2.SpanQueryParameters) (q span.SpanQuery, err error) {
+	if err := known("SpanQueryParameters", p); err != nil {
+		return q, err
+	}
 	if !isTimeGiven(p.GetStartTimeMin()) || !isTimeGiven(p.GetStartTimeMax()) {
 		return q, status.Error(codes.InvalidArgument, "start_time_min and start_time_max are required")
 	}

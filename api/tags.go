@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -22,7 +23,11 @@ func tagsOf(attributes []*storagev2.KeyValue) ([]span.Tag, error) {
 		return nil, fmt.Errorf("%w: %d attributes in a search, at most %d", span.ErrTooMuch, len(attributes), tagsMax)
 	}
 	tags := make([]span.Tag, 0, len(attributes))
-	for _, attribute := range attributes {
+	for i, attribute := range attributes {
+		path := fmt.Sprintf("attributes[%d]", i)
+		if err := errors.Join(known(path, attribute), known(path, attribute.GetValue())); err != nil {
+			return nil, err
+		}
 		text, err := textOf(attribute)
 		if err != nil {
 			return nil, err

@@ -29,6 +29,10 @@ const (
 	// the same hour do not unpack it each time.
 	pagesBytesMaxDefault = 96 << 20
 
+	// spansBytesMax of spans, or one span where that is larger, are held by a search for spans
+	// while its reader takes them: about what the message being sent holds.
+	spansBytesMax = 4 << 20
+
 	// partsMax columns are told apart by an analysis; more come of keys that never repeat.
 	partsMax = 100_000
 

@@ -6,13 +6,13 @@ import (
 	"github.com/stoadb/stoa/engine/span"
 )
 
-// keysAtOnce is of how many keys the spans are read and held at once.
+// keysAtOnce is of how many keys the spans are read at once.
 const keysAtOnce = 256
 
 // FindSpans yields the spans on which the query holds in its order, at most q.Limit, and
 // tells whether there are more. The spans belong to yield. Between two of them it holds
-// keys, and the spans of keysAtOnce keys at most. It takes slots only while it reads: yield
-// may wait for a slow client.
+// keys, and spans of spansBytesMax at most, all shards together. It takes slots only while it
+// reads: yield may wait for a slow client.
 func (s *Store) FindSpans(ctx context.Context, q span.SpanQuery, yield func(f span.FoundSpan) error) (more bool, err error) {
 	lists := make([][]span.SpanKey, s.epoch.Shards)
 	err = s.ask(ctx, func(ctx context.Context, i int) (err error) {
@@ -24,6 +24,7 @@ func (s *Store) FindSpans(ctx context.Context, q span.SpanQuery, yield func(f sp
 	}
 	keys := mergeKeys(lists, q.Order, q.Limit+2)
 	left, isFull := q.Limit, len(keys) == q.Limit+2
+	var last span.SpanPlace
 	for len(keys) > 0 {
 		spans, err := s.spansAt(ctx, q, keys[:min(len(keys), keysAtOnce)])
 		if err != nil {
@@ -38,12 +39,15 @@ func (s *Store) FindSpans(ctx context.Context, q span.SpanQuery, yield func(f sp
 					return false, err
 				}
 				left--
+				last = f.SpanPlace
 			}
 		}
-		if spans.isCut {
-			return true, nil
+		done := len(spans.found)
+		if spans.isCut { // the last key has more spans, behind the last one
+			q.Behind = &last
+			done--
 		}
-		keys = keys[len(spans.found):]
+		keys = keys[done:]
 	}
 	// Retention may have dropped spans since their keys were gathered: then there may be more.
 	return isFull && left < q.Limit, nil
@@ -74,17 +78,21 @@ type spansOf struct {
 	isCut bool // the last key has more
 }
 
-// spansAt gives the spans of as many of the keys as the shards gave: of one at least.
+// spansAt gives the spans of as many of the keys as fit spansBytesMax: of one at least. Each
+// shard gives its part of the bound, or one span where that is larger.
 func (s *Store) spansAt(ctx context.Context, q span.SpanQuery, keys []span.SpanKey) (spansOf, error) {
-	byShard := make([][]span.SpanKey, s.epoch.Shards)
+	byShard, asked := make([][]span.SpanKey, s.epoch.Shards), 0
 	for _, key := range keys {
 		shard := Place(key.TraceID, "", s.epoch.Shards)
+		if len(byShard[shard]) == 0 {
+			asked++
+		}
 		byShard[shard] = append(byShard[shard], key)
 	}
 	answers := make([]spansOf, s.epoch.Shards)
 	err := s.ask(ctx, func(ctx context.Context, i int) (err error) {
 		if len(byShard[i]) > 0 {
-			answers[i].found, answers[i].isCut, err = s.shards[i].SpansAt(ctx, q, byShard[i])
+			answers[i].found, answers[i].isCut, err = s.shards[i].SpansAt(ctx, q, byShard[i], spansBytesMax/asked)
 		}
 		return err
 	})
@@ -92,9 +100,16 @@ func (s *Store) spansAt(ctx context.Context, q span.SpanQuery, keys []span.SpanK
 		return spansOf{}, err
 	}
 	var all spansOf
+	bytes := 0
 	for _, key := range keys {
 		answer := &answers[Place(key.TraceID, "", s.epoch.Shards)]
 		if len(answer.found) == 0 {
+			break
+		}
+		for _, f := range answer.found[0] {
+			bytes += len(f.Traces)
+		}
+		if bytes > spansBytesMax && len(all.found) > 0 {
 			break
 		}
 		all.found = append(all.found, answer.found[0])

@@ -83,7 +83,7 @@ func TestAFilterEndsWithItsQuestion(t *testing.T) {
 				asks := map[string]func(ctx context.Context) error{
 					"find": func(ctx context.Context) error { _, err := w.shard.Find(ctx, q); return err },
 					"spans at": func(ctx context.Context) error {
-						_, _, err := w.shard.SpansAt(ctx, span.SpanQuery{Query: q}, []span.SpanKey{key})
+						_, _, err := w.shard.SpansAt(ctx, span.SpanQuery{Query: q}, []span.SpanKey{key}, 1<<20)
 						return err
 					},
 					"spans": func(ctx context.Context) error {

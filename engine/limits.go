@@ -29,8 +29,6 @@ const (
 	// foundSlack is how many traces beyond twice the limit a search remembers before it
 	// forgets those that cannot be in the answer any more.
 	foundSlack = 1024
-	// spansBytesMax is what SpansAt gives at once, where it is more than one span.
-	spansBytesMax = 8 << 20
 	// knownMax is of how many traces a page remembers whether they belong to pages before.
 	knownMax = 1 << 16
 	// encoderKeptBytesMax is the largest encoder that is kept for the next trace: two buffers

@@ -99,9 +99,9 @@ func (f *firstSpans) sorted() []span.SpanKey {
 }
 
 // SpansAt gives the spans of keys, key by key; those of one key by their ties. It gives
-// spansBytesMax bytes and one span at most, so found may be of the first of the keys only: of
+// bytesMax bytes at most, or one span, so found may be of the first of the keys only: of
 // one at least. isCut says that the last of these has more spans.
-func (s *Shard) SpansAt(ctx context.Context, q span.SpanQuery, keys []span.SpanKey) (found [][]span.FoundSpan, isCut bool, err error) {
+func (s *Shard) SpansAt(ctx context.Context, q span.SpanQuery, keys []span.SpanKey, bytesMax int) (found [][]span.FoundSpan, isCut bool, err error) {
 	m, err := newMatcher(ctx, q.Query)
 	if err != nil {
 		return nil, false, err
@@ -111,22 +111,28 @@ func (s *Shard) SpansAt(ctx context.Context, q span.SpanQuery, keys []span.SpanK
 		return nil, false, err
 	}
 	defer v.close()
-	g := spanGatherer{query: &q, place: make(map[span.SpanKey]int, len(keys)), found: make([][]span.FoundSpan, len(keys)), tieMax: math.MaxUint64}
-	type part struct{ low, high uint64 }
+	g := spanGatherer{query: &q, place: make(map[span.SpanKey]int, len(keys)), found: make([][]span.FoundSpan, len(keys)), bytesMax: bytesMax, tieMax: math.MaxUint64}
+	type part struct {
+		low, high uint64
+		first     int // of the trace's keys
+	}
 	parts := make(map[span.TraceID]part)
 	var ids []span.TraceID
 	for i, key := range keys {
 		g.place[key] = i
 		p, known := parts[key.TraceID]
 		if !known {
-			p = part{key.Start, key.Start}
+			p = part{key.Start, key.Start, i}
 			ids = append(ids, key.TraceID)
 		}
-		parts[key.TraceID] = part{min(p.low, key.Start), max(p.high, key.Start)}
+		parts[key.TraceID] = part{min(p.low, key.Start), max(p.high, key.Start), p.first}
 	}
 	var b bound
 	filter := m.rowFilter()
 	for _, id := range ids {
+		if parts[id].first >= len(g.found) {
+			break // given up already, as all behind it
+		}
 		err := mergeRows(ctx, v.sourcesBetween(id, parts[id].low, parts[id].high), func(row span.Row) error {
 			at, ok := g.place[span.KeyOf(row)]
 			if !ok || at >= len(g.found) {
@@ -155,12 +161,14 @@ func (s *Shard) SpansAt(ctx context.Context, q span.SpanQuery, keys []span.SpanK
 
 // spanGatherer gathers encoded spans by key, in bounded memory.
 type spanGatherer struct {
-	query   *span.SpanQuery
-	place   map[span.SpanKey]int
-	found   [][]span.FoundSpan
-	bytes   int
-	tieMax  uint64 // of the only key that is left, where its spans are too many
-	content []byte
+	query *span.SpanQuery
+	place map[span.SpanKey]int
+	found [][]span.FoundSpan
+	bytes int
+	// bytesMax bounds bytes, where they are of more than one span.
+	bytesMax int
+	tieMax   uint64 // of the only key that is left, where its spans are too many
+	content  []byte
 }
 
 func (g *spanGatherer) add(at int, row span.Row) error {
@@ -182,7 +190,7 @@ func (g *spanGatherer) add(at int, row span.Row) error {
 	}
 	g.found[at] = append(g.found[at], f)
 	g.bytes += len(f.Traces)
-	for g.bytes > spansBytesMax && g.shrink() {
+	for g.bytes > g.bytesMax && g.shrink() {
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -255,14 +256,15 @@ func (j *jaeger) search(t *testing.T, want *truth, parameters url.Values) map[st
 func (j *jaeger) checkSearches(t *testing.T, want *truth) {
 	t.Helper()
 	asked := 0
-	count := func(traces int, parameters url.Values) {
+	count := func(traces int, parameters url.Values) (got map[string]bool, isAsked bool) {
 		if traces > tracesAskedMax || parameters.Get("service") == "" { // without a service Jaeger refuses
-			return
+			return nil, false
 		}
 		asked++
-		if got := j.search(t, want, parameters); len(got) != traces {
+		if got = j.search(t, want, parameters); len(got) != traces {
 			t.Errorf("search %v: %d traces, want %d", parameters, len(got), traces)
 		}
+		return got, true
 	}
 	for _, q := range want.Tags {
 		tags, err := json.Marshal(map[string]string{q.Key: asStored(q)})
@@ -277,7 +279,9 @@ func (j *jaeger) checkSearches(t *testing.T, want *truth) {
 		}
 	}
 	for o, traces := range want.operations {
-		count(len(traces), url.Values{"service": {o.service}, "operation": {o.name}})
+		if got, isAsked := count(len(traces), url.Values{"service": {o.service}, "operation": {o.name}}); isAsked && !maps.Equal(got, traces) {
+			t.Errorf("operation %v: traces %v, want %v", o, slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(traces)))
+		}
 		if !testing.Short() && asked > 60 {
 			break // long answers each; the order of a map makes it others each time
 		}

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -226,7 +227,7 @@ func (c *census) count(service string, span *trace.Span) {
 	if c.operations[o] == nil {
 		c.operations[o] = map[string]bool{}
 	}
-	c.operations[o][id] = true
+	c.operations[o][fmt.Sprintf("%032s", id)] = true
 	if c.spans == 0 {
 		c.first = span.GetStartTimeUnixNano()
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // CheckPattern refuses what a Regex may not be: no RE2, too large, or with a construct that
@@ -75,10 +76,7 @@ func refusedIn(pattern string) string {
 			case rest[1] == 'b' || rest[1] == 'B':
 				return "the word boundary " + rest[:2]
 			default:
-				token = 2
-				if len(rest) > 2 && rest[2] == '{' && strings.IndexByte("xpP", rest[1]) >= 0 { // \x{10FFFF}, \p{Greek}
-					token = strings.IndexByte(rest, '}') + 1
-				}
+				token = characterBytes(rest)
 			}
 		case '[':
 			token = classBytes(rest)
@@ -106,26 +104,55 @@ func refusedIn(pattern string) string {
 	return ""
 }
 
-// classBytes is the length of the character class that rest begins with.
+// classBytes is the length of the character class that rest begins with. It goes the way of
+// Go's parser: the end of a range is no class and no bracket that closes, whatever it looks like.
 func classBytes(rest string) int {
 	at := 1
 	if strings.HasPrefix(rest[at:], "^") {
 		at++
 	}
 	for first := true; at < len(rest); first = false {
-		switch {
-		case rest[at] == ']' && !first:
+		if rest[at] == ']' && !first {
 			return at + 1
-		case rest[at] == '\\':
-			at++
-		case strings.HasPrefix(rest[at:], "[:"):
-			if end := strings.Index(rest[at:], ":]"); end >= 0 {
-				at += end + 1
+		}
+		if strings.HasPrefix(rest[at:], "[:") {
+			if end := strings.Index(rest[at+2:], ":]"); end >= 0 { // [:alpha:]
+				at += end + 4
+				continue
 			}
 		}
-		at++
+		isSet := rest[at] == '\\' && strings.IndexByte("pPdDsSwW", rest[at+1]) >= 0
+		at += characterBytes(rest[at:])
+		if !isSet && strings.HasPrefix(rest[at:], "-") && !strings.HasPrefix(rest[at:], "-]") {
+			at++
+			at += characterBytes(rest[at:])
+		}
 	}
 	return len(rest)
+}
+
+// characterBytes is the length of the character, plain or escaped, or of the escaped set, that
+// rest begins with.
+func characterBytes(rest string) int {
+	if rest[0] != '\\' {
+		_, n := utf8.DecodeRuneInString(rest)
+		return n
+	}
+	switch c := rest[1]; {
+	case strings.IndexByte("xpP", c) >= 0 && strings.HasPrefix(rest[2:], "{"): // \x{10FFFF}, \p{Greek}
+		return strings.IndexByte(rest, '}') + 1
+	case c == 'x':
+		return len(`\x7f`)
+	case c == 'p' || c == 'P':
+		return 2 + characterBytes(rest[2:])
+	case c >= '0' && c <= '7':
+		n := 2
+		for n < len(`\177`) && n < len(rest) && rest[n] >= '0' && rest[n] <= '7' {
+			n++
+		}
+		return n
+	}
+	return 2
 }
 
 // groupBytes is the length of a group's opening.

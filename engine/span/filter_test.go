@@ -3,6 +3,8 @@ package span_test
 import (
 	"errors"
 	"math"
+	"math/rand/v2"
+	"regexp/syntax"
 	"strings"
 	"testing"
 
@@ -67,6 +69,47 @@ func TestFiltersAsText(t *testing.T) {
 	}
 }
 
+// TestPatternsAreJudgedBehindAnyClass: whatever a character class looks like, what follows it is
+// looked at, and nothing inside it. Go's parser says where a class ends: the shortest beginning
+// that it takes.
+func TestPatternsAreJudgedBehindAnyClass(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	pieces := []string{"[", "]", "[:", ":]", "[:alpha:]", "^", "-", ":", "a", "z", "é", `\\`, `\]`, `\[`, `\-`, `\d`, `\pL`, `\p{Greek}`, `\x{5b}`, `\x5b`, `\133`, `\07`, "$", "*?", "{"}
+	isClass := func(text string) bool {
+		_, err := syntax.Parse(text, syntax.Perl)
+		return err == nil
+	}
+	classes := 0
+next:
+	for range 10_000 {
+		class := "["
+		for range 1 + random.IntN(7) {
+			class += pieces[random.IntN(len(pieces))]
+		}
+		class += "]"
+		for end := 1; end < len(class); end++ {
+			if class[end-1] == ']' && isClass(class[:end]) {
+				continue next // it ends before
+			}
+		}
+		if !isClass(class) {
+			continue
+		}
+		classes++
+		if err := span.CheckPattern(class); err != nil {
+			t.Fatalf("%q: %v", class, err)
+		}
+		for behind, says := range map[string]string{"^": "anchor", "a*?": "lazy", `\b`: "boundary", "(?i)a": "flag i", "(?i)a[[:alpha:]]": "flag i"} {
+			if err := span.CheckPattern(class + behind); isClass(class+behind) && (err == nil || !strings.Contains(err.Error(), says)) {
+				t.Fatalf("%q: %v", class+behind, err)
+			}
+		}
+	}
+	if classes < 1_000 {
+		t.Errorf("%d classes show little", classes)
+	}
+}
+
 // TestPatternsAreJudgedAsWritten, not as a parser rewrites them.
 func TestPatternsAreJudgedAsWritten(t *testing.T) {
 	for pattern, refused := range map[string]string{
@@ -74,6 +117,7 @@ func TestPatternsAreJudgedAsWritten(t *testing.T) {
 		`[\^$]`: "", "[^$]": "", `\^\$`: "", `\Q^$\b(?i)\E`: "", `\Qa*?`: "", `[*?]`: "", `\*?`: "", `a*\Q\E?`: "", "[]^]": "", "[^]^]": "",
 		"[[:alpha:]^]": "", `[\]^]`: "", "x{,2}?": "", "x{a}?": "", "(?s).": "", "(?m)a": "", "(?-i)a": "", "(?s-i:a)": "", "(?P<name>a)": "",
 		"(?P<i>a)": "", "(?<Ui>a)": "", `\pL`: "", `\p{Greek}?`: "", `\x{e9}?`: "", "{": "", "a{1": "", `[a\]](?:b)?`: "",
+		`[\d-[:alpha:]^]`: "", `[\pL-[:alpha:]^]`: "", `[a-\x7a-[:alpha:]^]`: "", `[a-\172-[:alpha:]^]`: "",
 		"^": "anchor ^", "a$": "anchor $", `\Aa`: `anchor \A`, `a\z`: `anchor \z`, "(^a)": "anchor", "a|^b": "anchor", "(?:^){0}a": "anchor",
 		"[a]^": "anchor", `\\^`: "anchor", `[\]]$`: "anchor", `\Q\E^`: "anchor", "[[:alpha:]]$": "anchor", "[]]^": "anchor",
 		`\b`: `word boundary \b`, `a\B`: `word boundary \B`, `[b]\b`: "word boundary",
