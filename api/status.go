@@ -31,6 +31,11 @@ func (c *call) status(err error) error {
 	case errors.Is(err, span.ErrTooMuch):
 		return status.Error(codes.ResourceExhausted, err.Error())
 	case errors.Is(err, span.ErrUnavailable):
+		if c.server.tenant != "" {
+			// Why may be how full the disk is, and that tells of others.
+			c.server.complain("refused", "method", c.method, "tenant", c.server.tenant, "error", err)
+			return c.server.refuse("the store cannot answer now; the server's log says why")
+		}
 		return c.server.refuse("%v", err)
 	case errors.Is(context.Cause(c.ctx), errWorkTime):
 		return c.tooLong()
