@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -182,6 +183,9 @@ func TestARefusalTellsATenantNothingOfOthers(t *testing.T) {
 		}
 	}
 	refused("full disk")
+	broken := errors.New("write data/0001.log: 12345 bytes: no space left")
+	full.write = func(context.Context, []byte) (otlp.Counts, error) { return otlp.Counts{}, broken }
+	refused("failing disk")
 	done := make(chan error, 1)
 	go func() {
 		_, err := server.Export(as(context.Background(), "a"), request)

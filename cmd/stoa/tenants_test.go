@@ -314,3 +314,45 @@ func TestWrongTenantsExitWith2(t *testing.T) {
 		t.Errorf("the folder: %v", err)
 	}
 }
+
+// TestWhatLiesAmongTenantsFolders: what an early kill leaves is no tenant, what is somebody else's is
+// refused and left as it is.
+func TestWhatLiesAmongTenantsFolders(t *testing.T) {
+	folder := t.TempDir()
+	stopServer(t, startServer(t, folder))
+	inside := filepath.Join(folder, "tenants")
+	for _, name := range []string{"early", ".hidden", "foreign"} {
+		if err := os.MkdirAll(filepath.Join(inside, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"early/lock", ".hidden/notes", "file"} {
+		if err := os.WriteFile(filepath.Join(inside, name), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := wants(t, 0, []string{"no damage"}, "verify", folder); strings.Contains(r.out, "early") {
+		t.Errorf("verify: %s", r.out)
+	}
+	stopServer(t, startServer(t, folder)) // no tenant's data is there yet
+
+	notes := filepath.Join(inside, "foreign", "notes")
+	if err := os.WriteFile(notes, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wants(t, 1, []string{"tenant foreign: data folder .*not a Stoa data folder"}, append(serveOn(folder), "--tenants", "early,foreign")...)
+	if b, err := os.ReadFile(notes); string(b) != "mine" || err != nil {
+		t.Errorf("the notes: %q, %v", b, err)
+	}
+	wants(t, 1, []string{"foreign: this is not a Stoa data folder"}, "verify", folder)
+	for _, name := range []string{"foreign", "early"} { // the start had made early's before it came to the other
+		if err := os.RemoveAll(filepath.Join(inside, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	server := startServer(t, folder, "--tenants", "early", "--shards", "2")
+	wants(t, 1, []string{"is in use"}, "services", "--data", folder, "--tenant", "early")
+	wants(t, 1, []string{"is in use"}, "services", "--data", filepath.Join(inside, "early"))
+	stopServer(t, server)
+	wants(t, 1, []string{"tenant early: data folder .*has 2 shards, 3 were asked for"}, append(serveOn(folder), "--tenants", "early", "--shards", "3")...)
+}
