@@ -47,7 +47,7 @@ const (
 // disk budget.
 const (
 	// tenantsMax bounds them: with more, a memtable would hold less than 1.5 MiB before it is
-	// flushed, and the log's files of those who are idle would take more than half a GiB.
+	// flushed. Idle, so many take 200 MiB of the disk, for the log files of stores and archives.
 	tenantsMax = 64
 
 	// tenantShards is the number of shards of a new tenant's folder: each shard of each tenant
