@@ -15,9 +15,9 @@ import (
 //	GET  /health   the process answers
 //	GET  /ready    200 where the store serves well, else 503 and why
 //	GET  /metrics  Options.Metrics
-//	any  /imports/ Options.Imports
-//	GET  /attributes, /attributes/KEY  Options.Attributes
-//	GET  /rates    Options.Rates
+//	any  /imports/ Options.Imports                                   or those of the
+//	GET  /attributes, /attributes/KEY  Options.Attributes             tenant that is
+//	GET  /rates    Options.Rates                                     named, where there are
 //	POST /flush    write memtables to segments      {"done":"flush","seconds":1.5}
 //	POST /compact  merge segments                   {"done":"compact","seconds":1.5}
 //
@@ -30,15 +30,21 @@ func (s *Server) adminHandler() http.Handler {
 	if s.options.Metrics != nil {
 		mux.Handle("GET /metrics", s.options.Metrics)
 	}
-	if s.options.Imports != nil {
-		mux.Handle("/imports/", s.bounded(s.options.Imports))
+	imports, attributes, rates := s.options.Imports, s.options.Attributes, s.options.Rates
+	if s.tenants != nil {
+		imports = s.tenantHandler(func(t Tenant) http.Handler { return t.Imports })
+		attributes = s.tenantHandler(func(t Tenant) http.Handler { return t.Attributes })
+		rates = s.tenantHandler(func(t Tenant) http.Handler { return t.Rates })
 	}
-	if s.options.Attributes != nil {
-		mux.Handle("GET /attributes", s.options.Attributes)
-		mux.Handle("GET /attributes/", s.options.Attributes)
+	if imports != nil {
+		mux.Handle("/imports/", s.bounded(imports))
 	}
-	if s.options.Rates != nil {
-		mux.Handle("GET /rates", s.options.Rates)
+	if attributes != nil {
+		mux.Handle("GET /attributes", attributes)
+		mux.Handle("GET /attributes/", attributes)
+	}
+	if rates != nil {
+		mux.Handle("GET /rates", rates)
 	}
 	mux.HandleFunc("POST /flush", s.operate("flush", s.operator.Flush))
 	mux.HandleFunc("POST /compact", s.operate("compact", s.operator.Compact))

@@ -21,12 +21,17 @@ func (r archiveReader) GetArchiveTrace(request *storagev1.GetTraceRequest, strea
 	return r.archive.GetTrace(request, stream)
 }
 
-// archiveWriter describes ArchiveSpanWriterPlugin over the store; see version1Writer.
-func (s *Server) archiveWriter() *grpc.ServiceDesc {
+// archiveServices are the two services of an archive on the storage port.
+func archiveServices() []*grpc.ServiceDesc {
+	return []*grpc.ServiceDesc{asStreams(storagev1.ArchiveSpanReaderPlugin_ServiceDesc), archiveWriter()}
+}
+
+// archiveWriter describes ArchiveSpanWriterPlugin; see version1Writer.
+func archiveWriter() *grpc.ServiceDesc {
 	desc := storagev1.ArchiveSpanWriterPlugin_ServiceDesc
 	return &grpc.ServiceDesc{
 		ServiceName: desc.ServiceName,
 		Metadata:    desc.Metadata,
-		Streams:     []grpc.StreamDesc{{StreamName: "WriteArchiveSpan", ServerStreams: true, Handler: onCall(s.writeSpan)}},
+		Streams:     []grpc.StreamDesc{{StreamName: "WriteArchiveSpan", ServerStreams: true, Handler: onCall((*Server).writeSpan)}},
 	}
 }

@@ -42,18 +42,27 @@ func asStreams(desc grpc.ServiceDesc) *grpc.ServiceDesc {
 }
 
 // serveCall is the one way into every method of ours:
-//  1. admit a reading call (a writing one counts bytes, see export)
-//  2. watch its time
-//  3. serve it, catching a panic
-//  4. turn its error into a status, and count it
+//  1. find its tenant's side, where there are tenants, or refuse it
+//  2. admit a reading call (a writing one counts bytes, see export)
+//  3. watch its time
+//  4. serve it, catching a panic
+//  5. turn its error into a status, and count it
 func (s *Server) serveCall(service any, grpcStream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
-	isWrite := isWriter(info.FullMethod)
-	c := &call{ServerStream: grpcStream, method: info.FullMethod, isWrite: isWrite, server: s}
 	defer func() { s.stats.countCall(info.FullMethod, status.Code(err)) }()
 	defer s.recoverCall(info.FullMethod, &err)
 	if strings.HasPrefix(info.FullMethod, "/grpc.") {
 		return handler(service, grpcStream) // health and reflection: long-lived, cheap
 	}
+	side, err := s.side(grpcStream.Context())
+	if err != nil {
+		return err
+	}
+	implementation := side.implementation(info.FullMethod)
+	if implementation == nil { // of an archive, and this tenant has none
+		return status.Errorf(codes.Unimplemented, "%s: not served", info.FullMethod)
+	}
+	isWrite := isWriter(info.FullMethod)
+	c := &call{ServerStream: grpcStream, method: info.FullMethod, isWrite: isWrite, server: side}
 	if !isWrite {
 		if !s.queries.take(1) {
 			return s.refuse("%d queries run already", s.options.QueriesMax)
@@ -65,7 +74,7 @@ func (s *Server) serveCall(service any, grpcStream grpc.ServerStream, info *grpc
 	c.ctx = ctx
 	c.work = time.AfterFunc(s.options.WorkTimeMax, func() { cancel(errWorkTime) })
 	defer c.work.Stop()
-	return c.status(handler(service, c))
+	return c.status(handler(implementation, c))
 }
 
 // isWriter tells of the methods that bring spans.

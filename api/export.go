@@ -53,6 +53,9 @@ func (s *Server) export(stream *call) error {
 
 func (s *Server) overloaded() error {
 	s.stats.exportsOverload.Add(1)
+	if s.tenant != "" { // the number would tell of others
+		return s.refuse("overloaded: too many bytes of requests are in flight")
+	}
 	return s.refuse("overloaded: %d bytes of requests are in flight", s.writes.used.Load())
 }
 

@@ -19,7 +19,8 @@ import (
 //
 //	version u8       1
 //	kind u8          1: of traces, 2: of spans
-//	question u64     a hash of all that the question asks, but for the size of the page
+//	question u64     a hash of all that the question asks, but for the size of the page, and of
+//	                 the tenant who asks where there are tenants
 //	place            of traces: start u64, trace id 16
 //	                 of spans: start u64, duration u64, trace id 16, span id 8, tie u64
 //	checksum u32     of all before
@@ -72,7 +73,7 @@ func placeOf(token string, kind byte, question uint64, placeBytes int) ([]byte, 
 
 // questionOf hashes all that a search asks. Texts stand quoted, so no two questions are
 // written alike.
-func questionOf(q *span.Query, order []span.SpanOrder) uint64 {
+func questionOf(tenant string, q *span.Query, order []span.SpanOrder) uint64 {
 	text := strconv.AppendQuote(nil, q.Service)
 	text = strconv.AppendQuote(text, q.Name)
 	text = fmt.Appendf(text, " %d %d %d %d", q.StartMin, q.StartMax, q.DurationMin, q.DurationMax)
@@ -85,6 +86,9 @@ func questionOf(q *span.Query, order []span.SpanOrder) uint64 {
 	}
 	for _, term := range order {
 		text = fmt.Appendf(text, " %d %t", term.Field, term.Descending)
+	}
+	if tenant != "" {
+		text = strconv.AppendQuote(append(text, " tenant "...), tenant)
 	}
 	return codec.Hash64(text, tokenVersion)
 }
@@ -105,11 +109,11 @@ func sizeOf(page *storagev2.Pagination, most int, limit string) (int, error) {
 }
 
 // pageOf makes q one for a page of traces.
-func pageOf(q *span.Query, page *storagev2.Pagination) (err error) {
+func pageOf(tenant string, q *span.Query, page *storagev2.Pagination) (err error) {
 	if q.Limit, err = sizeOf(page, tracesMax, "TracesFoundMax"); err != nil || page.GetPageToken() == "" {
 		return err
 	}
-	place, err := placeOf(page.GetPageToken(), tokenTraces, questionOf(q, nil), tracePlaceBytes)
+	place, err := placeOf(page.GetPageToken(), tokenTraces, questionOf(tenant, q, nil), tracePlaceBytes)
 	if err != nil {
 		return err
 	}
@@ -118,8 +122,8 @@ func pageOf(q *span.Query, page *storagev2.Pagination) (err error) {
 }
 
 // nextTraces gives the token for what follows the traces found on a page.
-func nextTraces(q *span.Query, found []span.Found) string {
+func nextTraces(tenant string, q *span.Query, found []span.Found) string {
 	last := found[len(found)-1]
 	place := append(binary.BigEndian.AppendUint64(nil, last.Start), last.TraceID[:]...)
-	return appendToken(tokenTraces, questionOf(q, nil), place)
+	return appendToken(tokenTraces, questionOf(tenant, q, nil), place)
 }

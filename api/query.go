@@ -19,7 +19,7 @@ const yearOne = -62135596800
 
 // queryOf reads the parameters of a search, legacy or with a filter, whole or a page of it.
 // What cannot be answered is refused: answering a part of a question would be a wrong answer.
-func queryOf(p *storagev2.TraceQueryParameters) (span.Query, error) {
+func queryOf(tenant string, p *storagev2.TraceQueryParameters) (span.Query, error) {
 	q := span.Query{Service: p.GetServiceName(), Name: p.GetOperationName()}
 	err := known("TraceQueryParameters", p)
 	if err != nil {
@@ -49,7 +49,7 @@ func queryOf(p *storagev2.TraceQueryParameters) (span.Query, error) {
 		if p.GetSearchDepth() != 0 {
 			return q, status.Error(codes.InvalidArgument, "pagination excludes search_depth")
 		}
-		return q, pageOf(&q, page)
+		return q, pageOf(tenant, &q, page)
 	}
 	q.Limit = int(p.GetSearchDepth())
 	if q.Limit <= 0 {

@@ -16,7 +16,7 @@ import (
 // find asks the store. A limit beyond what one answer may hold is fine as long as the
 // answer is not: it is refused then, never shortened.
 func (r traceReader) find(ctx context.Context, parameters *storagev2.TraceQueryParameters) ([]span.Found, error) {
-	q, err := queryOf(parameters)
+	q, err := queryOf(r.server.tenant, parameters)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func (r traceReader) findPage(ctx context.Context, q span.Query) (found []span.F
 	}
 	if len(found) > size || len(found) == tracesMax {
 		found = found[:size]
-		next = nextTraces(&q, found)
+		next = nextTraces(r.server.tenant, &q, found)
 	}
 	return found, next, nil
 }
@@ -78,7 +78,7 @@ func checkFound(found, wanted int) error {
 func (r traceReader) FindTraceIDs(ctx context.Context, request *storagev2.FindTraceIDsRequest) (*storagev2.FindTraceIDsResponse, error) {
 	var found []span.Found
 	next := ""
-	q, err := queryOf(request.GetQuery())
+	q, err := queryOf(r.server.tenant, request.GetQuery())
 	switch {
 	case err != nil:
 	case request.GetQuery().GetPagination() != nil:
@@ -98,7 +98,7 @@ func (r traceReader) FindTraceIDs(ctx context.Context, request *storagev2.FindTr
 
 // summaries answers a search, or a page of it.
 func (r traceReader) summaries(ctx context.Context, p *storagev2.TraceQueryParameters) (summaries []span.Summary, next string, err error) {
-	q, err := queryOf(p)
+	q, err := queryOf(r.server.tenant, p)
 	if err != nil || isEmpty(q) {
 		return nil, "", err
 	}

@@ -36,6 +36,10 @@ const (
 type Options struct {
 	Archive Store // holds what was archived; nil: there is no archive
 
+	// Tenants, where there are some, have all calls and all that the admin port answers about
+	// data to themselves: the Server's own store, Archive and handlers then serve nobody.
+	Tenants Tenants
+
 	Log     *slog.Logger
 	Metrics http.Handler // answers /metrics; nil: 404
 	Imports http.Handler // answers /imports/, with small requests; nil: 404
@@ -57,17 +61,21 @@ type Options struct {
 // Listeners are what a Server serves on; a nil one is not served.
 type Listeners struct{ Storage, OTLP, Admin, Archive net.Listener }
 
-// Server answers for one Store, and for the archive beside it. Its methods may be called
-// from any goroutine.
+// Server answers for one Store, and for the archive beside it; or for those of tenants,
+// each of which has a Server of its own behind the one that listens. Its methods may be
+// called from any goroutine.
 type Server struct {
 	*process
-	store   Store
-	storage *grpc.Server // all services
-	archive *Server      // of Options.Archive; it has no archive itself
+	tenant          string // "" where tenancy is off
+	store           Store
+	implementations map[string]any     // what serves each service, by its full name
+	storage         *grpc.Server       // all services; nil of a tenant
+	archive         *Server            // of Options.Archive; it has no archive itself
+	tenants         map[string]*Server // by name; nil where tenancy is off
 }
 
-// process is what the server of the archive shares with the one beside it: limits bound
-// both together.
+// process is what the servers of archives and tenants share with the one beside them:
+// limits bound all together.
 type process struct {
 	operator Operator
 	options  Options
@@ -87,17 +95,18 @@ type process struct {
 
 // NewServer makes a server that is not listening yet.
 func NewServer(store Store, operator Operator, o Options) *Server {
-	s := &Server{store: store, process: &process{operator: operator, options: o.withDefaults(), health: health.NewServer(), stopping: make(chan struct{}),
+	s := &Server{process: &process{operator: operator, options: o.withDefaults(), health: health.NewServer(), stopping: make(chan struct{}),
 		ahead: make(chan struct{}, readersAheadMax)}}
 	s.writes.limit, s.queries.limit = s.options.BytesInFlightMax, s.options.QueriesMax
 
+	s.answerFor(store, o.Archive)
+	s.addTenants()
 	s.ingest = s.newGRPC()
-	s.register(s.ingest)
-	if o.Archive != nil {
-		s.archive = &Server{store: o.Archive, process: s.process}
+	s.register(s.ingest, traceService())
+	s.registerStorage()
+	if s.archive != nil {
 		s.archive.registerStorage()
 	}
-	s.registerStorage()
 	for service := range s.storage.GetServiceInfo() {
 		s.health.SetServingStatus(service, healthv1.HealthCheckResponse_SERVING)
 	}
@@ -113,19 +122,65 @@ func NewServer(store Store, operator Operator, o Options) *Server {
 	return s
 }
 
-// registerStorage makes the server of all services over the store.
-func (s *Server) registerStorage() {
-	s.storage = s.newGRPC()
-	s.storage.RegisterService(asStreams(storagev2.TraceReader_ServiceDesc), traceReader{server: s})
-	s.storage.RegisterService(asStreams(storagev2.DependencyReader_ServiceDesc), dependencyReader{server: s})
-	s.storage.RegisterService(asStreams(storagev2.Capabilities_ServiceDesc), capabilities{})
-	s.registerVersion1()
-	s.register(s.storage)
+// answerFor makes what answers for a store, and for the archive beside it where there is one.
+func (s *Server) answerFor(store, archive Store) {
+	s.store = store
+	s.implementations = map[string]any{
+		storagev2.TraceReader_ServiceDesc.ServiceName:      traceReader{server: s},
+		storagev2.DependencyReader_ServiceDesc.ServiceName: dependencyReader{server: s},
+		storagev2.Capabilities_ServiceDesc.ServiceName:     capabilities{},
+		collectorv1.TraceService_ServiceDesc.ServiceName:   s,
+	}
+	if archive != nil {
+		s.archive = &Server{process: s.process, tenant: s.tenant}
+		s.archive.answerFor(archive, nil)
+	}
+	s.addVersion1()
 }
 
-// register adds what every port serves.
-func (s *Server) register(g *grpc.Server) {
-	g.RegisterService(s.traceService(), nil)
+// addTenants makes the servers of the tenants, which share nothing but the process.
+func (s *Server) addTenants() {
+	if len(s.options.Tenants.List) == 0 {
+		return
+	}
+	s.tenants = map[string]*Server{}
+	archives := map[string]*Server{}
+	for _, t := range s.options.Tenants.List {
+		side := &Server{process: s.process, tenant: t.Name}
+		side.answerFor(t.Store, t.Archive)
+		s.tenants[t.Name] = side
+		if side.archive != nil {
+			archives[t.Name] = side.archive
+		}
+	}
+	if s.archive == nil && len(archives) > 0 {
+		s.archive = &Server{process: s.process}
+	}
+	if s.archive != nil {
+		s.archive.tenants = archives
+	}
+}
+
+// registerStorage makes the server of all services.
+func (s *Server) registerStorage() {
+	s.storage = s.newGRPC()
+	services := []*grpc.ServiceDesc{
+		asStreams(storagev2.TraceReader_ServiceDesc), asStreams(storagev2.DependencyReader_ServiceDesc), asStreams(storagev2.Capabilities_ServiceDesc),
+		traceService(),
+	}
+	services = append(services, version1Services()...)
+	if s.archive != nil {
+		services = append(services, archiveServices()...)
+	}
+	s.register(s.storage, services...)
+}
+
+// register adds services of ours, and what every port serves. What implements ours is not
+// told to grpc: serveCall finds it, for each call.
+func (s *Server) register(g *grpc.Server, services ...*grpc.ServiceDesc) {
+	for _, desc := range services {
+		g.RegisterService(desc, nil)
+	}
 	healthv1.RegisterHealthServer(g, s.health)
 	reflection.Register(g)
 }
@@ -142,6 +197,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.PeerTimeMax == 0 {
 		o.PeerTimeMax = peerTimeMax
+	}
+	if o.Tenants.Header == "" {
+		o.Tenants.Header = TenantHeader
 	}
 	if o.WorkTimeMax == 0 {
 		o.WorkTimeMax = workTimeMax
@@ -246,14 +304,14 @@ func (s *Server) grpcServers() []*grpc.Server {
 
 // traceService describes OTLP's collector service by hand: the generated one would
 // decode the request.
-func (s *Server) traceService() *grpc.ServiceDesc {
+func traceService() *grpc.ServiceDesc {
 	return &grpc.ServiceDesc{
 		ServiceName: collectorv1.TraceService_ServiceDesc.ServiceName,
 		Metadata:    collectorv1.TraceService_ServiceDesc.Metadata,
 		Streams: []grpc.StreamDesc{{
 			StreamName:    "Export",
 			ServerStreams: true,
-			Handler:       onCall(s.export),
+			Handler:       onCall((*Server).export),
 		}},
 	}
 }

@@ -18,7 +18,7 @@ import (
 // order asked for; the token for the next page stands on the last chunk. A chunk may hold
 // spans of many traces.
 func (r traceReader) FindSpans(request *storagev2.FindSpansRequest, stream grpc.ServerStreamingServer[storagev2.FindSpansResponse]) error {
-	q, err := spanQueryOf(request.GetQuery())
+	q, err := spanQueryOf(r.server.tenant, request.GetQuery())
 	if err != nil || isEmpty(q.Query) {
 		return err
 	}
@@ -31,13 +31,13 @@ func (r traceReader) FindSpans(request *storagev2.FindSpansRequest, stream grpc.
 	}
 	if more {
 		place := sender.last.AppendBinary(nil)
-		sender.next = appendToken(tokenSpans, questionOf(&q.Query, q.Order), place)
+		sender.next = appendToken(tokenSpans, questionOf(r.server.tenant, &q.Query, q.Order), place)
 	}
 	return sender.flush()
 }
 
 // spanQueryOf reads the parameters of a search for spans.
-func spanQueryOf(p *storagev2.SpanQueryParameters) (q span.SpanQuery, err error) {
+func spanQueryOf(tenant string, p *storagev2.SpanQueryParameters) (q span.SpanQuery, err error) {
 	if err := known("SpanQueryParameters", p); err != nil {
 		return q, err
 	}
@@ -62,7 +62,7 @@ func spanQueryOf(p *storagev2.SpanQueryParameters) (q span.SpanQuery, err error)
 	if q.Limit, err = sizeOf(page, span.SpansFoundMax, "SpansFoundMax"); err != nil || page.GetPageToken() == "" {
 		return q, err
 	}
-	place, err := placeOf(page.GetPageToken(), tokenSpans, questionOf(&q.Query, q.Order), span.SpanPlaceBytes)
+	place, err := placeOf(page.GetPageToken(), tokenSpans, questionOf(tenant, &q.Query, q.Order), span.SpanPlaceBytes)
 	if err == nil {
 		behind := span.SpanPlaceOf(place)
 		q.Behind = &behind

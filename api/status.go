@@ -31,7 +31,7 @@ func (c *call) status(err error) error {
 	case errors.Is(err, span.ErrTooMuch):
 		return status.Error(codes.ResourceExhausted, err.Error())
 	case errors.Is(err, span.ErrUnavailable):
-		return c.server.refuse("%v", err)
+		return c.unavailable(err)
 	case errors.Is(context.Cause(c.ctx), errWorkTime):
 		return c.tooLong()
 	case errors.Is(err, context.DeadlineExceeded):
@@ -44,11 +44,21 @@ func (c *call) status(err error) error {
 	case c.isWrite:
 		// A writer drops what it is told is an internal error. The spans are good, our side
 		// is not: let it send them again, which is harmless.
-		return c.server.refuse("%v", err)
+		return c.unavailable(err)
 	case errors.Is(err, codec.ErrCorrupt):
 		return status.Error(codes.DataLoss, err.Error())
 	}
 	return status.Error(codes.Internal, err.Error())
+}
+
+// unavailable refuses for a reason of the store's. A tenant does not hear it: it may be how
+// full the disk is, and that tells of others.
+func (c *call) unavailable(err error) error {
+	if c.server.tenant == "" {
+		return c.server.refuse("%v", err)
+	}
+	c.server.complain("refused", "method", c.method, "tenant", c.server.tenant, "error", err)
+	return c.server.refuse("the store is not available now; the server's log says why")
 }
 
 func (c *call) tooLong() error {

@@ -20,18 +20,25 @@ import (
 	"github.com/stoadb/stoa/engine/span"
 )
 
-// registerVersion1 registers jaeger.storage.v1, for Jaeger 1 and 2.0 to 2.5; the two
-// services of an archive where there is one.
-func (s *Server) registerVersion1() {
+// version1Services are jaeger.storage.v1, for Jaeger 1 and 2.0 to 2.5.
+func version1Services() []*grpc.ServiceDesc {
+	return []*grpc.ServiceDesc{
+		asStreams(storagev1.SpanReaderPlugin_ServiceDesc), asStreams(storagev1.DependenciesReaderPlugin_ServiceDesc),
+		asStreams(storagev1.PluginCapabilities_ServiceDesc), version1Writer(), version1StreamWriter(),
+	}
+}
+
+// addVersion1 adds what serves them; and the two services of an archive where there is one.
+func (s *Server) addVersion1() {
 	reader := version1Reader{server: s, second: traceReader{server: s}}
-	s.storage.RegisterService(asStreams(storagev1.SpanReaderPlugin_ServiceDesc), reader)
-	s.storage.RegisterService(asStreams(storagev1.DependenciesReaderPlugin_ServiceDesc), reader)
-	s.storage.RegisterService(asStreams(storagev1.PluginCapabilities_ServiceDesc), reader)
-	s.storage.RegisterService(s.version1Writer(), nil)
-	s.storage.RegisterService(s.version1StreamWriter(), nil)
+	s.implementations[storagev1.SpanReaderPlugin_ServiceDesc.ServiceName] = reader
+	s.implementations[storagev1.DependenciesReaderPlugin_ServiceDesc.ServiceName] = reader
+	s.implementations[storagev1.PluginCapabilities_ServiceDesc.ServiceName] = reader
+	s.implementations[storagev1.SpanWriterPlugin_ServiceDesc.ServiceName] = s
+	s.implementations[storagev1.StreamingSpanWriterPlugin_ServiceDesc.ServiceName] = s
 	if s.archive != nil {
-		s.storage.RegisterService(asStreams(storagev1.ArchiveSpanReaderPlugin_ServiceDesc), archiveReader{archive: version1Reader{server: s.archive}})
-		s.storage.RegisterService(s.archive.archiveWriter(), nil)
+		s.implementations[storagev1.ArchiveSpanReaderPlugin_ServiceDesc.ServiceName] = archiveReader{archive: version1Reader{server: s.archive}}
+		s.implementations[storagev1.ArchiveSpanWriterPlugin_ServiceDesc.ServiceName] = s.archive
 	}
 }
 

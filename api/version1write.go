@@ -19,36 +19,38 @@ import (
 
 // version1Writer describes SpanWriterPlugin by hand: a request is received as bytes, so
 // that it is counted before it is decoded.
-func (s *Server) version1Writer() *grpc.ServiceDesc {
+func version1Writer() *grpc.ServiceDesc {
 	desc := storagev1.SpanWriterPlugin_ServiceDesc
 	return &grpc.ServiceDesc{
 		ServiceName: desc.ServiceName,
 		Metadata:    desc.Metadata,
 		Streams: []grpc.StreamDesc{
-			{StreamName: "WriteSpan", ServerStreams: true, Handler: onCall(s.writeSpan)},
+			{StreamName: "WriteSpan", ServerStreams: true, Handler: onCall((*Server).writeSpan)},
 			{StreamName: "Close", ServerStreams: true, Handler: onCall(closeWriter)},
 		},
 	}
 }
 
 // version1StreamWriter describes StreamingSpanWriterPlugin; see version1Writer.
-func (s *Server) version1StreamWriter() *grpc.ServiceDesc {
+func version1StreamWriter() *grpc.ServiceDesc {
 	desc := storagev1.StreamingSpanWriterPlugin_ServiceDesc
 	return &grpc.ServiceDesc{
 		ServiceName: desc.ServiceName,
 		Metadata:    desc.Metadata,
 		Streams: []grpc.StreamDesc{
-			{StreamName: "WriteSpanStream", ServerStreams: true, ClientStreams: true, Handler: onCall(s.writeSpanStream)},
+			{StreamName: "WriteSpanStream", ServerStreams: true, ClientStreams: true, Handler: onCall((*Server).writeSpanStream)},
 		},
 	}
 }
 
-// onCall gives serve the call that serveCall made of the stream.
-func onCall(serve func(c *call) error) grpc.StreamHandler {
-	return func(_ any, stream grpc.ServerStream) error {
+// onCall gives serve the server that serveCall found, and the call that it made of the
+// stream.
+func onCall(serve func(s *Server, c *call) error) grpc.StreamHandler {
+	return func(service any, stream grpc.ServerStream) error {
+		s, isServer := service.(*Server)
 		c, isCall := stream.(*call)
-		invariant.Check(isCall, "a writer is served around serveCall")
-		return serve(c)
+		invariant.Check(isServer && isCall, "a writer is served around serveCall")
+		return serve(s, c)
 	}
 }
 
@@ -158,7 +160,7 @@ func (w *spanWrites) result() error {
 }
 
 // closeWriter has nothing to do: what was acknowledged is durable.
-func closeWriter(c *call) error {
+func closeWriter(_ *Server, c *call) error {
 	if err := c.RecvMsg(&storagev1.CloseWriterRequest{}); err != nil {
 		return err
 	}

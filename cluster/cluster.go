@@ -56,7 +56,8 @@ type Options struct {
 
 	Log wal.Options // file size and sync interval; SyncInterval 0 syncs before every answer
 
-	MemtableBytesMax int64         // raw payload in one shard's open memtable; default 96 MiB / shards
+	MemtableBytesMax int64         // raw payload in one shard's open memtable; default MemtableBytes / shards
+	MemtableBytes    int64         // raw payload in the open memtables of all shards; default 96 MiB
 	MemtableAge      time.Duration // an open memtable is sealed at this age
 	Retention        time.Duration // 0 keeps everything
 	DiskBudget       int64         // bytes of all segments, beyond which the oldest windows go; 0 is none
@@ -64,6 +65,8 @@ type Options struct {
 	ReserveBytes     int64         // of the disk that writes leave free; negative is none
 	PagesBytesMax    int           // of opened pages that are kept; default 96 MiB
 
+	// Shared is what this store shares with others of the process; nil is nothing.
+	Shared *Shared
 	// CheckPart, where set, may refuse a part during Apply: it injects the fault that a
 	// walker error on valid bytes would be.
 	CheckPart func(*span.Batch) error
@@ -187,6 +190,9 @@ func (o Options) withDefaults() Options {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.MemtableBytes == 0 {
+		o.MemtableBytes = memtableBytesTotal
+	}
 	if o.MemtableAge == 0 {
 		o.MemtableAge = memtableAgeDefault
 	}
@@ -198,6 +204,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.ReserveBytes == 0 {
 		o.ReserveBytes = reserveBytesDefault
+	}
+	if o.Shared == nil {
+		o.Shared = NewShared()
 	}
 	return o
 }

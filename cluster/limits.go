@@ -47,6 +47,10 @@ const (
 	// front back is flushed. A restart replays at most this much.
 	logBytesMaxDefault = 1 << 30
 
+	// dividedFileBytesMin is the least size of a log file where many stores divide what one
+	// takes: smaller ones would be made and synced with every few requests.
+	dividedFileBytesMin = 1 << 20
+
 	// reserveBytesDefault of the disk stay free: room for the next log file and for the
 	// flush of every memtable, without which a full disk could never drain.
 	reserveBytesDefault = 512 << 20

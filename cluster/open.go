@@ -33,7 +33,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		o: o, log: o.Logger, lock: lock, readers: newReaderSlots(),
+		o: o, log: o.Logger, lock: lock, readers: o.Shared.readers,
 		fatal: make(chan error, 1), quit: make(chan struct{}),
 	}
 	if err := s.open(ctx); err != nil {
@@ -74,25 +74,25 @@ func (s *Store) open(ctx context.Context) error {
 			"bytes", torn, "file", s.recovery.Log.File, "offset", s.recovery.Log.Offset)
 	}
 	s.shards = make([]*engine.Shard, s.epoch.Shards)
-	gate, pages := engine.NewGate(), segment.NewPages(s.o.PagesBytesMax)
+	pages := segment.NewPages(s.o.PagesBytesMax)
 	var entries, bytes atomic.Int64
 	err = s.eachShard(func(i int) error {
-		return s.openShard(ctx, i, gate, pages, &entries, &bytes)
+		return s.openShard(ctx, i, pages, &entries, &bytes)
 	})
 	s.recovery.Entries, s.recovery.Bytes = entries.Load(), bytes.Load()
 	s.recovery.Took = s.o.Now().Sub(begin)
 	return err
 }
 
-func (s *Store) openShard(ctx context.Context, i int, gate *engine.Gate, pages *segment.Pages, entries, bytes *atomic.Int64) error {
+func (s *Store) openShard(ctx context.Context, i int, pages *segment.Pages, entries, bytes *atomic.Int64) error {
 	memtableBytesMax := s.o.MemtableBytesMax
 	if memtableBytesMax == 0 {
-		memtableBytesMax = int64(memtableBytesTotal / s.epoch.Shards)
+		memtableBytesMax = s.o.MemtableBytes / int64(s.epoch.Shards)
 	}
 	shard, err := engine.Open(engine.Options{
 		FS: s.o.FS, Dir: shardDir(i), Shard: uint32(i), Log: s.log.With("shard", i),
 		MemtableBytesMax: memtableBytesMax, MemtableAge: s.o.MemtableAge, Retention: s.o.Retention,
-		Gate: gate, Pages: pages, CheckPart: s.o.CheckPart,
+		Gate: s.o.Shared.gate, Pages: pages, CheckPart: s.o.CheckPart,
 		SyncLog: s.wal.Sync,
 	})
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/stoadb/stoa/api/pb/collectorv1"
@@ -34,9 +35,25 @@ type Client struct {
 
 // Dial connects to a server, "host:port", and returns when it answered or ctx ended.
 func Dial(ctx context.Context, address string) (*Client, error) {
-	connection, err := grpc.NewClient("passthrough:///"+address,
+	return dial(ctx, address)
+}
+
+// DialTenant is Dial for a server with tenants: all calls name this one, by the metadata
+// key header.
+func DialTenant(ctx context.Context, address, header, tenant string) (*Client, error) {
+	return dial(ctx, address,
+		grpc.WithUnaryInterceptor(func(ctx context.Context, method string, request, answer any, c *grpc.ClientConn, invoke grpc.UnaryInvoker, o ...grpc.CallOption) error {
+			return invoke(metadata.AppendToOutgoingContext(ctx, header, tenant), method, request, answer, c, o...)
+		}),
+		grpc.WithStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, c *grpc.ClientConn, method string, open grpc.Streamer, o ...grpc.CallOption) (grpc.ClientStream, error) {
+			return open(metadata.AppendToOutgoingContext(ctx, header, tenant), desc, c, method, o...)
+		}))
+}
+
+func dial(ctx context.Context, address string, options ...grpc.DialOption) (*Client, error) {
+	connection, err := grpc.NewClient("passthrough:///"+address, append(options,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(wire.Codec{})))
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(wire.Codec{})))...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
@@ -109,6 +126,10 @@ func RetryAfter(err error) (delay time.Duration, ok bool) {
 	return 0, false
 }
 
+// ErrTenant marks what a server with tenants says to a call that names none, or none that
+// it knows.
+var ErrTenant = errors.New("the server has tenants, and wants the name of one")
+
 // kindOf marks err with the kind that its status stands for.
 func kindOf(err error) error {
 	switch status.Code(err) {
@@ -116,6 +137,8 @@ func kindOf(err error) error {
 		return fmt.Errorf("%w: %w", span.ErrInvalid, err)
 	case codes.ResourceExhausted:
 		return fmt.Errorf("%w: %w", span.ErrTooMuch, err)
+	case codes.Unauthenticated, codes.PermissionDenied:
+		return fmt.Errorf("%w: %w", ErrTenant, err)
 	case codes.Unavailable:
 		return fmt.Errorf("%w: %w", span.ErrUnavailable, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 
@@ -21,6 +22,7 @@ const analyzeLong = `Tells where the bytes of a data folder's segments went: by 
 attribute key with how many values differ, and by segment with what its templates are worth
 and what part of it the index takes. No server may hold the folder; nothing is changed.
 Spans that stand in the log alone are not counted: a server that stops in order leaves none.
+The folders of tenants are told of one after the other, after what lies beside them.
 
 BYTES are those of the file; TEXT BYTES those of an attribute's texts as they came, and IN
 TEMPLATES how many of its values cost no bytes of a column. Where a range of distinct values
@@ -44,22 +46,24 @@ func newAnalyze() *cobra.Command {
 			} else if !info.IsDir() {
 				return fmt.Errorf("%s is not a folder; stoa inspect reads files", args[0])
 			}
-			disk, err := vfs.NewOS(args[0])
+			found, damages, err := analyzeFolder(cmd, args[0], top)
 			if err != nil {
 				return err
 			}
-			damages := 0
-			found, err := cluster.Analyze(cmd.Context(), disk, func(damage error) {
-				damages++
-				fmt.Fprintf(cmd.ErrOrStderr(), "damage: %s/%v\n", args[0], damage)
-			})
-			if errors.Is(err, vfs.ErrLocked) {
-				return fmt.Errorf("data folder %s is in use: stop the server that runs there, then analyze", args[0])
-			}
+			tenants, err := tenantsIn(args[0])
 			if err != nil {
-				return fmt.Errorf("data folder %s: %w", args[0], err)
+				return err
 			}
-			if err := printAnalysis(cmd.OutOrStdout(), output.form, analysisToJSON(found, top)); err != nil {
+			for _, name := range tenants {
+				one, damaged, err := analyzeFolder(cmd, filepath.Join(args[0], tenantsFolder, name), top)
+				if err != nil {
+					return err
+				}
+				damages += damaged
+				one.Tenant = name
+				found.Tenants = append(found.Tenants, one)
+			}
+			if err := printAnalysis(cmd.OutOrStdout(), output.form, found); err != nil {
 				return err
 			}
 			if damages > 0 {
@@ -73,8 +77,28 @@ func newAnalyze() *cobra.Command {
 	return cmd
 }
 
+// analyzeFolder analyzes one store's folder, and tells damage at once.
+func analyzeFolder(cmd *cobra.Command, folder string, top int) (out analysisJSON, damages int, err error) {
+	disk, err := vfs.NewOS(folder)
+	if err != nil {
+		return out, 0, err
+	}
+	found, err := cluster.Analyze(cmd.Context(), disk, func(damage error) {
+		damages++
+		fmt.Fprintf(cmd.ErrOrStderr(), "damage: %s/%v\n", folder, damage)
+	})
+	if errors.Is(err, vfs.ErrLocked) {
+		return out, damages, fmt.Errorf("data folder %s is in use: stop the server that runs there, then analyze", folder)
+	}
+	if err != nil {
+		return out, damages, fmt.Errorf("data folder %s: %w", folder, err)
+	}
+	return analysisToJSON(found, top), damages, nil
+}
+
 // analysisJSON is a cluster.Analysis as the command prints it.
 type analysisJSON struct {
+	Tenant       string                `json:"tenant,omitempty"`
 	Shards       int                   `json:"shards"`
 	Spans        int64                 `json:"spans"`
 	Traces       int64                 `json:"traces"`
@@ -89,6 +113,7 @@ type analysisJSON struct {
 	KeysLeft     int                   `json:"keysLeft"`
 	KeysCut      bool                  `json:"keysCut"`
 	Segments     []segmentAnalysisJSON `json:"segments"`
+	Tenants      []analysisJSON        `json:"tenants,omitempty"` // of the folder; not counted above
 }
 
 type partJSON struct {
@@ -182,6 +207,19 @@ func printAnalysis(w io.Writer, form string, a analysisJSON) error {
 	if form == "json" {
 		return printJSON(w, a)
 	}
+	if err := printAnalysisTables(w, a); err != nil {
+		return err
+	}
+	for _, tenant := range a.Tenants {
+		fmt.Fprintf(w, "\nTenant %s: ", tenant.Tenant)
+		if err := printAnalysisTables(w, tenant); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func printAnalysisTables(w io.Writer, a analysisJSON) error {
 	fmt.Fprintf(w, "%d spans in %d traces, %d segments of %d shards: %d bytes, %.2f a span; the index takes %s\n",
 		a.Spans, a.Traces, len(a.Segments), a.Shards, a.Bytes, a.BytesPerSpan, percent(a.IndexShare))
 	fmt.Fprintf(w, "The log takes %d bytes; spans that stand there alone are not counted.\n", a.LogBytes)

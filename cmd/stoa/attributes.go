@@ -22,7 +22,8 @@ import (
 //	GET /attributes?level=span                {"keys":[{"level":"span","key":"db","type":"string","values":7,...}],"cut":false}
 //	GET /attributes/KEY?level=span&limit=100  {"key":"db","values":[{"level":"span","type":"string","value":"pg","count":7}],...}
 //
-// KEY is escaped as a segment of a path. level and limit may be left out.
+// KEY is escaped as a segment of a path. level and limit may be left out. A server with tenants
+// wants tenant=NAME too, here and of all questions about data.
 
 const attributesLong = `Lists the attribute keys of every level with their types: how many values there are, how
 many of them differ, and the bytes of their text. With KEY it lists the values of that key,
@@ -61,13 +62,13 @@ func newAttributes() *cobra.Command {
 			}
 			return withStore(cmd, target, func(ctx context.Context, s asked) error {
 				if len(args) == 0 {
-					keys, err := askKeys(ctx, s.admin, level)
+					keys, err := askKeys(ctx, s, level)
 					if err != nil {
 						return err
 					}
 					return printKeys(cmd.OutOrStdout(), output.form, keys)
 				}
-				values, err := askValues(ctx, s.admin, args[0], level, limit)
+				values, err := askValues(ctx, s, args[0], level, limit)
 				if err != nil {
 					return err
 				}
@@ -194,20 +195,23 @@ func answerJSON(w http.ResponseWriter, answer any, err error) {
 	_ = json.NewEncoder(w).Encode(answer)
 }
 
-func askKeys(ctx context.Context, admin, level string) (keys keysJSON, err error) {
-	return keys, askAdmin(ctx, admin, "/attributes", url.Values{"level": {level}}, &keys)
+func askKeys(ctx context.Context, s asked, level string) (keys keysJSON, err error) {
+	return keys, askAdmin(ctx, s, "/attributes", url.Values{"level": {level}}, &keys)
 }
 
-func askValues(ctx context.Context, admin, key, level string, limit int) (values valuesJSON, err error) {
+func askValues(ctx context.Context, s asked, key, level string, limit int) (values valuesJSON, err error) {
 	// A key of dots would be taken for a step to another folder.
 	path := "/attributes/" + strings.ReplaceAll(url.PathEscape(key), ".", "%2E")
-	return values, askAdmin(ctx, admin, path, url.Values{"level": {level}, "limit": {strconv.Itoa(limit)}}, &values)
+	return values, askAdmin(ctx, s, path, url.Values{"level": {level}, "limit": {strconv.Itoa(limit)}}, &values)
 }
 
 // askAdmin asks the admin port for a JSON document. A question may take as long as the data is
 // large: it ends with ctx.
-func askAdmin(ctx context.Context, admin, path string, query url.Values, answer any) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+path+"?"+query.Encode(), http.NoBody)
+func askAdmin(ctx context.Context, s asked, path string, query url.Values, answer any) error {
+	if s.tenant != "" {
+		query.Set("tenant", s.tenant)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.admin+path+"?"+query.Encode(), http.NoBody)
 	if err != nil {
 		return err
 	}

@@ -437,7 +437,7 @@ func TestInterruptedImportGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	for records := uint64(0); records == 0; {
-		if records, err = newLedger(server.Admin, hash).records(t.Context()); err != nil {
+		if records, err = newLedger(asked{admin: server.Admin}, hash).records(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

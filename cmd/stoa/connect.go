@@ -22,18 +22,23 @@ type targetFlags struct {
 	admin   string
 	data    string
 	create  bool // the folder, where it is missing
+	tenant  string
+	header  string // metadata key that names it
 }
 
 // add offers the flags of a command that asks.
 func (t *targetFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&t.address, "addr", api.StorageAddress, "server to ask, HOST:PORT of its storage port")
 	cmd.Flags().StringVar(&t.data, "data", "", "open this data folder instead, which no server may hold")
+	cmd.Flags().StringVar(&t.tenant, "tenant", "", "ask as this tenant, of a server with --tenants or of a folder")
+	cmd.Flags().StringVar(&t.header, "tenant-header", api.TenantHeader, "gRPC metadata key that names the tenant, as the server has it")
 }
 
 // asked is a server, as the commands see it.
 type asked struct {
 	*client.Client
-	admin string // HOST:PORT of its admin port
+	admin  string // HOST:PORT of its admin port
+	tenant string // in whose name it is asked; "" is nobody's
 }
 
 // question is the work of a command that asks. Its ctx ends with the command, and with
@@ -51,17 +56,25 @@ func withStore(cmd *cobra.Command, t targetFlags, ask question) error {
 			return err
 		}
 	}
+	var err error
+	if t.header, err = parseTenantHeader(t.header); err != nil {
+		return err
+	}
+	if t.tenant != "" || cmd.Flags().Changed("tenant") {
+		if err := api.CheckTenantName(t.tenant); err != nil {
+			return usagef("--tenant: %w", err)
+		}
+	}
 	if t.data != "" {
 		return withFolder(cmd.Context(), t, ask)
 	}
 	if err := checkAddress("addr", t.address); err != nil {
 		return err
 	}
-	admin := t.admin
-	if admin == "" {
-		admin = besideStorage(t.address)
+	if t.admin == "" {
+		t.admin = besideStorage(t.address)
 	}
-	return withServer(cmd.Context(), t.address, admin, ask)
+	return withServer(cmd.Context(), t, ask)
 }
 
 // checkAddress tells a slip of the hand from a server that is not there.
@@ -72,8 +85,8 @@ func checkAddress(flag, address string) error {
 	return nil
 }
 
-func withServer(ctx context.Context, address, admin string, ask question) error {
-	c, err := client.Dial(ctx, address)
+func withServer(ctx context.Context, t targetFlags, ask question) error {
+	c, err := dialAs(ctx, t)
 	if errors.Is(err, span.ErrUnavailable) {
 		return fmt.Errorf("no server answers there: start one with 'stoa serve', name another with --addr, "+
 			"or open a folder with --data: %w", err)
@@ -81,7 +94,18 @@ func withServer(ctx context.Context, address, admin string, ask question) error 
 	if err != nil {
 		return err
 	}
-	return errors.Join(ask(ctx, asked{c, admin}), c.Close())
+	err = ask(ctx, asked{c, t.admin, t.tenant})
+	if errors.Is(err, client.ErrTenant) {
+		err = fmt.Errorf("name yours with --tenant NAME: %w", err)
+	}
+	return errors.Join(err, c.Close())
+}
+
+func dialAs(ctx context.Context, t targetFlags) (*client.Client, error) {
+	if t.tenant == "" {
+		return client.Dial(ctx, t.address)
+	}
+	return client.DialTenant(ctx, t.address, t.header, t.tenant)
 }
 
 // besideStorage guesses the admin port: one below the storage port, as by default.
@@ -103,7 +127,11 @@ func withFolder(ctx context.Context, t targetFlags, ask question) error {
 		return err
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	node, err := openNode(ctx, nodeOptions{data: t.data, create: t.create, logger: logger})
+	options := nodeOptions{data: t.data, create: t.create, logger: logger, tenantHeader: t.header}
+	if t.tenant != "" {
+		options.tenants = []string{t.tenant}
+	}
+	node, err := openNode(ctx, options)
 	if err != nil {
 		return err
 	}
@@ -120,7 +148,8 @@ func withFolder(ctx context.Context, t targetFlags, ask question) error {
 		cancel(err) // a question to a server that has ended would ask for ever
 		ended <- err
 	}()
-	err = withServer(ctx, listeners.Storage.Addr().String(), listeners.Admin.Addr().String(), ask)
+	t.address, t.admin = listeners.Storage.Addr().String(), listeners.Admin.Addr().String()
+	err = withServer(ctx, t, ask)
 	stop()
 	return errors.Join(err, <-ended)
 }

@@ -95,7 +95,7 @@ func (im *importing) run(ctx context.Context, out io.Writer) error {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	im.ledger = newLedger(im.server.admin, hash)
+	im.ledger = newLedger(im.server, hash)
 	switch records, err := im.ledger.records(ctx); {
 	case err != nil:
 		fmt.Fprintf(os.Stderr, "no ledger at %s (say --admin): what is stored already is sent again and dropped there: %v\n", im.server.admin, err)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 
 	"github.com/stoadb/stoa/cluster"
 	"github.com/stoadb/stoa/internal/codec"
@@ -83,8 +84,12 @@ type ledger struct {
 	url string
 }
 
-func newLedger(admin string, file codec.Hash) ledger {
-	return ledger{"http://" + admin + "/imports/" + file.String()}
+func newLedger(s asked, file codec.Hash) ledger {
+	at := "http://" + s.admin + "/imports/" + file.String()
+	if s.tenant != "" {
+		at += "?" + url.Values{"tenant": {s.tenant}}.Encode()
+	}
+	return ledger{at}
 }
 
 // records is how many records of the file the server holds.

@@ -39,6 +39,18 @@ const (
 	archivePagesBytesMax = 8 << 20
 )
 
+// Tenants. They divide among them what one store has: memtables, opened pages, the log and the
+// disk budget.
+const (
+	// tenantsMax bounds them: with more, a memtable would hold less than 1.5 MiB before it is
+	// flushed. Idle, so many take 200 MiB of the disk, for the log files of stores and archives.
+	tenantsMax = 64
+
+	// tenantShards is the number of shards of a new tenant's folder: each shard of each tenant
+	// has a memtable and segments of its own, and tenants keep the cores busy beside one another.
+	tenantShards = 1
+)
+
 // An import.
 const (
 	// importsAtOnce is how many requests are under way: enough that the log's syncs and the

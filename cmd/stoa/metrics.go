@@ -44,6 +44,9 @@ func (c statsCollector) Collect(out chan<- prometheus.Metric) {
 			quarantined += shard.QuarantinedSpans
 		}
 	}
+	for _, t := range c.node.tenants {
+		quarantined += s.tenant(t)
+	}
 	s.dropped("quarantined", uint64(quarantined))
 	for i := range stats.Shards {
 		s.shard(strconv.Itoa(i), stats.Groups[i], stats.Shards[i])

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/stoadb/stoa/api"
@@ -30,13 +31,16 @@ type nodeOptions struct {
 	budget       int64 // bytes that segments may take; 0 is no bound
 	archive      bool  // open the archive too, made where it is missing
 	keepArchive  time.Duration
+	tenants      []string // none: there are no tenants
+	tenantHeader string
 }
 
-// node is a store, the archive where it is open, and the server in front of them, in this
-// process.
+// node is a store, the archive where it is open, or the stores of tenants, and the server in
+// front of them, in this process.
 type node struct {
 	store   *cluster.Store
 	archive *cluster.Store // nil: not open
+	tenants []tenant
 	server  *api.Server
 	log     *slog.Logger
 }
@@ -48,36 +52,49 @@ func openNode(ctx context.Context, o nodeOptions) (*node, error) {
 	} else if errors.Is(err, os.ErrNotExist) && !o.create {
 		return nil, fmt.Errorf("%s does not exist", o.data)
 	}
-	store, err := openFolder(ctx, o.data, cluster.Options{
-		MustExist: !o.create, Shards: o.shards, Logger: o.logger, Retention: o.retention, ReserveBytes: o.reserve, DiskBudget: o.budget,
-		Log: wal.Options{SyncInterval: o.syncInterval}, Progress: replayLog(o.logger),
-	})
-	if err != nil {
+	if err := checkTenants(o); err != nil {
 		return nil, err
 	}
-	n := &node{store: store, log: o.logger}
-	served := api.Options{Log: o.logger, Metrics: metricsHandler(n), Imports: importsHandler(store.Imports()), Attributes: attributesHandler(store), Rates: ratesHandler(store)}
-	if o.archive {
-		if n.archive, err = openArchive(ctx, o); err != nil {
-			return nil, errors.Join(err, store.Close(ctx))
-		}
+	n := &node{log: o.logger}
+	if err := n.openStores(ctx, o); err != nil {
+		return nil, errors.Join(err, n.close(ctx))
+	}
+	served := api.Options{
+		Log: o.logger, Metrics: metricsHandler(n), Tenants: n.served(o.tenantHeader),
+		Imports: importsHandler(n.store.Imports()), Attributes: attributesHandler(n.store), Rates: ratesHandler(n.store),
+	}
+	if n.archive != nil {
 		served.Archive = n.archive
 	}
-	n.server = api.NewServer(store, n, served)
+	n.server = api.NewServer(n.store, n, served)
 	return n, nil
 }
 
-// openArchive opens the store of what is archived, after the store beside it: only then is
-// the data folder known to be ours. It is small and quiet: one shard, and a fraction of
-// the memory.
-func openArchive(ctx context.Context, o nodeOptions) (*cluster.Store, error) {
+// openStores opens the store, and then what lies in folders of its folder: only then is
+// that known to be ours. What is open is in n also where one fails.
+func (n *node) openStores(ctx context.Context, o nodeOptions) (err error) {
+	if n.store, err = openFolder(ctx, o.data, mainOptions(o)); err != nil {
+		return err
+	}
+	if len(o.tenants) > 0 {
+		return n.openTenants(ctx, o)
+	}
+	if o.archive {
+		n.archive, err = openFolder(ctx, filepath.Join(o.data, archiveFolder), archiveOptions(o))
+	}
+	return err
+}
+
+// archiveOptions are those of what is archived. Such a store is small and quiet: one shard,
+// and a fraction of the memory.
+func archiveOptions(o nodeOptions) cluster.Options {
 	logger := o.logger.With("store", archiveFolder)
-	return openFolder(ctx, filepath.Join(o.data, archiveFolder), cluster.Options{
+	return cluster.Options{
 		Shards: 1, Logger: logger, Retention: o.keepArchive, ReserveBytes: o.reserve,
 		Log:              wal.Options{FileBytes: archiveLogFileBytes, SyncInterval: o.syncInterval},
 		MemtableBytesMax: archiveMemtableBytesMax, LogBytesMax: archiveLogBytesMax, PagesBytesMax: archivePagesBytesMax,
 		Progress: replayLog(logger),
-	})
+	}
 }
 
 func openFolder(ctx context.Context, folder string, o cluster.Options) (*cluster.Store, error) {
@@ -99,10 +116,11 @@ func openFolder(ctx context.Context, folder string, o cluster.Options) (*cluster
 
 // stores are those that are open.
 func (n *node) stores() []*cluster.Store {
-	if n.archive == nil {
-		return []*cluster.Store{n.store}
+	all := []*cluster.Store{n.store, n.archive}
+	for _, t := range n.tenants {
+		all = append(all, t.store, t.archive)
 	}
-	return []*cluster.Store{n.store, n.archive}
+	return slices.DeleteFunc(all, func(s *cluster.Store) bool { return s == nil })
 }
 
 // each asks every store, one after the other, and joins the errors.
@@ -114,7 +132,7 @@ func (n *node) each(ask func(*cluster.Store) error) error {
 	return errors.Join(errs...)
 }
 
-// Flush implements api.Operator, for both stores.
+// Flush implements api.Operator, for all stores.
 func (n *node) Flush(ctx context.Context) error {
 	return n.each(func(s *cluster.Store) error { return s.Flush(ctx) })
 }
@@ -132,24 +150,34 @@ func (n *node) close(ctx context.Context) error {
 	return n.each(func(s *cluster.Store) error { return s.Close(ctx) })
 }
 
-// archiveFatal is Fatal of the archive, nil where it is not open: nothing comes of it then.
-func (n *node) archiveFatal() <-chan error {
-	if n.archive == nil {
-		return nil
+// fatal receives the first Fatal of any store, until ctx ends.
+func (n *node) fatal(ctx context.Context) <-chan error {
+	first := make(chan error, 1)
+	for _, store := range n.stores() {
+		go func() {
+			select {
+			case err := <-store.Fatal():
+				select {
+				case first <- err:
+				default:
+				}
+			case <-ctx.Done():
+			}
+		}()
 	}
-	return n.archive.Fatal()
+	return first
 }
 
 // run serves until ctx ends or something fails, then drains and flushes.
 func (n *node) run(ctx context.Context, l api.Listeners) error {
 	served := make(chan error, 1)
+	watching, unwatch := context.WithCancel(context.Background())
+	defer unwatch()
 	go func() { served <- n.server.Serve(l) }()
 	select {
 	case <-ctx.Done():
 		n.log.Info("stopping: calls under way finish, then memory is flushed")
-	case err := <-n.store.Fatal():
-		return logFailed(err)
-	case err := <-n.archiveFatal():
+	case err := <-n.fatal(watching):
 		return logFailed(err)
 	case err := <-served:
 		return errors.Join(err, n.close(context.Background()))

@@ -66,7 +66,7 @@ func newRed() *cobra.Command {
 				return usageError{fmt.Errorf("--kind %w", err)}
 			}
 			return withStore(cmd, target, func(ctx context.Context, s asked) error {
-				rates, err := askRates(ctx, s.admin, q)
+				rates, err := askRates(ctx, s, q)
 				if err != nil {
 					return err
 				}
@@ -201,7 +201,7 @@ func ratesOf(values url.Values) (q span.RateQuery, err error) {
 	return q, nil
 }
 
-func askRates(ctx context.Context, admin string, q span.RateQuery) (rates ratesJSON, err error) {
+func askRates(ctx context.Context, s asked, q span.RateQuery) (rates ratesJSON, err error) {
 	values := url.Values{"service": {q.Service}, "name": {q.Name}, "step": {time.Duration(q.Step).String()},
 		"from": {strconv.FormatUint(q.StartMin, 10)}, "to": {strconv.FormatUint(q.StartMax, 10)}}
 	names := make([]string, len(q.Kinds))
@@ -211,7 +211,7 @@ func askRates(ctx context.Context, admin string, q span.RateQuery) (rates ratesJ
 		}
 	}
 	values.Set("kind", strings.Join(names, ","))
-	return rates, askAdmin(ctx, admin, "/rates", values, &rates)
+	return rates, askAdmin(ctx, s, "/rates", values, &rates)
 }
 
 // printRates prints what red counted.

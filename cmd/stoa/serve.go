@@ -37,6 +37,9 @@ type serveFlags struct {
 	reserve     string
 	budget      string
 	insecure    bool
+	tenants     string
+	hasTenants  bool // the flag was given
+	header      string
 }
 
 func newServe() *cobra.Command {
@@ -45,7 +48,10 @@ func newServe() *cobra.Command {
 		Use:   "serve",
 		Short: "Serve: take OTLP, answer Jaeger's storage API (the default command)",
 		Args:  exactly(0, ""),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), cmd.OutOrStdout(), f) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			f.hasTenants = cmd.Flags().Changed("tenants")
+			return serve(cmd.Context(), cmd.OutOrStdout(), f)
+		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.data, "data", "./stoa-data", "data folder, made if missing")
@@ -54,13 +60,16 @@ func newServe() *cobra.Command {
 	flags.IntVar(&f.adminPort, "admin-port", 17270, "metrics, readiness, flush and compact over HTTP; 0 picks a free port")
 	flags.IntVar(&f.otlpPort, "otlp-grpc-port", 4317, "OTLP over gRPC; 0 picks a free port")
 	flags.IntVar(&f.archivePort, "archive-port", 17272, "Jaeger storage gRPC API and OTLP of the archive; 0 picks a free port")
-	flags.IntVar(&f.shards, "shards", 0, fmt.Sprintf("shards of a new folder (default %d: as many as processors, 2 to 16)", cluster.ShardsDefault()))
+	flags.IntVar(&f.shards, "shards", 0, fmt.Sprintf("shards of a new folder (default %d, as many as processors from 2 to 16; of each tenant %d)", cluster.ShardsDefault(), tenantShards))
 	flags.DurationVar(&f.retention, "retention", 0, "drop spans received longer ago, such as 168h; 0 keeps everything")
 	flags.DurationVar(&f.keepArchive, "archive-retention", 0, "drop spans archived longer ago, such as 8760h; 0 keeps everything")
 	flags.StringVar(&f.sync, "sync", "always", "when an answer is given: \"always\" after the disk has it, or an interval such as 1s after which it will")
 	flags.StringVar(&f.memory, "memory", "", "soft limit of the process's own memory, such as 512MiB (default 512MiB, less where the machine or its cgroup has less)")
 	flags.StringVar(&f.budget, "disk-budget", "", "what segments may take of the disk, such as 100GiB: beyond it the oldest half hours go (default no budget)")
 	flags.StringVar(&f.reserve, "reserve", "512MiB", "of the disk to leave free: below it writes are refused, reads go on")
+	flags.StringVar(&f.tenants, "tenants", "", fmt.Sprintf("names, with commas between them, of up to %d tenants who share this server and see nothing of one another; "+
+		"every call then names one (default no tenants)", tenantsMax))
+	flags.StringVar(&f.header, "tenant-header", api.TenantHeader, "gRPC metadata key that names a call's tenant, with --tenants")
 	flags.BoolVar(&f.insecure, "insecure", false, "allow --listen-host beyond loopback although there is neither TLS nor authentication")
 	return cmd
 }
@@ -125,6 +134,10 @@ func serve(ctx context.Context, out io.Writer, f serveFlags) error {
 			return usagef("--disk-budget %w", err)
 		}
 	}
+	tenants, header, err := f.parseTenants()
+	if err != nil {
+		return err
+	}
 	if err := checkHost(f.host, f.insecure); err != nil {
 		return err
 	}
@@ -134,12 +147,26 @@ func serve(ctx context.Context, out io.Writer, f serveFlags) error {
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	node, err := openNode(ctx, nodeOptions{data: f.data, create: true, logger: logger, shards: f.shards, retention: f.retention,
-		syncInterval: syncInterval, reserve: reserve, budget: budget, archive: true, keepArchive: f.keepArchive})
+		syncInterval: syncInterval, reserve: reserve, budget: budget, archive: true, keepArchive: f.keepArchive, tenants: tenants, tenantHeader: header})
 	if err != nil {
 		return errors.Join(err, closeListeners(listeners))
 	}
-	printStart(out, f, listeners, node.store, memory)
+	lines, err := node.tenantLines(f, header)
+	if err != nil {
+		return errors.Join(err, closeListeners(listeners), node.close(context.WithoutCancel(ctx)))
+	}
+	printStart(out, f, listeners, node, memory, lines)
 	return node.run(ctx, listeners)
+}
+
+// parseTenants reads the flags of tenants. An empty list of names is refused: an empty variable
+// must not turn tenancy off.
+func (f serveFlags) parseTenants() (names []string, header string, err error) {
+	if header, err = parseTenantHeader(f.header); err != nil || !f.hasTenants {
+		return nil, header, err
+	}
+	names, err = parseTenants(f.tenants)
+	return names, header, err
 }
 
 // parseSync reads --sync: 0 syncs before every answer.
@@ -199,7 +226,7 @@ func closeListeners(l api.Listeners) error {
 }
 
 // printStart says in one block what a person needs to know.
-func printStart(out io.Writer, f serveFlags, l api.Listeners, store *cluster.Store, memory int64) {
+func printStart(out io.Writer, f serveFlags, l api.Listeners, n *node, memory int64, tenants []string) {
 	data, err := filepath.Abs(f.data)
 	if err != nil {
 		data = f.data
@@ -221,7 +248,7 @@ func printStart(out io.Writer, f serveFlags, l api.Listeners, store *cluster.Sto
 	if f.keepArchive > 0 {
 		archive = "spans archived more than " + f.keepArchive.String() + " ago are deleted"
 	}
-	recovery := store.Recovery()
+	recovery := n.recovery()
 	start := fmt.Sprintf("%d log entries (%d bytes) replayed in %s", recovery.Entries, recovery.Bytes, recovery.Took.Round(time.Millisecond))
 	if recovery.Log.TornBytes > 0 {
 		start += fmt.Sprintf(", a torn tail of %d bytes cut", recovery.Log.TornBytes)
@@ -232,12 +259,13 @@ func printStart(out io.Writer, f serveFlags, l api.Listeners, store *cluster.Sto
 		"  OTLP                  " + l.OTLP.Addr().String() + "  (gRPC)",
 		"  archive               " + l.Archive.Addr().String() + "  (gRPC; " + archive + ")",
 		"  admin                 http://" + l.Admin.Addr().String() + "/metrics  /ready  /health  POST /flush  POST /compact",
-		"  data                  " + data + "  (" + strconv.Itoa(store.Shards()) + " shards)",
+		"  data                  " + data + "  (" + strconv.Itoa(n.store.Shards()) + " shards)",
 		"  durability            " + durability,
 		"  retention             " + retention,
 		"  memory                soft limit " + strconv.FormatInt(memory>>20, 10) + " MiB",
 		"  start                 " + start,
 	}
+	lines = append(lines, tenants...)
 	if checkHost(f.host, false) != nil {
 		lines = append(lines, "  INSECURE              no TLS, no authentication: whoever reaches these ports reads and writes")
 	}

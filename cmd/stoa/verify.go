@@ -18,7 +18,8 @@ func newVerify() *cobra.Command {
 		Use:   "verify DIR",
 		Short: "Read every byte of a data folder and report damage",
 		Long: `Reads the log, the manifests and the segments of a folder that no server holds, checks
-every checksum and count, changes nothing, and reports each damage with file and offset.`,
+every checksum and count, changes nothing, and reports each damage with file and offset.
+The archive in it and the folders of tenants are read too.`,
 		Args: exactly(1, "one data folder"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if info, err := os.Stat(args[0]); err != nil {
@@ -26,17 +27,48 @@ every checksum and count, changes nothing, and reports each damage with file and
 			} else if !info.IsDir() {
 				return fmt.Errorf("%s is not a folder", args[0])
 			}
-			if err := verifyFolder(cmd.OutOrStdout(), args[0]); err != nil {
+			folders, err := storeFolders(args[0])
+			if err != nil {
 				return err
 			}
-			archive := filepath.Join(args[0], archiveFolder)
-			if _, err := os.Stat(archive); err != nil {
-				return nil // a folder that no server has opened since there are archives
+			errs := make([]error, len(folders))
+			for i, folder := range folders {
+				if errs[i] = verifyFolder(cmd.OutOrStdout(), folder); errors.Is(errs[i], errInUse) {
+					break // and so is what lies in it
+				}
 			}
-			return verifyFolder(cmd.OutOrStdout(), archive)
+			return errors.Join(errs...)
 		},
 	}
 }
+
+// storeFolders lists the folders of a data folder's stores: its own, those of its tenants, and
+// the archive of each. A folder that no server has opened since there are archives has none.
+func storeFolders(data string) ([]string, error) {
+	tenants, err := tenantsIn(data)
+	if err != nil {
+		return nil, err
+	}
+	mains := []string{data}
+	for _, name := range tenants {
+		mains = append(mains, filepath.Join(data, tenantsFolder, name))
+	}
+	var folders []string
+	for _, folder := range mains {
+		folders = append(folders, folder)
+		if archive := filepath.Join(folder, archiveFolder); isFolder(archive) {
+			folders = append(folders, archive)
+		}
+	}
+	return folders, nil
+}
+
+func isFolder(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.IsDir()
+}
+
+var errInUse = errors.New("is in use: stop the server that runs there, then verify")
 
 // verifyFolder verifies one store's folder.
 func verifyFolder(w io.Writer, folder string) error {
@@ -50,7 +82,7 @@ func verifyFolder(w io.Writer, folder string) error {
 		fmt.Fprintf(w, "damage: %s/%v\n", folder, damage)
 	})
 	if errors.Is(err, vfs.ErrLocked) {
-		return fmt.Errorf("data folder %s is in use: stop the server that runs there, then verify", folder)
+		return fmt.Errorf("data folder %s %w", folder, errInUse)
 	}
 	if err != nil {
 		return fmt.Errorf("data folder %s: %w", folder, err)

@@ -1,0 +1,39 @@
+package cluster
+
+import (
+	"github.com/stoadb/stoa/engine"
+	"github.com/stoadb/stoa/wal"
+)
+
+// Shared is what stores of one process may share: the turns for work that reads, writes and
+// holds much. Many stores then cost a node what one does. Data and what is kept of it, such
+// as opened pages, are never shared.
+type Shared struct {
+	gate    *engine.Gate  // one flush and one merge at a time
+	readers chan struct{} // a slot for each shard that is being read
+}
+
+// NewShared gives the turns of one node.
+func NewShared() *Shared {
+	return &Shared{gate: engine.NewGate(), readers: newReaderSlots()}
+}
+
+// Divided gives the options of one of n stores that together take what one store with o
+// takes: of memory, of the log, and of the disk where that has a budget.
+func (o Options) Divided(n int) Options {
+	o = o.withDefaults()
+	if o.Log.FileBytes == 0 {
+		o.Log.FileBytes = wal.FileBytesDefault
+	}
+	o.Log.FileBytes = max(o.Log.FileBytes/int64(n), dividedFileBytesMin)
+	o.LogBytesMax = max(o.LogBytesMax/int64(n), 2*o.Log.FileBytes)
+	o.MemtableBytes /= int64(n)
+	if o.MemtableBytesMax > 0 {
+		o.MemtableBytesMax = max(o.MemtableBytesMax/int64(n), 1)
+	}
+	o.PagesBytesMax /= n
+	if o.DiskBudget > 0 {
+		o.DiskBudget = max(o.DiskBudget/int64(n), 1)
+	}
+	return o
+}
