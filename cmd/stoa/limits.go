@@ -69,3 +69,6 @@ const (
 
 // plainInterval is how often long work says where it is when nobody watches a bar.
 const plainInterval = 10 * time.Second
+
+// amplifyTimesMax is how many copies of a recording are sent at most.
+const amplifyTimesMax = 100_000
