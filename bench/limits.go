@@ -18,6 +18,16 @@ const (
 	warmQuestions = 10
 	// groupDepthMax bounds groups within groups, which OTLP does not know at all.
 	groupDepthMax = 100
+	// connectionsMax bounds a load: more would measure the kernel's tables.
+	connectionsMax = 1024
+	// What the OpenTelemetry Collector does unless it is told otherwise (configretry).
+	retryFirst = 5 * time.Second
+	retryMax   = 30 * time.Second
+	// answerBytesMax is how much of an answer to an export is read.
+	answerBytesMax = 1 << 20
+	// quietInterval is how often a process is looked at that is to become quiet: ten ticks
+	// of the processor time that the kernel tells.
+	quietInterval = time.Second
 	// truthTagsMax is how many tags a Truth can tell apart: bits of one word.
 	truthTagsMax = 64
 )

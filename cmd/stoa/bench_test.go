@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/stoadb/stoa/bench"
@@ -42,4 +43,32 @@ func TestBenchGenIsReadBackAndAmplified(t *testing.T) {
 	wants(t, exitUsage, []string{"want --preset and --out"}, "bench", "gen", "--preset", "shop")
 	wants(t, exitUsage, []string{"--start"}, append(gen, "--start", "today", "--out", more)...)
 	wants(t, exitUsage, []string{"unknown command"}, "bench", "speed")
+}
+
+// TestBenchLoadTellsWhatALoadTook: of a made workload, amplified, settled, with a record.
+func TestBenchLoadTellsWhatALoadTook(t *testing.T) {
+	folder := t.TempDir()
+	server := startServer(t, folder)
+	file := filepath.Join(t.TempDir(), "record.json")
+	args := []string{
+		"bench", "load", "--preset", "shop", "--spans", "4000", "--times", "2", "--target", server.OTLP, "--pid", strconv.Itoa(server.PID()),
+		"--folder", folder, "--admin", server.Admin, "--json", file, "--label", "this one",
+	}
+	wants(t, exitOK, []string{`this one`, `shop, seed 1, 4000 spans, 2 times: 8000 spans`, `settled: flushed and compacted`, `CPU settled +[0-9.]+ +s/Mspan`, `disk +[0-9.]+ +B/span`}, args...)
+	record, err := bench.ReadRecord(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l := record.Load; l == nil || l.Spans != 8000 || l.DiskBytes == 0 || l.Settled.DeviceBytes == 0 || l.Settled.AnonBytes == 0 || l.Rejected != 0 {
+		t.Errorf("%+v", l)
+	}
+	wants(t, exitOK, []string{`frontend`}, "services", "--addr", server.Storage)
+	wants(t, exitError, []string{"is there already"}, args...)
+	wants(t, exitUsage, []string{"--preset too"}, "bench", "load", "--spans", "10")
+	wants(t, exitUsage, []string{"want recordings"}, "bench", "load")
+	wants(t, exitUsage, []string{"say --pid"}, "bench", "load", "--preset", "shop", "--quiet", "1s")
+	wants(t, exitUsage, []string{"give one of them"}, "bench", "load", "--preset", "shop", "file")
+	wants(t, exitUsage, []string{"--times 0"}, "bench", "load", "--preset", "shop", "--times", "0")
+	stopServer(t, server)
+	wants(t, exitError, []string{"after 0 spans"}, "bench", "load", "--preset", "shop", "--spans", "10", "--patience", "0s", "--target", server.OTLP)
 }
