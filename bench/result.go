@@ -125,6 +125,8 @@ type QueryRecord struct {
 	MS         Spread  `json:"ms"`
 	ASecond    float64 `json:"a_second"` // questions, of all clients together
 	Answers    float64 `json:"answers"`  // traces or other things of an answer, mean
+	// IngestSpansASecond is what arrived meanwhile, of all classes of the state together.
+	IngestSpansASecond float64 `json:"ingest_spans_a_second,omitempty"`
 }
 
 // SinkRecord is what a server took that decodes requests and drops them.

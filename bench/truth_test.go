@@ -115,6 +115,11 @@ func TestTruthAgreesWithTheStore(t *testing.T) {
 	picks := bench.NewPicks(truth, 1)
 	queries := append(picks.Windows(20, time.Second, 20), picks.Slow(50, 0.1, 20)...)
 	queries = append(queries, bench.Tagged("", tags, 20)...)
+	more := slices.Concat(picks.Owned(tags, 20), picks.Narrow(20, tags[1], 20), picks.Failures(20, tags[0], time.Second, 20))
+	if len(more) < len(tags)+20 {
+		t.Errorf("%d searches of three kinds", len(more))
+	}
+	queries = append(queries, more...)
 	queries = append(queries, span.Query{StartMax: math.MaxUint64, Limit: 10_000})
 	for _, q := range queries {
 		want, err := truth.Find(q)
@@ -134,6 +139,11 @@ func TestTruthAgreesWithTheStore(t *testing.T) {
 				t.Errorf("summary %+v, not %+v", summaries[i], right)
 			}
 		}
+	}
+	edges, err := store.Edges(ctx, 0, math.MaxInt64)
+	edges = slices.DeleteFunc(edges, func(e span.Edge) bool { return e.Parent == e.Child })
+	if want := truth.Edges(); err != nil || len(want) < 10 || !slices.Equal(edges, want) {
+		t.Errorf("edges %v, not %v, %v", edges, want, err)
 	}
 	for _, id := range truth.TraceIDs() {
 		var traces []bench.Trace
@@ -198,13 +208,21 @@ func TestWrongAnswersAreCounted(t *testing.T) {
 		"other content": truthOf(t, handTags, amplify(t, bench.Amplification{Times: 2, Seed: 8, Gap: time.Minute}, encoded(t, other))),
 	} {
 		for _, class := range handClasses(t, truth) {
-			measured, err := bench.Measure(ctx, server.Storage, class, 5)
+			alone, err := bench.Measure(ctx, server.Storage, class, 5)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(measured.Times) != 5 {
-				t.Errorf("%s: %d times of 5 questions", class.Name, len(measured.Times))
+			together, err := bench.Measuring{Address: server.Storage, Clients: 3, Questions: 10, Warm: 2}.Class(ctx, class)
+			if err != nil {
+				t.Fatal(err)
 			}
+			if len(alone.Times) != 5 || len(together.Times) != 10 {
+				t.Errorf("%s: %d times of 5 questions, %d of 10", class.Name, len(alone.Times), len(together.Times))
+			}
+			if (alone.Wrong == 0) != (together.Wrong == 0) {
+				t.Errorf("%s: %d wrong for one client, %d for three", class.Name, alone.Wrong, together.Wrong)
+			}
+			measured := alone
 			right := name == "as sent" || strings.HasPrefix(class.Name, "absent") || name != "other content" && class.Name == "names"
 			if right != (measured.Wrong == 0) || right != (measured.FirstWrong == nil) {
 				t.Errorf("%s, truth %s: %d wrong, %v", class.Name, name, measured.Wrong, measured.FirstWrong)
@@ -228,7 +246,7 @@ func handClasses(t *testing.T, truth *bench.Truth) []bench.Class {
 			t.Fatal(err)
 		}
 	}
-	return []bench.Class{get, absent, find, summaries, bench.TruthServices("names", truth), bench.TruthOperations("names", truth)}
+	return []bench.Class{get, absent, find, summaries, bench.TruthServices("names", truth), bench.TruthOperations("names", truth), bench.TruthGraph("graph", truth)}
 }
 
 // idsOfCopies are the trace ids of three copies, whatever a truth knows of them.

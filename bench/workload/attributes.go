@@ -11,6 +11,7 @@ type draw uint8
 const (
 	fixed      draw = iota // always the same
 	fromList               // one of a few, the first ones more often
+	ofUser                 // one of a few, always the same for a user
 	httpStatus             // of the call
 	rpcStatus
 	userID       // of the trace's user
@@ -51,39 +52,40 @@ func listed(key string, texts []string) attribute {
 	return a
 }
 
+func ofTheUser(key string, texts []string) attribute {
+	a := listed(key, texts)
+	a.draw = ofUser
+	return a
+}
+
 // newFillers are the application's own attributes, in an order that is the service's.
 func newFillers(c Config, r random) []attribute {
 	tenants := make([]string, 0, 200)
 	for i := range cap(tenants) {
 		tenants = append(tenants, fmt.Sprintf("tenant-%03d", i))
 	}
+	// One of a few, for each service its own: what a deployment sets.
+	own := func(key string, texts []string) attribute { return fixedText(key, texts[r.below(uint64(len(texts)))]) }
 	all := []attribute{
 		{key: "app.user.id", draw: userID, n: uint64(c.Cardinality)},
 		{key: "app.order.id", draw: orderID},
-		{key: "app.session.id", draw: sessionID, n: uint64(c.Cardinality)},
+		{key: "app.session.id", draw: sessionID},
 		{key: "app.request.id", draw: uniqueHex},
-		{key: "app.cart.items", draw: upTo, n: 20},
+		{key: "app.cart.items", draw: upTo, n: 12},
 		{key: "app.cart.total", draw: moneyUpTo, n: 50_000},
 		{key: "app.payload.bytes", draw: sizeAround, n: 2_000},
-		{key: "app.queue.wait_us", draw: sizeAround, n: 150},
 		{key: "app.cache.hit", draw: flag},
-		{key: "app.retry", draw: flag},
-		{key: "app.shard", draw: upTo, n: 64},
-		{key: "app.batch.size", draw: upTo, n: 500},
-		{key: "app.idempotency.key", draw: uniqueHex},
-		listed("app.tenant", tenants),
-		listed("app.currency", currencies),
-		listed("app.country", countries),
-		listed("app.region", regions),
-		listed("app.experiment", experiments),
-		listed("app.plan", plans),
 		listed("app.feature", features),
-		fixedText("app.team", fmt.Sprintf("team-%d", r.below(12))),
-		fixedText("app.deploy.ring", []string{"stable", "stable", "canary"}[r.below(3)]),
-		fixedInt("app.schema", 1+r.below(9)),
-		fixedInt("app.timeout_ms", 100*(1+r.below(50))),
+		ofTheUser("app.tenant", tenants),
+		ofTheUser("app.currency", currencies),
+		ofTheUser("app.country", countries),
+		own("app.plan", plans), own("app.experiment", experiments), own("app.region", regions), own("app.module", nouns),
+		own("app.deploy.ring", []string{"stable", "canary"}), own("app.runtime.mode", []string{"sync", "async", "reactive"}),
+		fixedText("app.team", fmt.Sprintf("team-%d", r.below(12))), fixedText("app.tier", fmt.Sprintf("tier-%d", r.below(4))),
+		fixedText("app.build.sha", string(appendDigits(nil, r.uint64(), 8))), fixedText("app.config.version", fmt.Sprintf("2025-12-%02d", 1+r.below(28))),
+		fixedInt("app.schema", 1+r.below(9)), fixedInt("app.timeout_ms", 100*(1+r.below(50))),
 	}
-	for i := 0; len(all) < 2*int(c.Attributes)+12; i++ {
+	for i := 0; len(all) < int(c.Attributes)+3; i++ {
 		key := fmt.Sprintf("app.field.%03d", i)
 		all = append(all, []attribute{{key: key, draw: upTo, n: 1000}, listed(key, plans), {key: key, draw: flag}, {key: key, draw: uniqueHex}}[i%4])
 	}
@@ -131,12 +133,12 @@ func rpcClientAttributes(target *operation) []attribute {
 }
 
 func databaseAttributes(service *service, verb, noun string) []attribute {
-	text := "SELECT id, status, amount, updated_at FROM " + noun + "s WHERE id = {id}"
+	text := "SELECT * FROM " + noun + "s WHERE id = {id}"
 	switch verb {
 	case "INSERT":
-		text = "INSERT INTO " + noun + "s (id, status, amount, updated_at) VALUES ({id}, $1, $2, now())"
+		text = "INSERT INTO " + noun + "s (id, status, amount) VALUES ({id}, $1, $2)"
 	case "UPDATE":
-		text = "UPDATE " + noun + "s SET status = $1, updated_at = now() WHERE id = {id}"
+		text = "UPDATE " + noun + "s SET status = $1 WHERE id = {id}"
 	}
 	host := fmt.Sprintf("%s-%s.data.svc", service.name, service.database)
 	return []attribute{

@@ -57,7 +57,7 @@ var languages = []language{
 			"io.opentelemetry.tomcat-10.0", "io.opentelemetry.java-http-client", "io.opentelemetry.grpc-1.6", "io.opentelemetry.grpc-1.6",
 			"io.opentelemetry.jdbc", "io.opentelemetry.lettuce-5.1", "io.opentelemetry.spring-core-2.0", "io.opentelemetry.kafka-clients-0.11", "io.opentelemetry.kafka-clients-0.11",
 		},
-		exception: "java.util.concurrent.TimeoutException", function: "com.shop.%s.Service.handle", frame: "\tat com.shop.%s.Service.step%d(Service.java:%d)\n",
+		exception: "java.util.concurrent.TimeoutException", function: "com.shop.%s.Service", frame: "\tat com.shop.%s.Service.step%d(Service.java:%d)\n",
 	},
 	{
 		name: "go", runtime: "go", version: "go1.26.0", sdkVersion: "1.38.0", scopeVersion: "0.63.0",
@@ -66,7 +66,7 @@ var languages = []language{
 			"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc", "go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc",
 			"github.com/XSAM/otelsql", "github.com/redis/go-redis/extra/redisotel", "shop/internal/tracing", "shop/internal/queue", "shop/internal/queue",
 		},
-		exception: "*errors.errorString", function: "shop/%s.(*Server).Handle", frame: "shop/%s.(*Server).step%d\n\t/src/shop/server.go:%d\n",
+		exception: "*errors.errorString", function: "shop/%s.(*Server)", frame: "shop/%s.(*Server).step%d\n\t/src/shop/server.go:%d\n",
 	},
 	{
 		name: "nodejs", runtime: "nodejs", version: "22.20.0", sdkVersion: "2.1.0", scopeVersion: "0.205.0",
@@ -74,7 +74,7 @@ var languages = []language{
 			"@opentelemetry/instrumentation-http", "@opentelemetry/instrumentation-undici", "@opentelemetry/instrumentation-grpc", "@opentelemetry/instrumentation-grpc",
 			"@opentelemetry/instrumentation-pg", "@opentelemetry/instrumentation-ioredis", "@opentelemetry/instrumentation-express", "@opentelemetry/instrumentation-kafkajs", "@opentelemetry/instrumentation-kafkajs",
 		},
-		exception: "TimeoutError", function: "%s.handleRequest", frame: "    at %s.step%d (/app/dist/service.js:%d:17)\n",
+		exception: "TimeoutError", function: "%s", frame: "    at %s.step%d (/app/dist/service.js:%d:17)\n",
 	},
 	{
 		name: "python", runtime: "CPython", version: "3.13.7", sdkVersion: "1.37.0", scopeVersion: "0.58b0",
@@ -82,6 +82,6 @@ var languages = []language{
 			"opentelemetry.instrumentation.fastapi", "opentelemetry.instrumentation.httpx", "opentelemetry.instrumentation.grpc", "opentelemetry.instrumentation.grpc",
 			"opentelemetry.instrumentation.sqlalchemy", "opentelemetry.instrumentation.redis", "shop.tracing", "opentelemetry.instrumentation.confluent_kafka", "opentelemetry.instrumentation.confluent_kafka",
 		},
-		exception: "requests.exceptions.ReadTimeout", function: "shop.%s.views.handle", frame: "  File \"/app/shop/%s.py\", in step%d, line %d\n",
+		exception: "requests.exceptions.ReadTimeout", function: "shop.%s.views", frame: "  File \"/app/shop/%s.py\", in step%d, line %d\n",
 	},
 }

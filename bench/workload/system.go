@@ -104,7 +104,7 @@ func newSystem(c Config) *system {
 	s.errors = uint64(math.Round(c.Errors * 1e6 * errorOrigins))
 	r := newRandom(c.Seed, systemStream)
 	for i := range c.Services {
-		name := serviceNames[i%len(serviceNames)]
+		name := c.Prefix + serviceNames[i%len(serviceNames)]
 		if copies := i / len(serviceNames); copies > 0 {
 			name = fmt.Sprintf("%s-%d", name, copies+1)
 		}
@@ -150,7 +150,7 @@ const (
 
 // errorOrigins is the share of errors that begin in the span itself, as measured over the
 // presets: each shows in further spans that wait for it.
-const errorOrigins = 0.65
+const errorOrigins = 0.7
 
 func (s *system) addPod(r random, service *service) {
 	number := len(s.pods)

@@ -52,6 +52,8 @@ func (g *growth) value(a *attribute, c *call) value {
 		return a.fixed
 	case fromList:
 		return a.list[g.r.skewed(uint64(len(a.list)))]
+	case ofUser:
+		return a.list[int(scrambled(g.user)%uint64(len(a.list)))]
 	case httpStatus:
 		return ofInt(c.status)
 	case rpcStatus:

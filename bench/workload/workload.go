@@ -42,8 +42,9 @@ type Config struct {
 	Seed   uint64 `json:"seed"`
 	Spans  int    `json:"spans"` // exactly as many are made
 
-	Services int `json:"services"`
-	Pods     int `json:"pods"` // of all services together
+	Prefix   string `json:"prefix,omitempty"` // of the services' names
+	Services int    `json:"services"`
+	Pods     int    `json:"pods"` // of all services together
 
 	TraceSpans    float64 `json:"trace_spans"`     // mean
 	TraceSpansMax int     `json:"trace_spans_max"` // the largest

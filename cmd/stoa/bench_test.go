@@ -72,3 +72,33 @@ func TestBenchLoadTellsWhatALoadTook(t *testing.T) {
 	stopServer(t, server)
 	wants(t, exitError, []string{"after 0 spans"}, "bench", "load", "--preset", "shop", "--spans", "10", "--patience", "0s", "--target", server.OTLP)
 }
+
+// TestBenchQueryFindsTheServerRight, and wrong where the truth is that of other spans;
+// with several clients, once each, and while other spans arrive.
+func TestBenchQueryFindsTheServerRight(t *testing.T) {
+	server := startServer(t, t.TempDir())
+	made := []string{"--preset", "shop", "--spans", "6000", "--services", "8", "--errors", "0.2"}
+	wants(t, exitOK, nil, append([]string{"bench", "load", "--target", server.OTLP, "--admin", server.Admin}, made...)...)
+	query := append([]string{"bench", "query", "--addr", server.Storage, "--target", server.OTLP, "--questions", "6"}, made...)
+	file := filepath.Join(t.TempDir(), "record.json")
+	wants(t, exitOK, []string{`get-largest, warm, 3 clients`, `errors-100s, warm, 1 client`}, append(query, "--clients", "1,3", "--json", file)...)
+	record, err := bench.ReadRecord(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(record.Queries) != 2*18 || len(record.Notes) > 0 {
+		t.Errorf("%d classes asked, %q", len(record.Queries), record.Notes)
+	}
+	for _, q := range record.Queries {
+		if q.Wrong != 0 || q.MS.P50 <= 0 || q.Asked < 6 || q.ASecond <= 0 || q.Answers <= 0 && q.Class != "get-absent" {
+			t.Errorf("%+v", q)
+		}
+	}
+	wants(t, exitOK, []string{`get, cold, 1 client`}, append(query, "--cold", "--class", "get")...)
+	wants(t, exitError, []string{`[1-9][0-9]* answers are wrong`}, append(query, "--seed", "2", "--class", "get", "--class", "graph")...)
+	wants(t, exitOK, []string{`rare-tag, ingest, 2 clients`}, append(query, "--ingest", "5000", "--clients", "2")...)
+	wants(t, exitError, []string{`no class "speed"`}, append(query, "--class", "speed")...)
+	wants(t, exitUsage, []string{`--clients "0"`}, append(query, "--clients", "0")...)
+	wants(t, exitUsage, []string{`--ingest "-1"`}, append(query, "--ingest", "-1")...)
+	stopServer(t, server)
+}
