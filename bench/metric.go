@@ -1,9 +1,6 @@
 package bench
 
-import (
-	"fmt"
-	"slices"
-)
+import "fmt"
 
 // Metric is one figure of a record, as tables, comparisons and plots show it.
 type Metric struct {
@@ -56,10 +53,12 @@ func (r Record) Metrics() []Metric {
 		all = append(all,
 			Metric{Group: group, Name: "p50", Unit: "ms", Value: q.MS.P50},
 			Metric{Group: group, Name: "p99", Unit: "ms", Value: q.MS.P99},
-			Metric{Group: group, Name: "questions", Unit: "1/s", Value: q.ASecond, Higher: true},
 			Metric{Group: group, Name: "wrong", Unit: "answers", Value: float64(q.Wrong)})
+		if q.Clients > 1 {
+			all = append(all, Metric{Group: group, Name: "questions", Unit: "1/s", Value: q.ASecond, Higher: true})
+		}
 	}
-	all = append(all, r.baselineMetrics()...)
+	all = groupedMetrics(append(all, r.baselineMetrics()...))
 	for i := range all {
 		t := targets[all[i].Key()]
 		if all[i].Unit != unitRatio && !r.isTargets() {
@@ -150,19 +149,7 @@ func (r Record) baselineMetrics() []Metric {
 			})
 		}
 	}
-	slices.SortStableFunc(all, func(a, b Metric) int { return boolOrder(a.Group == "load", b.Group == "load") })
 	return all
-}
-
-// boolOrder puts true first.
-func boolOrder(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return -1
-	}
-	return 1
 }
 
 // targets are must and goal by the key of a metric. What is asked is warm, one client.

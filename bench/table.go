@@ -20,27 +20,7 @@ func WriteTable(w io.Writer, r Record) error {
 		fmt.Fprintf(&text, "load: %d connections to %s, %d requests, %d retries, settled: %s; others used %.0f %% of the machine\n",
 			l.Connections, l.Target, l.Requests, l.Retries, l.SettledBy, 100*l.Settled.OthersShare)
 	}
-	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
-	group := ""
-	for _, m := range r.Metrics() {
-		if m.Unit == "answers" && m.Value == 0 {
-			continue // no wrong answers
-		}
-		if m.Group == group {
-			fmt.Fprint(table, "\t")
-		} else {
-			group = m.Group
-			fmt.Fprintf(table, "%s\t", group)
-		}
-		fmt.Fprintf(table, "%s\t%s\t %s\t", m.Name, Number(m.Value), m.Unit)
-		if verdict := m.Verdict(); verdict != "" {
-			fmt.Fprintf(table, "must %s\tgoal %s\t%s\t", Number(m.Must), Number(m.Goal), verdict)
-		}
-		fmt.Fprintln(table)
-	}
-	if err := table.Flush(); err != nil {
-		return err
-	}
+	writeMetrics(&text, r.Metrics())
 	for _, q := range r.Queries {
 		if q.Wrong > 0 {
 			fmt.Fprintf(&text, "WRONG: %s: %d of %d answers, the first: %s\n", q.Group(), q.Wrong, q.Asked, q.FirstWrong)
@@ -51,6 +31,33 @@ func WriteTable(w io.Writer, r Record) error {
 	}
 	_, err := io.WriteString(w, text.String())
 	return err
+}
+
+// writeMetrics prints one figure a line, the name of a group beside its first.
+func writeMetrics(w io.Writer, metrics []Metric) {
+	var text strings.Builder
+	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	group := ""
+	for _, m := range metrics {
+		if m.Unit == "answers" && m.Value == 0 {
+			continue // no wrong answers
+		}
+		if m.Group == group {
+			fmt.Fprint(table, "\t")
+		} else {
+			group = m.Group
+			fmt.Fprintf(table, "%s\t", group)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t", m.Name, Number(m.Value), m.Unit)
+		if verdict := m.Verdict(); verdict != "" {
+			fmt.Fprintf(table, "must %s\tgoal %s\t%s\t", Number(m.Must), Number(m.Goal), verdict)
+		}
+		fmt.Fprintln(table)
+	}
+	_ = table.Flush() // memory does not fail
+	for line := range strings.Lines(text.String()) {
+		fmt.Fprintln(w, strings.TrimRight(line, " \n"))
+	}
 }
 
 // Number has three or four figures, whole ones from a thousand on.

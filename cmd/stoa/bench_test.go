@@ -3,7 +3,9 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stoadb/stoa/bench"
@@ -101,4 +103,60 @@ func TestBenchQueryFindsTheServerRight(t *testing.T) {
 	wants(t, exitUsage, []string{`--clients "0"`}, append(query, "--clients", "0")...)
 	wants(t, exitUsage, []string{`--ingest "-1"`}, append(query, "--ingest", "-1")...)
 	stopServer(t, server)
+}
+
+// TestBenchRunMeasuresItselfInOneCommand, references beside it, and its records are shown.
+func TestBenchRunMeasuresItselfInOneCommand(t *testing.T) {
+	folder := t.TempDir()
+	one, html := filepath.Join(folder, "one.json"), filepath.Join(folder, "report.html")
+	args := []string{
+		"bench", "run", "--preset", "shop", "--spans", "5000", "--services", "8", "--errors", "0.1", "--questions", "4", "--clients", "1,2",
+		"--ingest", "2000", "--class-time", "2s", "--zstd", "-1", "--folder", filepath.Join(folder, "data"), "--serve=--shards=2",
+	}
+	r := wants(t, exitOK, []string{`sink walk`, `CPU settled / sink raw`, `get, cold, 1 client`, `get, warm, 2 clients`, `get, ingest, 1 client`, `open +ready`},
+		append(args, "--json", one)...)
+	if !regexp.MustCompile(`(?s)SKIP: sink pdata: no bench/pdata here.*--pdata`).MatchString(r.err) {
+		t.Errorf("no word of what was skipped: %s", r.err)
+	}
+	record, err := bench.ReadRecord(one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if record.Load.DiskBytes == 0 || record.Open.MS <= 0 || len(record.Queries) != 3*18+16 || len(record.Baselines) != 2 {
+		t.Errorf("%d classes, %d references, %+v", len(record.Queries), len(record.Baselines), record.Load)
+	}
+	wants(t, exitError, []string{"file exists"}, args...)
+	wants(t, exitOK, nil, "verify", filepath.Join(folder, "data"))
+	wants(t, exitOK, []string{`BenchmarkShop\S+/get/warm/1-client-`}, "bench", "report", "-o", "gobench", one)
+	wants(t, exitOK, []string{`written / disk .* must 4`}, "bench", "report", one)
+	wants(t, exitOK, nil, "bench", "report", "--html", html, one, one)
+	if page, err := os.ReadFile(html); err != nil || !strings.Contains(string(page), "</html>") {
+		t.Errorf("a page of %d bytes, %v", len(page), err)
+	}
+	wants(t, exitOK, []string{`mean of what the store takes: 1.000`}, "bench", "compare", one, one, "--limit", "1.05")
+	dearer := record
+	dearer.Load.DiskBytes, dearer.Load.Settled.CPUSeconds, dearer.Load.Settled.AnonBytes = 1e9, 1e6, 1e12
+	two := filepath.Join(folder, "two.json")
+	if err := bench.WriteRecord(two, dearer); err != nil {
+		t.Fatal(err)
+	}
+	wants(t, exitError, []string{`beyond 1.050`}, "bench", "compare", one, two, "--limit", "1.05")
+	wants(t, exitUsage, []string{"want records"}, "bench", "report")
+	wants(t, exitError, []string{"no such file"}, "bench", "report", one+"x")
+	wants(t, exitUsage, []string{"raw or walk"}, "bench", "sink", "other")
+}
+
+// TestBenchBaselineMeasuresReferences; what stands for pdata is any program that serves.
+func TestBenchBaselineMeasuresReferences(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "sink")
+	script := "#!/bin/sh\nexec " + stoaBinary(t) + " bench sink raw\n"
+	if err := os.WriteFile(program, []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"bench", "baseline", "--preset", "shop", "--spans", "3000", "--zstd", "-1", "--pdata", program}
+	wants(t, exitOK, []string{`sink raw +CPU`, `sink walk +CPU`, `sink pdata +CPU`}, args...)
+	t.Setenv("PATH", "")
+	if r := stoa(t, args...); r.code != exitError && !strings.Contains(r.out, "SKIP: zstd -1: the program zstd is not installed") {
+		t.Errorf("without zstd: exit code %d, %s%s", r.code, r.out, r.err)
+	}
 }
