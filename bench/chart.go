@@ -125,7 +125,7 @@ func queryCharts(records []Record) []chart {
 	for _, s := range states {
 		in := func(q QueryRecord) bool { return q.State == s.name && q.Clients == s.clients }
 		c := queryChart(records, in)
-		c.Title = fmt.Sprintf("Questions, %s, %d clients: milliseconds", s.name, s.clients)
+		c.Title = fmt.Sprintf("Questions, %s, %s: milliseconds", s.name, clientsText(s.clients))
 		c.Note = "The thick bar ends at the median, the thin one at the 99th percentile. Logarithmic."
 		all = append(all, c)
 	}

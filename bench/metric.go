@@ -77,11 +77,14 @@ func (r Record) isTargets() bool {
 
 // Group names what was asked, and how.
 func (q QueryRecord) Group() string {
-	clients := "1 client"
-	if q.Clients > 1 {
-		clients = fmt.Sprintf("%d clients", q.Clients)
+	return fmt.Sprintf("%s, %s, %s", q.Class, q.State, clientsText(q.Clients))
+}
+
+func clientsText(n int) string {
+	if n == 1 {
+		return "1 client"
 	}
-	return fmt.Sprintf("%s, %s, %s", q.Class, q.State, clients)
+	return fmt.Sprintf("%d clients", n)
 }
 
 // unitRatio is of figures that hold on any machine.
