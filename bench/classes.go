@@ -59,6 +59,37 @@ func TruthFind(name string, truth *Truth, queries []span.Query) (Class, error) {
 	}), nil
 }
 
+// TruthFindAny is TruthFind for servers that promise no order: an answer is right that has
+// as many traces as there are, up to the limit, all of which match, each once and whole.
+func TruthFindAny(name string, truth *Truth, queries []span.Query) (Class, error) {
+	all := slices.Clone(queries)
+	for i := range all {
+		all[i].Limit = math.MaxInt
+	}
+	wants, err := truth.findAll(name, all)
+	if err != nil {
+		return Class{}, err
+	}
+	matches := make([]map[span.TraceID]bool, len(wants))
+	for i, found := range wants {
+		matches[i] = make(map[span.TraceID]bool, len(found))
+		for _, f := range found {
+			matches[i][f.TraceID] = true
+		}
+	}
+	return newClass(name, len(queries), func() (Ask, Check) {
+		var answer chunks
+		return func(ctx context.Context, c *client.Client, i int) (int, error) {
+				answer.reset()
+				err := c.FindTraces(ctx, queries[i%len(queries)], answer.add)
+				return len(answer.ends), err
+			}, func(i int) error {
+				at := i % len(queries)
+				return answer.compareAny(truth, matches[at], queries[at].LimitOrDefault())
+			}
+	}), nil
+}
+
 // TruthSummaries asks the same searches for summaries.
 func TruthSummaries(name string, truth *Truth, queries []span.Query) (Class, error) {
 	wants, err := truth.findAll(name, queries)
@@ -94,7 +125,7 @@ func spelled(s span.Summary) string {
 	return fmt.Sprintf("%+v", s)
 }
 
-// TruthServices asks for the names of all services.
+// TruthServices asks for the names of all services; the protocol knows no order of them.
 func TruthServices(name string, truth *Truth) Class {
 	want := truth.Services()
 	return newClass(name, 1, func() (Ask, Check) {
@@ -103,10 +134,7 @@ func TruthServices(name string, truth *Truth) Class {
 				answer, err = c.Services(ctx)
 				return len(answer), err
 			}, func(int) error {
-				if !slices.Equal(answer, want) {
-					return fmt.Errorf("%q, not %q", answer, want)
-				}
-				return nil
+				return differ(slices.Sorted(slices.Values(answer)), want)
 			}
 	})
 }
@@ -126,16 +154,13 @@ func TruthOperations(name string, truth *Truth) Class {
 				return len(answer), err
 			}, func(i int) error {
 				got := slices.SortedFunc(slices.Values(answer), compareOperations)
-				if want := wants[i%len(wants)]; !slices.Equal(got, want) {
-					return fmt.Errorf("%v, not %v", got, want)
-				}
-				return nil
+				return differ(got, wants[i%len(wants)])
 			}
 	})
 }
 
 // TruthGraph asks for the service graph of all time; the protocol knows no order of its
-// edges.
+// edges, and leaves open whether a service calls itself.
 func TruthGraph(name string, truth *Truth) Class {
 	want := truth.Edges()
 	return newClass(name, 1, func() (Ask, Check) {
@@ -145,12 +170,23 @@ func TruthGraph(name string, truth *Truth) Class {
 				return len(answer), err
 			}, func(int) error {
 				got := slices.SortedFunc(slices.Values(answer), compareEdges)
-				if !slices.Equal(got, want) {
-					return fmt.Errorf("%d edges %v, not %d %v", len(got), got, len(want), want)
-				}
-				return nil
+				got = slices.DeleteFunc(got, func(e span.Edge) bool { return e.Parent == e.Child })
+				return differ(got, want)
 			}
 	})
+}
+
+// differ tells the first place at which two lists are not the same.
+func differ[T comparable](got, want []T) error {
+	for i := range min(len(got), len(want)) {
+		if got[i] != want[i] {
+			return fmt.Errorf("number %d of %d is %v, not %v of %d", i, len(got), got[i], want[i], len(want))
+		}
+	}
+	if len(got) != len(want) {
+		return fmt.Errorf("%d, not %d", len(got), len(want))
+	}
+	return nil
 }
 
 // findAll answers queries. A class of searches of which one has no answer would measure
@@ -189,8 +225,8 @@ func (c *chunks) add(chunk []byte) error {
 	return nil
 }
 
-// compare tells how the answer differs from the traces that are right, in their order.
-func (c *chunks) compare(want []Trace) error {
+// decode reads the answer.
+func (c *chunks) decode() error {
 	c.traces = c.traces[:0]
 	begin := 0
 	var err error
@@ -199,6 +235,39 @@ func (c *chunks) compare(want []Trace) error {
 			return err
 		}
 		begin = end
+	}
+	return nil
+}
+
+// compareAny tells why the answer is not limit of the matches, or all where there are
+// fewer.
+func (c *chunks) compareAny(truth *Truth, matches map[span.TraceID]bool, limit int) error {
+	if err := c.decode(); err != nil {
+		return err
+	}
+	if want := min(limit, len(matches)); len(c.traces) != want {
+		return fmt.Errorf("%d traces, not %d", len(c.traces), want)
+	}
+	seen := make(map[span.TraceID]bool, len(c.traces))
+	for _, got := range c.traces {
+		want, _ := truth.Trace(got.ID)
+		switch {
+		case !matches[got.ID]:
+			return fmt.Errorf("trace %v does not match", got.ID)
+		case seen[got.ID]:
+			return fmt.Errorf("trace %v comes twice", got.ID)
+		case got != want:
+			return fmt.Errorf("trace %v has %d spans, not the %d that were sent", got.ID, got.Spans, want.Spans)
+		}
+		seen[got.ID] = true
+	}
+	return nil
+}
+
+// compare tells how the answer differs from the traces that are right, in their order.
+func (c *chunks) compare(want []Trace) error {
+	if err := c.decode(); err != nil {
+		return err
 	}
 	if len(c.traces) != len(want) {
 		return fmt.Errorf("%d traces, not %d", len(c.traces), len(want))

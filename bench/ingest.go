@@ -61,6 +61,7 @@ func (m *Mix) AskDuringIngest(ctx context.Context, run MixRun, load Loading) ([]
 	begin := time.Now()
 	records, err := still.Ask(asking, run)
 	rate := float64(sent.Load()) / time.Since(begin).Seconds()
+	m.Notes = slices.Concat(m.Notes, still.Notes)
 	close(finished)
 	stop()
 	if loadErr := <-ended; err == nil && !errors.Is(loadErr, context.Canceled) {

@@ -8,6 +8,9 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/stoadb/stoa/engine/span"
 )
 
@@ -26,14 +29,22 @@ type Mix struct {
 	Classes []Class
 	Spans   int
 	Traces  int
-	Notes   []string // classes that the spans have no questions for
+	Notes   []string // classes that the spans have no questions for, or the server no answers
+}
+
+// MixOptions say what is asked, and what is right.
+type MixOptions struct {
+	// Rare is the key of the attribute that few traces share a value of; "" looks for one.
+	Rare string
+	// AnyOrder is for servers that promise no order: any traces that match are right, and
+	// summaries are not asked for.
+	AnyOrder bool
 }
 
 // NewMix works out the truth over all requests, which are gone through twice, and the
-// questions of each class. Rare is the key of the attribute that few traces share a value
-// of; "" looks for one.
-func NewMix(requests iter.Seq2[[]byte, error], rare string) (*Mix, error) {
-	keys := rareKeys
+// questions of each class.
+func NewMix(requests iter.Seq2[[]byte, error], options MixOptions) (*Mix, error) {
+	rare, keys := options.Rare, rareKeys
 	if rare != "" {
 		keys = []string{rare}
 	}
@@ -62,7 +73,7 @@ func NewMix(requests iter.Seq2[[]byte, error], rare string) (*Mix, error) {
 	if len(rareTags) == 0 && rare != "" {
 		m.Notes = append(m.Notes, fmt.Sprintf("no value of %s is rare", rare))
 	}
-	return m, m.add(truth, failed, status, rareTags)
+	return m, m.add(truth, failed, status, rareTags, options.AnyOrder)
 }
 
 // rareOf looks for rare values in the first requests.
@@ -88,7 +99,7 @@ func rareOf(requests iter.Seq2[[]byte, error], keys []string) ([]span.Tag, error
 }
 
 // add makes the classes.
-func (m *Mix) add(truth *Truth, failed, status span.Tag, rare []span.Tag) error {
+func (m *Mix) add(truth *Truth, failed, status span.Tag, rare []span.Tag, anyOrder bool) error {
 	picks := NewPicks(truth, mixSeed)
 	m.Classes = []Class{TruthServices("services", truth), TruthOperations("operations", truth), TruthGraph("graph", truth)}
 	for _, get := range []struct {
@@ -116,15 +127,23 @@ func (m *Mix) add(truth *Truth, failed, status span.Tag, rare []span.Tag) error 
 			m.Notes = append(m.Notes, fmt.Sprintf("%s: the spans have nothing that it could ask for", search.name))
 			continue
 		}
-		whole, err := TruthFind(search.name, truth, search.queries)
+		find := TruthFind
+		if anyOrder {
+			find = TruthFindAny
+		}
+		whole, err := find(search.name, truth, search.queries)
 		if err != nil {
 			return err
+		}
+		m.Classes = append(m.Classes, whole)
+		if anyOrder {
+			continue
 		}
 		short, err := TruthSummaries(search.name+"-summaries", truth, search.queries)
 		if err != nil {
 			return err
 		}
-		m.Classes = append(m.Classes, whole, short)
+		m.Classes = append(m.Classes, short)
 	}
 	return nil
 }
@@ -154,7 +173,8 @@ type MixRun struct {
 	Told func(QueryRecord)
 }
 
-// Ask asks all classes, one after the other.
+// Ask asks all classes, one after the other. A class that the server does not serve is
+// noted and left out.
 func (m *Mix) Ask(ctx context.Context, run MixRun) ([]QueryRecord, error) {
 	for _, name := range run.Only {
 		if !slices.ContainsFunc(m.Classes, func(c Class) bool { return c.Name == name }) {
@@ -171,6 +191,13 @@ func (m *Mix) Ask(ctx context.Context, run MixRun) ([]QueryRecord, error) {
 			measuring.Questions, measuring.Warm = min(measuring.Questions, class.Questions), 0
 		}
 		measured, err := measuring.Class(ctx, class)
+		if status.Code(err) == codes.Unimplemented {
+			note := class.Name + ": the server does not serve this call"
+			if !slices.Contains(m.Notes, note) {
+				m.Notes = append(m.Notes, note)
+			}
+			continue
+		}
 		if err != nil {
 			return records, err
 		}

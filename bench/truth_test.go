@@ -241,12 +241,13 @@ func handClasses(t *testing.T, truth *bench.Truth) []bench.Class {
 	absent, err2 := bench.TruthGet("absent", truth, bench.NewPicks(truth, 1).Absent(5))
 	find, err3 := bench.TruthFind("find", truth, bench.Tagged("", handTags, 20))
 	summaries, err4 := bench.TruthSummaries("summaries", truth, bench.Tagged("", handTags, 20))
-	for _, err := range []error{err1, err2, err3, err4} {
+	findAny, err5 := bench.TruthFindAny("find any", truth, bench.Tagged("", handTags, 20))
+	for _, err := range []error{err1, err2, err3, err4, err5} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	return []bench.Class{get, absent, find, summaries, bench.TruthServices("names", truth), bench.TruthOperations("names", truth), bench.TruthGraph("graph", truth)}
+	return []bench.Class{get, absent, find, findAny, summaries, bench.TruthServices("names", truth), bench.TruthOperations("names", truth), bench.TruthGraph("graph", truth)}
 }
 
 // idsOfCopies are the trace ids of three copies, whatever a truth knows of them.

@@ -38,10 +38,12 @@ type queryFlags struct {
 	classes []string
 	rare    string
 	cold    bool
-	ingest  string
-	target  string
-	label   string
-	json    string
+
+	anyOrder bool
+	ingest   string
+	target   string
+	label    string
+	json     string
 }
 
 func newBenchQuery() *cobra.Command {
@@ -68,15 +70,15 @@ func newBenchQuery() *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(os.Stderr, "%s: working out the truth of %d spans\n", from.Name(), spans)
-			mix, err := bench.NewMix(untilDone(cmd.Context(), from.Requests()), f.rare)
+			mix, err := bench.NewMix(untilDone(cmd.Context(), from.Requests()), bench.MixOptions{Rare: f.rare, AnyOrder: f.anyOrder})
 			if err != nil {
 				return err
 			}
 			record := bench.NewRecord(f.label, "", from, spans, bytes)
-			record.Notes = mix.Notes
 			if record.Queries, err = f.ask(cmd, mix, clients); err != nil {
 				return err
 			}
+			record.Notes = mix.Notes
 			if err := giveRecord(cmd.OutOrStdout(), f.json, record); err != nil {
 				return err
 			}
@@ -93,6 +95,7 @@ func newBenchQuery() *cobra.Command {
 	flags.StringArrayVar(&f.classes, "class", nil, "ask this class only; may be given several times")
 	flags.StringVar(&f.rare, "rare", "", "attribute key for rare-tag (default: one that is there)")
 	flags.BoolVar(&f.cold, "cold", false, "the server was just started: ask each question once, without warming")
+	flags.BoolVar(&f.anyOrder, "any-order", false, "the server promises no order, as Jaeger's own stores: any traces that match are right; no summaries")
 	flags.StringVar(&f.ingest, "ingest", "", "load spans of other services meanwhile: spans a second, or max")
 	flags.StringVar(&f.target, "target", "127.0.0.1:4317", "where --ingest sends them")
 	flags.StringVar(&f.label, "label", "stoa", "name of what is measured, for reports")

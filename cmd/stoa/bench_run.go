@@ -123,12 +123,13 @@ func (f *runFlags) run(cmd *cobra.Command, from *bench.Source) (record bench.Rec
 		return record, err
 	}
 	fmt.Fprintf(os.Stderr, "working out the truth of %d spans\n", spans)
-	mix, err := bench.NewMix(untilDone(ctx, from.Requests()), "")
+	mix, err := bench.NewMix(untilDone(ctx, from.Requests()), bench.MixOptions{})
 	if err != nil {
 		return record, err
 	}
+	err = f.ask(ctx, folder, mix, clients, rate, &record)
 	record.Notes = append(record.Notes, mix.Notes...)
-	return record, f.ask(ctx, folder, mix, clients, rate, &record)
+	return record, err
 }
 
 // newFolder makes the data's folder.
