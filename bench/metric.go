@@ -112,13 +112,22 @@ func (r Record) loadMetrics() []Metric {
 			Metric{Group: "load", Name: "RssFile peak", Unit: "MiB", Value: float64(l.Settled.FileBytes) / (1 << 20)},
 			Metric{Group: "load", Name: "written", Unit: "B/span", Value: float64(l.Settled.DeviceBytes) / spans})
 	}
-	if l.DiskBytes > 0 {
-		all = append(all, Metric{Group: "load", Name: "disk", Unit: "B/span", Value: float64(l.DiskBytes) / spans})
+	if disk := l.disk(); disk > 0 {
+		all = append(all, Metric{Group: "load", Name: "disk", Unit: "B/span", Value: disk / spans})
 		if l.Settled.DeviceBytes > 0 {
-			all = append(all, Metric{Group: "load", Name: "written / disk", Unit: unitRatio, Value: float64(l.Settled.DeviceBytes) / float64(l.DiskBytes)})
+			all = append(all, Metric{Group: "load", Name: "written / disk", Unit: unitRatio, Value: float64(l.Settled.DeviceBytes) / disk})
 		}
 	}
 	return all
+}
+
+// disk is what the files take, in bytes: their lengths, or what the disk gave for them
+// where that is less. Some stores make files of gigabytes and fill them later.
+func (l *LoadRecord) disk() float64 {
+	if l.DiskBlocks > 0 {
+		return float64(min(l.DiskBytes, l.DiskBlocks))
+	}
+	return float64(l.DiskBytes)
 }
 
 // baselineMetrics are what the references took, and the load as a ratio to them.
@@ -145,10 +154,10 @@ func (r Record) baselineMetrics() []Metric {
 		}
 		perSpan := float64(z.Bytes) / float64(z.Spans)
 		all = append(all, Metric{Group: "zstd " + z.Flags, Name: "disk", Unit: "B/span", Value: perSpan})
-		if r.Load != nil && r.Load.DiskBytes > 0 {
+		if r.Load != nil && r.Load.disk() > 0 {
 			all = append(all, Metric{
 				Group: "load", Name: "disk / zstd " + z.Flags, Unit: unitRatio,
-				Value: float64(r.Load.DiskBytes) / float64(r.Load.Spans) / perSpan,
+				Value: r.Load.disk() / float64(r.Load.Spans) / perSpan,
 			})
 		}
 	}

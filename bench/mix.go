@@ -37,7 +37,7 @@ type MixOptions struct {
 	// Rare is the key of the attribute that few traces share a value of; "" looks for one.
 	Rare string
 	// AnyOrder is for servers that promise no order: any traces that match are right, and
-	// summaries are not asked for.
+	// summaries are not asked for. All time ends a second around the spans then.
 	AnyOrder bool
 }
 
@@ -130,6 +130,7 @@ func (m *Mix) add(truth *Truth, failed, status span.Tag, rare []span.Tag, anyOrd
 		find := TruthFind
 		if anyOrder {
 			find = TruthFindAny
+			truth.bound(search.queries)
 		}
 		whole, err := find(search.name, truth, search.queries)
 		if err != nil {
@@ -146,6 +147,16 @@ func (m *Mix) add(truth *Truth, failed, status span.Tag, rare []span.Tag, anyOrd
 		m.Classes = append(m.Classes, short)
 	}
 	return nil
+}
+
+// bound gives searches over all time the bounds of what was sent: not every store takes
+// the ends of time for what they mean.
+func (t *Truth) bound(queries []span.Query) {
+	first, last := slices.Min(t.starts), slices.Max(t.starts)
+	for i := range queries {
+		queries[i].StartMin = max(queries[i].StartMin, first-min(first, uint64(time.Second)))
+		queries[i].StartMax = min(queries[i].StartMax, last+uint64(time.Second))
+	}
 }
 
 // perService gives one search over all time for each of up to n services that have the

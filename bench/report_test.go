@@ -34,6 +34,8 @@ func TestATableHasEveryFigure(t *testing.T) {
 	r := recordOf("one", 1_000_000, 1)
 	r.Queries[1].Wrong, r.Queries[1].FirstWrong = 3, "trace 1 is another"
 	r.Notes = []string{"SKIP: something"}
+	r.Load.DiskBlocks = r.Load.DiskBytes
+	r.Load.DiskBytes = 1 << 40 // a file that is long and mostly not there
 	var text bytes.Buffer
 	if err := bench.WriteTable(&text, r); err != nil {
 		t.Fatal(err)

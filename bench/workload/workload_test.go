@@ -156,6 +156,9 @@ func values(m map[span.TraceID]int) (all []int) {
 // TestShopResemblesTheWorkloadOfTheTargets: the figures of two million spans that its
 // peers' times were taken with, in proportion.
 func TestShopResemblesTheWorkloadOfTheTargets(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIP: 400,000 spans are made and walked")
+	}
 	n := count(t, preset(t, "shop", 400_000))
 	spans := float64(n.spans)
 	near := func(what string, got, want, tolerance float64) {
@@ -183,7 +186,7 @@ func TestShopResemblesTheWorkloadOfTheTargets(t *testing.T) {
 
 // TestPresetsAreWhatTheirNamesSay.
 func TestPresetsAreWhatTheirNamesSay(t *testing.T) {
-	const spans = 40_000
+	const spans = 40_000 // some traces of the largest preset
 	deep := depths(t, preset(t, "deep", spans))
 	if deepest := slices.Max(deep); deepest < 100 {
 		t.Errorf("deep: no trace is deeper than %d spans", deepest)
