@@ -159,9 +159,9 @@ func TestASinkTakesARequest(t *testing.T) {
 			if err != nil || loaded.Spans != 3000 {
 				t.Errorf("%s: %+v, %v", kind, loaded, err)
 			}
-			_, err = bench.Load(t.Context(), at, 1, bench.Held([][]byte{{0x0a, 6, 0x12, 4, 0x12, 2, 0x4a, 9}}))
+			_, err = bench.Load(t.Context(), at, 1, bench.Held([][]byte{{0x0a, 8, 0x12, 6, 0x12, 4, 0x4a, 2, 0x0a, 9}}))
 			if (err == nil) != (kind == bench.RawSink) {
-				t.Errorf("%s: half a message: %v", kind, err)
+				t.Errorf("%s: half an attribute: %v", kind, err)
 			}
 		case err := <-ended:
 			t.Fatal(err)

@@ -10,6 +10,10 @@ import (
 	"testing"
 	"time"
 
+	commonv1 "go.opentelemetry.io/proto/otlp/common/v1"
+	resourcev1 "go.opentelemetry.io/proto/otlp/resource/v1"
+	tracev1 "go.opentelemetry.io/proto/otlp/trace/v1"
+
 	"github.com/stoadb/stoa/bench"
 	"github.com/stoadb/stoa/cluster"
 	"github.com/stoadb/stoa/engine/span"
@@ -119,6 +123,11 @@ func TestTruthAgreesWithTheStore(t *testing.T) {
 	if len(more) < len(tags)+20 {
 		t.Errorf("%d searches of three kinds", len(more))
 	}
+	for _, q := range more {
+		if found, err := truth.Find(q); err != nil || len(found) == 0 {
+			t.Errorf("%+v was made of a span, and finds %d, %v", q, len(found), err)
+		}
+	}
 	queries = append(queries, more...)
 	queries = append(queries, span.Query{StartMax: math.MaxUint64, Limit: 10_000})
 	for _, q := range queries {
@@ -156,6 +165,37 @@ func TestTruthAgreesWithTheStore(t *testing.T) {
 		}
 	}
 	compareNames(t, truth, store)
+}
+
+// TestEdgesOfSharedIDsByHand: of an id that a CLIENT and a SERVER share, the SERVER half
+// was called by the CLIENT half, and a child of the id by the SERVER half.
+func TestEdgesOfSharedIDsByHand(t *testing.T) {
+	data := &tracev1.TracesData{}
+	for i, s := range []struct {
+		service    string
+		id, parent int
+		kind       tracev1.Span_SpanKind
+	}{
+		{"front", 1, 0, tracev1.Span_SPAN_KIND_SERVER}, {"proxy", 2, 1, tracev1.Span_SPAN_KIND_CLIENT}, {"back", 2, 1, tracev1.Span_SPAN_KIND_SERVER},
+		{"store", 3, 2, tracev1.Span_SPAN_KIND_INTERNAL}, {"store", 4, 3, tracev1.Span_SPAN_KIND_INTERNAL}, {"lost", 5, 9, tracev1.Span_SPAN_KIND_SERVER},
+	} {
+		one := &tracev1.Span{
+			TraceId: traceOf(1), SpanId: spanOf(s.id), Kind: s.kind, Name: s.service,
+			StartTimeUnixNano: begin + uint64(i), EndTimeUnixNano: begin + second,
+		}
+		if s.parent != 0 {
+			one.ParentSpanId = spanOf(s.parent)
+		}
+		service := &commonv1.KeyValue{Key: "service.name", Value: &commonv1.AnyValue{Value: &commonv1.AnyValue_StringValue{StringValue: s.service}}}
+		data.ResourceSpans = append(data.ResourceSpans, &tracev1.ResourceSpans{
+			Resource:   &resourcev1.Resource{Attributes: []*commonv1.KeyValue{service}},
+			ScopeSpans: []*tracev1.ScopeSpans{{Spans: []*tracev1.Span{one}}},
+		})
+	}
+	want := []span.Edge{{Parent: "back", Child: "store", Calls: 1}, {Parent: "front", Child: "proxy", Calls: 1}, {Parent: "proxy", Child: "back", Calls: 1}}
+	if got := truthOf(t, nil, [][]byte{encoded(t, data)}).Edges(); !slices.Equal(got, want) {
+		t.Errorf("%v, not %v", got, want)
+	}
 }
 
 func compareNames(t *testing.T, truth *bench.Truth, store *cluster.Store) {

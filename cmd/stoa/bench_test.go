@@ -96,7 +96,11 @@ func TestBenchQueryFindsTheServerRight(t *testing.T) {
 			t.Errorf("%+v", q)
 		}
 	}
-	wants(t, exitOK, []string{`get, cold, 1 client`}, append(query, "--cold", "--class", "get")...)
+	cold := filepath.Join(t.TempDir(), "cold.json")
+	wants(t, exitOK, []string{`graph, cold, 1 client`}, append(query, "--cold", "--class", "graph", "--json", cold)...)
+	if record, err = bench.ReadRecord(cold); err != nil || len(record.Queries) != 1 || record.Queries[0].Asked != 1 {
+		t.Errorf("cold, of one question: %+v, %v", record.Queries, err)
+	}
 	wants(t, exitError, []string{`[1-9][0-9]* answers are wrong`}, append(query, "--seed", "2", "--class", "get", "--class", "graph")...)
 	wants(t, exitOK, []string{`rare-tag, ingest, 2 clients`}, append(query, "--ingest", "5000", "--clients", "2")...)
 	wants(t, exitError, []string{`no class "speed"`}, append(query, "--class", "speed")...)
