@@ -119,16 +119,7 @@ func TestTruthAgreesWithTheStore(t *testing.T) {
 	picks := bench.NewPicks(truth, 1)
 	queries := append(picks.Windows(20, time.Second, 20), picks.Slow(50, 0.1, 20)...)
 	queries = append(queries, bench.Tagged("", tags, 20)...)
-	more := slices.Concat(picks.Owned(tags, 20), picks.Narrow(20, tags[1], 20), picks.Failures(20, tags[0], time.Second, 20))
-	if len(more) < len(tags)+20 {
-		t.Errorf("%d searches of three kinds", len(more))
-	}
-	for _, q := range more {
-		if found, err := truth.Find(q); err != nil || len(found) == 0 {
-			t.Errorf("%+v was made of a span, and finds %d, %v", q, len(found), err)
-		}
-	}
-	queries = append(queries, more...)
+	queries = append(queries, madeOfSpans(t, truth, picks, tags)...)
 	queries = append(queries, span.Query{StartMax: math.MaxUint64, Limit: 10_000})
 	for _, q := range queries {
 		want, err := truth.Find(q)
@@ -165,6 +156,21 @@ func TestTruthAgreesWithTheStore(t *testing.T) {
 		}
 	}
 	compareNames(t, truth, store)
+}
+
+// madeOfSpans are searches that find at least the span that they were made of.
+func madeOfSpans(t *testing.T, truth *bench.Truth, picks *bench.Picks, tags []span.Tag) []span.Query {
+	t.Helper()
+	queries := slices.Concat(picks.Owned(tags, 20), picks.Narrow(20, tags[1], 20), picks.Failures(20, tags[0], time.Second, 20))
+	if len(queries) < len(tags)+20 {
+		t.Errorf("%d searches of three kinds", len(queries))
+	}
+	for _, q := range queries {
+		if found, err := truth.Find(q); err != nil || len(found) == 0 {
+			t.Errorf("%+v was made of a span, and finds %d, %v", q, len(found), err)
+		}
+	}
+	return queries
 }
 
 // TestEdgesOfSharedIDsByHand: of an id that a CLIENT and a SERVER share, the SERVER half
