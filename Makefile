@@ -1,7 +1,7 @@
 # The quick gate is `go test ./...`. The targets below run the same tests with bigger
 # numbers, or measure. Every target works on a fresh clone.
 
-.PHONY: test race fuzz model kill e2e bench amplified ci stubs
+.PHONY: test race fuzz model kill e2e bench bench-check bench-baseline amplified ci stubs
 
 test:            ## what CI and the README run
 	go vet ./...
@@ -27,6 +27,12 @@ e2e:             ## real Jaegers 1.76 and 2.13 in front of the binary, all recor
 
 bench:           ## all micro-benchmarks, in a form that benchstat reads; amplified loads small
 	STOA_BENCH_SPANS=100000 go test -timeout 2h -run '^$$' -bench . -benchmem -count 6 ./...
+
+bench-baseline:  ## measures the hot loops and stores that in .bench/, for bench-check
+	.ci/bench-check store
+
+bench-check:     ## fails where the hot loops became 5 % dearer than the baseline, or than BASE=main in turn
+	.ci/bench-check
 
 SPANS ?= 3000000
 amplified:       ## SPANS spans into the real binary, every answer compared

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"iter"
 	"math"
@@ -242,14 +243,21 @@ func (r *rekey) time(value []byte) error {
 // Hold reads all requests into memory, so that neither the disk nor decompression takes
 // part in what is measured afterwards.
 func Hold(requests iter.Seq2[[]byte, error]) ([][]byte, error) {
+	return holdUpTo(requests, heldBytesMax)
+}
+
+// errNotHeld is of requests that are too large to be kept in memory.
+var errNotHeld = errors.New("the requests are larger than what is held in memory")
+
+func holdUpTo(requests iter.Seq2[[]byte, error], bytesMax int) ([][]byte, error) {
 	var held [][]byte
 	bytes := 0
 	for request, err := range requests {
 		if err != nil {
 			return nil, err
 		}
-		if bytes += len(request); bytes > heldBytesMax {
-			return nil, fmt.Errorf("the recordings exceed %d bytes", heldBytesMax)
+		if bytes += len(request); bytes > bytesMax {
+			return nil, fmt.Errorf("%w: %d bytes", errNotHeld, bytesMax)
 		}
 		held = append(held, request)
 	}

@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"slices"
-	"time"
 
 	"github.com/stoadb/stoa/api/client"
 	"github.com/stoadb/stoa/engine/span"
@@ -22,22 +20,20 @@ func TruthGet(name string, truth *Truth, ids []span.TraceID) (Class, error) {
 	if len(ids) == 0 {
 		return Class{}, fmt.Errorf("%s: no ids to ask for", name)
 	}
-	var answer chunks
-	return Class{
-		Name: name,
-		Ask: func(ctx context.Context, c *client.Client, i int) (int, error) {
-			answer.reset()
-			err := c.GetTraces(ctx, ids[i%len(ids):][:1], answer.add)
-			return len(answer.ends), err
-		},
-		Check: func(i int) error {
-			var want []Trace
-			if trace, ok := truth.Trace(ids[i%len(ids)]); ok {
-				want = []Trace{trace}
+	return newClass(name, len(ids), func() (Ask, Check) {
+		var answer chunks
+		return func(ctx context.Context, c *client.Client, i int) (int, error) {
+				answer.reset()
+				err := c.GetTraces(ctx, ids[i%len(ids):][:1], answer.add)
+				return len(answer.ends), err
+			}, func(i int) error {
+				var want []Trace
+				if trace, ok := truth.Trace(ids[i%len(ids)]); ok {
+					want = []Trace{trace}
+				}
+				return answer.compare(want)
 			}
-			return answer.compare(want)
-		},
-	}, nil
+	}), nil
 }
 
 // TruthFind asks searches for whole traces, streamed.
@@ -46,23 +42,52 @@ func TruthFind(name string, truth *Truth, queries []span.Query) (Class, error) {
 	if err != nil {
 		return Class{}, err
 	}
-	var answer chunks
-	return Class{
-		Name: name,
-		Ask: func(ctx context.Context, c *client.Client, i int) (int, error) {
-			answer.reset()
-			err := c.FindTraces(ctx, queries[i%len(queries)], answer.add)
-			return len(answer.ends), err
-		},
-		Check: func(i int) error {
-			found := wants[i%len(wants)]
-			want := make([]Trace, len(found))
-			for j := range found {
-				want[j], _ = truth.Trace(found[j].TraceID)
+	return newClass(name, len(queries), func() (Ask, Check) {
+		var answer chunks
+		return func(ctx context.Context, c *client.Client, i int) (int, error) {
+				answer.reset()
+				err := c.FindTraces(ctx, queries[i%len(queries)], answer.add)
+				return len(answer.ends), err
+			}, func(i int) error {
+				found := wants[i%len(wants)]
+				want := make([]Trace, len(found))
+				for j := range found {
+					want[j], _ = truth.Trace(found[j].TraceID)
+				}
+				return answer.compare(want)
 			}
-			return answer.compare(want)
-		},
-	}, nil
+	}), nil
+}
+
+// TruthFindAny is TruthFind for servers that promise no order: an answer is right that has
+// as many traces as there are, up to the limit, all of which match, each once and whole.
+func TruthFindAny(name string, truth *Truth, queries []span.Query) (Class, error) {
+	all := slices.Clone(queries)
+	for i := range all {
+		all[i].Limit = math.MaxInt
+	}
+	wants, err := truth.findAll(name, all)
+	if err != nil {
+		return Class{}, err
+	}
+	matches := make([]map[span.TraceID]bool, len(wants))
+	for i, found := range wants {
+		matches[i] = make(map[span.TraceID]bool, len(found))
+		for _, f := range found {
+			matches[i][f.TraceID] = true
+		}
+	}
+	return newClass(name, len(queries), func() (Ask, Check) {
+		var answer chunks
+		return func(ctx context.Context, c *client.Client, i int) (int, error) {
+				answer.reset()
+				err := c.FindTraces(ctx, queries[i%len(queries)], answer.add)
+				return len(answer.ends), err
+			}, func(i int) error {
+				at := i % len(queries)
+				return answer.compareAny(truth, matches[at], queries[at].LimitOrDefault())
+			}
+	}), nil
 }
 
 // TruthSummaries asks the same searches for summaries.
@@ -71,27 +96,26 @@ func TruthSummaries(name string, truth *Truth, queries []span.Query) (Class, err
 	if err != nil {
 		return Class{}, err
 	}
-	var answer []span.Summary
-	return Class{
-		Name: name,
-		Ask: func(ctx context.Context, c *client.Client, i int) (n int, err error) {
-			answer, err = c.Summaries(ctx, queries[i%len(queries)])
-			return len(answer), err
-		},
-		Check: func(i int) error {
-			found := wants[i%len(wants)]
-			if len(answer) != len(found) {
-				return fmt.Errorf("%d summaries, not %d", len(answer), len(found))
-			}
-			for j := range found {
-				want := truth.Summary(found[j].TraceID)
-				if got, want := spelled(answer[j]), spelled(want); got != want {
-					return fmt.Errorf("summary %d is %s, not %s", j, got, want)
+	truth.group() // before several clients compare at once
+	return newClass(name, len(queries), func() (Ask, Check) {
+		var answer []span.Summary
+		return func(ctx context.Context, c *client.Client, i int) (n int, err error) {
+				answer, err = c.Summaries(ctx, queries[i%len(queries)])
+				return len(answer), err
+			}, func(i int) error {
+				found := wants[i%len(wants)]
+				if len(answer) != len(found) {
+					return fmt.Errorf("%d summaries, not %d", len(answer), len(found))
 				}
+				for j := range found {
+					want := truth.Summary(found[j].TraceID)
+					if got, want := spelled(answer[j]), spelled(want); got != want {
+						return fmt.Errorf("summary %d is %s, not %s", j, got, want)
+					}
+				}
+				return nil
 			}
-			return nil
-		},
-	}, nil
+	}), nil
 }
 
 // spelled is a summary as text. Whether there is a root is not asked: the protocol tells
@@ -101,23 +125,18 @@ func spelled(s span.Summary) string {
 	return fmt.Sprintf("%+v", s)
 }
 
-// TruthServices asks for the names of all services.
+// TruthServices asks for the names of all services; the protocol knows no order of them.
 func TruthServices(name string, truth *Truth) Class {
 	want := truth.Services()
-	var answer []string
-	return Class{
-		Name: name,
-		Ask: func(ctx context.Context, c *client.Client, _ int) (n int, err error) {
-			answer, err = c.Services(ctx)
-			return len(answer), err
-		},
-		Check: func(int) error {
-			if !slices.Equal(answer, want) {
-				return fmt.Errorf("%q, not %q", answer, want)
+	return newClass(name, 1, func() (Ask, Check) {
+		var answer []string
+		return func(ctx context.Context, c *client.Client, _ int) (n int, err error) {
+				answer, err = c.Services(ctx)
+				return len(answer), err
+			}, func(int) error {
+				return differ(slices.Sorted(slices.Values(answer)), want)
 			}
-			return nil
-		},
-	}
+	})
 }
 
 // TruthOperations asks for the operations of each service in turn; the protocol knows no
@@ -128,21 +147,46 @@ func TruthOperations(name string, truth *Truth) Class {
 	for i, service := range services {
 		wants[i] = truth.Operations(service)
 	}
-	var answer []span.Operation
-	return Class{
-		Name: name,
-		Ask: func(ctx context.Context, c *client.Client, i int) (n int, err error) {
-			answer, err = c.Operations(ctx, services[i%len(services)])
-			return len(answer), err
-		},
-		Check: func(i int) error {
-			got := slices.SortedFunc(slices.Values(answer), compareOperations)
-			if want := wants[i%len(wants)]; !slices.Equal(got, want) {
-				return fmt.Errorf("%v, not %v", got, want)
+	return newClass(name, len(services), func() (Ask, Check) {
+		var answer []span.Operation
+		return func(ctx context.Context, c *client.Client, i int) (n int, err error) {
+				answer, err = c.Operations(ctx, services[i%len(services)])
+				return len(answer), err
+			}, func(i int) error {
+				got := slices.SortedFunc(slices.Values(answer), compareOperations)
+				return differ(got, wants[i%len(wants)])
 			}
-			return nil
-		},
+	})
+}
+
+// TruthGraph asks for the service graph of all time; the protocol knows no order of its
+// edges, and leaves open whether a service calls itself.
+func TruthGraph(name string, truth *Truth) Class {
+	want := truth.Edges()
+	return newClass(name, 1, func() (Ask, Check) {
+		var answer []span.Edge
+		return func(ctx context.Context, c *client.Client, _ int) (n int, err error) {
+				answer, err = c.Dependencies(ctx, 0, math.MaxInt64)
+				return len(answer), err
+			}, func(int) error {
+				got := slices.SortedFunc(slices.Values(answer), compareEdges)
+				got = slices.DeleteFunc(got, func(e span.Edge) bool { return e.Parent == e.Child })
+				return differ(got, want)
+			}
+	})
+}
+
+// differ tells the first place at which two lists are not the same.
+func differ[T comparable](got, want []T) error {
+	for i := range min(len(got), len(want)) {
+		if got[i] != want[i] {
+			return fmt.Errorf("number %d of %d is %v, not %v of %d", i, len(got), got[i], want[i], len(want))
+		}
 	}
+	if len(got) != len(want) {
+		return fmt.Errorf("%d, not %d", len(got), len(want))
+	}
+	return nil
 }
 
 // findAll answers queries. A class of searches of which one has no answer would measure
@@ -181,8 +225,8 @@ func (c *chunks) add(chunk []byte) error {
 	return nil
 }
 
-// compare tells how the answer differs from the traces that are right, in their order.
-func (c *chunks) compare(want []Trace) error {
+// decode reads the answer.
+func (c *chunks) decode() error {
 	c.traces = c.traces[:0]
 	begin := 0
 	var err error
@@ -191,6 +235,39 @@ func (c *chunks) compare(want []Trace) error {
 			return err
 		}
 		begin = end
+	}
+	return nil
+}
+
+// compareAny tells why the answer is not limit of the matches, or all where there are
+// fewer.
+func (c *chunks) compareAny(truth *Truth, matches map[span.TraceID]bool, limit int) error {
+	if err := c.decode(); err != nil {
+		return err
+	}
+	if want := min(limit, len(matches)); len(c.traces) != want {
+		return fmt.Errorf("%d traces, not %d", len(c.traces), want)
+	}
+	seen := make(map[span.TraceID]bool, len(c.traces))
+	for _, got := range c.traces {
+		want, _ := truth.Trace(got.ID)
+		switch {
+		case !matches[got.ID]:
+			return fmt.Errorf("trace %v does not match", got.ID)
+		case seen[got.ID]:
+			return fmt.Errorf("trace %v comes twice", got.ID)
+		case got != want:
+			return fmt.Errorf("trace %v has %d spans, not the %d that were sent", got.ID, got.Spans, want.Spans)
+		}
+		seen[got.ID] = true
+	}
+	return nil
+}
+
+// compare tells how the answer differs from the traces that are right, in their order.
+func (c *chunks) compare(want []Trace) error {
+	if err := c.decode(); err != nil {
+		return err
 	}
 	if len(c.traces) != len(want) {
 		return fmt.Errorf("%d traces, not %d", len(c.traces), len(want))
@@ -206,87 +283,4 @@ func (c *chunks) compare(want []Trace) error {
 		}
 	}
 	return nil
-}
-
-// Picks chooses questions by a seed: the same table and seed, the same questions.
-type Picks struct {
-	truth  *Truth
-	random *rand.Rand
-}
-
-// NewPicks begins to choose.
-func NewPicks(truth *Truth, seed uint64) *Picks {
-	return &Picks{truth, rand.New(rand.NewPCG(seed, 0))}
-}
-
-// IDs gives n ids of traces, each as likely.
-func (p *Picks) IDs(n int) []span.TraceID {
-	ids := make([]span.TraceID, n)
-	for i := range ids {
-		ids[i] = p.truth.traces[p.random.IntN(len(p.truth.traces))].id
-	}
-	return ids
-}
-
-// Absent gives n ids that no trace has.
-func (p *Picks) Absent(n int) []span.TraceID {
-	ids := make([]span.TraceID, 0, n)
-	for len(ids) < n {
-		var id span.TraceID
-		for i := range id {
-			id[i] = byte(p.random.Uint32())
-		}
-		if _, taken := p.truth.Trace(id); !taken {
-			ids = append(ids, id)
-		}
-	}
-	return ids
-}
-
-// Windows gives n searches for service and operation of some span, each as likely, in a
-// window of the given length around its start.
-func (p *Picks) Windows(n int, length time.Duration, limit int) []span.Query {
-	t := p.truth
-	queries := make([]span.Query, 0, n)
-	for len(queries) < n {
-		row := p.random.IntN(len(t.starts))
-		q := span.Query{Service: t.texts[t.services[row]], Name: t.texts[t.names[row]], Limit: limit}
-		if q.Service == "" {
-			continue // that would ask for any service
-		}
-		q.StartMin = t.starts[row] - min(t.starts[row], p.random.Uint64N(uint64(length)))
-		q.StartMax = q.StartMin + uint64(length)
-		queries = append(queries, q)
-	}
-	return queries
-}
-
-// Slow gives one search for each of the n services with the most spans: those that last at
-// least as long as all but the share of rarest ones.
-func (p *Picks) Slow(n int, rarest float64, limit int) []span.Query {
-	counts := make(map[string]int)
-	for _, service := range p.truth.services {
-		counts[p.truth.texts[service]]++
-	}
-	delete(counts, "")
-	services := p.truth.Services()
-	services = slices.DeleteFunc(services, func(service string) bool { return counts[service] == 0 })
-	slices.SortStableFunc(services, func(a, b string) int { return counts[b] - counts[a] })
-	var queries []span.Query
-	for _, service := range services[:min(n, len(services))] {
-		queries = append(queries, span.Query{
-			StartMax: math.MaxUint64, Service: service, Limit: limit,
-			DurationMin: max(1, p.truth.DurationQuantile(service, 1-rarest)),
-		})
-	}
-	return queries
-}
-
-// Tagged gives one search over all time for each of tags, of the service, or of any for "".
-func Tagged(service string, tags []span.Tag, limit int) []span.Query {
-	queries := make([]span.Query, len(tags))
-	for i := range tags {
-		queries[i] = span.Query{StartMax: math.MaxUint64, Service: service, Tags: tags[i : i+1], Limit: limit}
-	}
-	return queries
 }

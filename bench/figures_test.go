@@ -2,7 +2,6 @@ package bench_test
 
 import (
 	"context"
-	"io/fs"
 	"iter"
 	"os"
 	"os/exec"
@@ -159,28 +158,13 @@ func usage(b *testing.B, watch *bench.Watch) bench.Usage {
 
 // segmentBytes is what the folder holds once the log's content is in segments: every
 // file but the log's, which is bounded and empties itself.
-func segmentBytes(b *testing.B, folder string) (bytes int64) {
+func segmentBytes(b *testing.B, folder string) int64 {
 	b.Helper()
-	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if entry.IsDir() {
-			if entry.Name() == "log" {
-				return filepath.SkipDir
-			}
-			return nil
-		}
-		info, err := entry.Info()
-		if err == nil {
-			bytes += info.Size()
-		}
-		return err
-	})
+	sum, err := bench.FolderBytes(folder, "log")
 	if err != nil {
 		b.Fatal(err)
 	}
-	return bytes
+	return sum.Bytes
 }
 
 // counting counts the spans of the requests that pass.

@@ -16,6 +16,10 @@ type Usage struct {
 	CPU       time.Duration // user and system, of all threads, since its start
 	AnonBytes int64         // RssAnon: memory that only this process answers for
 	FileBytes int64         // RssFile: mapped files, which the kernel may take back
+	// DeviceBytes is what it caused to be written to block devices since its start
+	// (write_bytes of /proc/PID/io): what is overwritten in the page cache counts once,
+	// what is written again counts again.
+	DeviceBytes int64
 }
 
 // clockTicksPerSecond is USER_HZ, the unit of /proc/PID/stat: 100 on every Linux that
@@ -63,16 +67,20 @@ func (w *Watch) sample() {
 	w.peak.AnonBytes, w.peak.FileBytes = max(w.peak.AnonBytes, anon), max(w.peak.FileBytes, file)
 }
 
-// Usage gives the processor time until now and the peaks of memory.
+// Usage gives the processor time and bytes written until now, and the peaks of memory.
 func (w *Watch) Usage() (Usage, error) {
 	w.sample()
 	cpu, err := processorTime(w.pid)
 	if err != nil {
 		return Usage{}, err
 	}
+	written, err := deviceBytes(w.pid)
+	if err != nil {
+		return Usage{}, err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.peak.CPU = cpu
+	w.peak.CPU, w.peak.DeviceBytes = cpu, written
 	return w.peak, nil
 }
 
@@ -104,6 +112,21 @@ func memory(pid int) (anon, file int64, err error) {
 		}
 	}
 	return anon, file, nil
+}
+
+// deviceBytes reads write_bytes of /proc/PID/io, which the process's own user may.
+func deviceBytes(pid int) (int64, error) {
+	name := fmt.Sprintf("/proc/%d/io", pid)
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(b)) {
+		if text, ok := strings.CutPrefix(line, "write_bytes:"); ok {
+			return strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+		}
+	}
+	return 0, fmt.Errorf("%s has no write_bytes", name)
 }
 
 // processorTime reads utime and stime of /proc/PID/stat, fields 14 and 15.

@@ -5,21 +5,35 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/stoadb/stoa/api/client"
 	"github.com/stoadb/stoa/engine/span"
 )
 
+// Ask asks question i and gives how many traces, or other things, answered it.
+type Ask func(ctx context.Context, c *client.Client, i int) (answers int, err error)
+
+// Check compares the last answer, to question i, with the truth; the error says how they
+// differ. It runs outside of the time measured.
+type Check func(i int) error
+
 // Class is one kind of question, asked through the storage API, one after the other.
 type Class struct {
-	Name string
-	// Ask asks question i and gives how many traces, or other things, answered it.
-	Ask func(ctx context.Context, c *client.Client, i int) (answers int, err error)
-	// Check compares the last answer, to question i, with the truth; the error says how
-	// they differ. It runs outside of the time measured. Without it any answer but an
-	// empty one is right.
-	Check func(i int) error
+	Name      string
+	Questions int // how many differ; question i is question i modulo that
+	Ask       Ask
+	// Check is nil where there is no truth: any answer but an empty one is right then.
+	Check Check
+
+	another func() (Ask, Check) // for one more client, with memory of its own
+}
+
+// newClass is a class that several clients may ask at once.
+func newClass(name string, questions int, another func() (Ask, Check)) Class {
+	ask, check := another()
+	return Class{Name: name, Questions: questions, Ask: ask, Check: check, another: another}
 }
 
 // Measured is what the questions of one class took.
@@ -27,11 +41,13 @@ type Measured struct {
 	Times
 	Wrong      int   // answers that differ from the truth
 	FirstWrong error // how the first of them differs
+	Asked      int   // questions, warming ones too
+	Answers    int   // traces or other things, of all questions timed
 }
 
 // GetClass asks for whole traces by id.
 func GetClass(name string, ids []span.TraceID) Class {
-	return Class{Name: name, Ask: func(ctx context.Context, c *client.Client, i int) (int, error) {
+	return Class{Name: name, Questions: len(ids), Ask: func(ctx context.Context, c *client.Client, i int) (int, error) {
 		chunks := 0
 		err := c.GetTraces(ctx, ids[i%len(ids):][:1], func([]byte) error { chunks++; return nil })
 		return min(chunks, 1), err
@@ -40,7 +56,7 @@ func GetClass(name string, ids []span.TraceID) Class {
 
 // FindClass asks one search for whole traces.
 func FindClass(name string, q span.Query) Class {
-	return Class{Name: name, Ask: func(ctx context.Context, c *client.Client, _ int) (int, error) {
+	return Class{Name: name, Questions: 1, Ask: func(ctx context.Context, c *client.Client, _ int) (int, error) {
 		seen := 0
 		err := c.FindTraces(ctx, q, func([]byte) error { seen++; return nil })
 		return seen, err
@@ -49,38 +65,104 @@ func FindClass(name string, q span.Query) Class {
 
 // SummaryClass asks one search for summaries.
 func SummaryClass(name string, q span.Query) Class {
-	return Class{Name: name, Ask: func(ctx context.Context, c *client.Client, _ int) (int, error) {
+	return Class{Name: name, Questions: 1, Ask: func(ctx context.Context, c *client.Client, _ int) (int, error) {
 		found, err := c.Summaries(ctx, q)
 		return len(found), err
 	}}
 }
 
-// Measure asks a class n times of the server at address, one question after the other.
-// What is timed is the call until its last byte is here, as bytes where they are spans;
-// comparing comes after the clock is read. Warm means that warmQuestions more were asked
-// before, on the same connection: gRPC grows its windows and buffers with the first ones.
-// An answer that differs from the truth, or an
-// empty one where there is no truth, is counted as wrong, a warming one too: a fast wrong
-// answer counts as none.
+// Measure asks a class n times of the server at address, one question after the other,
+// warm.
 func Measure(ctx context.Context, address string, class Class, n int) (Measured, error) {
-	c, err := client.Dial(ctx, address)
+	return Measuring{Address: address, Clients: 1, Questions: n, Warm: WarmQuestions}.Class(ctx, class)
+}
+
+// Measuring says how a class is asked.
+type Measuring struct {
+	Address   string
+	Clients   int // each over a connection of its own, one question at a time
+	Questions int // of all clients together
+	// Warm is how many questions each client asks before the clock counts: gRPC grows its
+	// windows and buffers with the first ones.
+	Warm int
+	// Time is after how long a client asks no more, however many questions are left; 0 is
+	// never. Three are asked in any case.
+	Time time.Duration
+}
+
+// Class asks. What is timed is the call until its last byte is here, as bytes where they
+// are spans; comparing comes after the clock is read. An answer that differs from the
+// truth, or an empty one where there is no truth, is counted as wrong, a warming one too:
+// a fast wrong answer counts as none.
+func (m Measuring) Class(ctx context.Context, class Class) (Measured, error) {
+	if m.Clients > 1 && class.another == nil {
+		return Measured{}, fmt.Errorf("%s is asked by one client only", class.Name)
+	}
+	// The asker's own garbage, much of it after a load, is not collected on the server's
+	// cores while a question is timed.
+	runtime.GC()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	parts := make([]Measured, m.Clients)
+	var group sync.WaitGroup
+	for i := range parts {
+		own := class
+		if i > 0 {
+			own.Ask, own.Check = class.another()
+		}
+		group.Go(func() {
+			var err error
+			if parts[i], err = m.client(ctx, own, i); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	group.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return Measured{}, err
+	}
+	all := parts[0]
+	for _, part := range parts[1:] {
+		all.Times = append(all.Times, part.Times...)
+		all.Wrong += part.Wrong
+		all.Answers += part.Answers
+		all.Asked += part.Asked
+		if all.FirstWrong == nil {
+			all.FirstWrong = part.FirstWrong
+		}
+	}
+	return all, nil
+}
+
+// client asks its share: every question whose number is its own modulo the clients.
+func (m Measuring) client(ctx context.Context, class Class, first int) (Measured, error) {
+	c, err := client.Dial(ctx, m.Address)
 	if err != nil {
 		return Measured{}, err
 	}
 	defer func() { _ = c.Close() }() // nothing is in flight any more
-	// The asker's own garbage, much of it after a load, is not collected on the server's
-	// cores while a question is timed.
-	runtime.GC()
-	measured := Measured{Times: make(Times, 0, n)}
-	for i := range warmQuestions + n {
+	var measured Measured
+	started := time.Now()
+	for i := first; i < m.Clients*m.Warm+m.Questions; i += m.Clients {
+		warming := i < m.Clients*m.Warm
+		if m.Time > 0 && time.Since(started) > m.Time {
+			if warming {
+				continue
+			}
+			if len(measured.Times) >= timedQuestionsMin {
+				break
+			}
+		}
 		begin := time.Now()
 		answers, err := class.Ask(ctx, c, i)
 		took := time.Since(begin)
 		if err != nil {
 			return Measured{}, fmt.Errorf("%s: %w", class.Name, err)
 		}
-		if i >= warmQuestions {
+		measured.Asked++
+		if !warming {
 			measured.Times = append(measured.Times, took)
+			measured.Answers += answers
 		}
 		var wrong error
 		switch {
@@ -97,4 +179,22 @@ func Measure(ctx context.Context, address string, class Class, n int) (Measured,
 		}
 	}
 	return measured, nil
+}
+
+// record is what was measured of a class.
+func (m Measuring) record(class Class, state string, measured Measured) QueryRecord {
+	q := QueryRecord{
+		Class: class.Name, State: state, Clients: m.Clients, Asked: measured.Asked, Wrong: measured.Wrong,
+		MS: SpreadOf(measured.Times), Answers: float64(measured.Answers) / float64(max(1, len(measured.Times))),
+	}
+	if measured.FirstWrong != nil {
+		q.FirstWrong = measured.FirstWrong.Error()
+	}
+	busy := 0.0
+	for _, took := range measured.Times {
+		busy += took.Seconds()
+	}
+	// As many as the clients would ask if comparing took no time.
+	q.ASecond = float64(len(measured.Times)) / max(busy, 1e-9) * float64(m.Clients)
+	return q
 }

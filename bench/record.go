@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bufio"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"os"
 
 	"github.com/stoadb/stoa/api/client"
+	"github.com/stoadb/stoa/engine/span/otlp"
 	"github.com/stoadb/stoa/internal/codec"
 )
 
@@ -54,4 +56,39 @@ func readRecords(name string, yield func([]byte, error) bool) (more bool, err er
 			return false, nil
 		}
 	}
+}
+
+// WriteRequests writes a recording as Requests reads it, and tells how many spans and
+// bytes of OTLP it holds. told, where not nil, hears of them after each request.
+func WriteRequests(w io.Writer, requests iter.Seq2[[]byte, error], told func(spans, bytes int64)) (spans, bytes int64, err error) {
+	stream, err := codec.NewZstdWriter(w)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { err = errors.Join(err, stream.Close()) }()
+	var length []byte
+	for request, err := range requests {
+		if err != nil {
+			return spans, bytes, err
+		}
+		if len(request) > otlp.RequestBytesMax {
+			return spans, bytes, fmt.Errorf("a request of %d bytes: a server takes %d at most", len(request), otlp.RequestBytesMax)
+		}
+		n, err := CountSpans(request)
+		if err != nil {
+			return spans, bytes, err
+		}
+		length = binary.AppendUvarint(length[:0], uint64(len(request)))
+		if _, err := stream.Write(length); err != nil {
+			return spans, bytes, err
+		}
+		if _, err := stream.Write(request); err != nil {
+			return spans, bytes, err
+		}
+		spans, bytes = spans+int64(n), bytes+int64(len(request))
+		if told != nil {
+			told(spans, bytes)
+		}
+	}
+	return spans, bytes, nil
 }

@@ -114,19 +114,7 @@ func (s *Server) Output() string { return s.output.String() }
 
 // Ask posts to a path of the admin port, /flush or /compact, and waits for the answer.
 func (s *Server) Ask(ctx context.Context, path string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.AdminURL()+path, nil)
-	if err != nil {
-		return err
-	}
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	_ = answer.Body.Close() // nothing of it is read
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("POST %s: %s", path, answer.Status)
-	}
-	return nil
+	return AskAdmin(ctx, s.Admin, path)
 }
 
 // Kill is SIGKILL: nothing in the process runs after it. It returns once it is gone.

@@ -10,6 +10,10 @@ import (
 	"testing"
 	"time"
 
+	commonv1 "go.opentelemetry.io/proto/otlp/common/v1"
+	resourcev1 "go.opentelemetry.io/proto/otlp/resource/v1"
+	tracev1 "go.opentelemetry.io/proto/otlp/trace/v1"
+
 	"github.com/stoadb/stoa/bench"
 	"github.com/stoadb/stoa/cluster"
 	"github.com/stoadb/stoa/engine/span"
@@ -115,6 +119,7 @@ func TestTruthAgreesWithTheStore(t *testing.T) {
 	picks := bench.NewPicks(truth, 1)
 	queries := append(picks.Windows(20, time.Second, 20), picks.Slow(50, 0.1, 20)...)
 	queries = append(queries, bench.Tagged("", tags, 20)...)
+	queries = append(queries, madeOfSpans(t, truth, picks, tags)...)
 	queries = append(queries, span.Query{StartMax: math.MaxUint64, Limit: 10_000})
 	for _, q := range queries {
 		want, err := truth.Find(q)
@@ -135,6 +140,11 @@ func TestTruthAgreesWithTheStore(t *testing.T) {
 			}
 		}
 	}
+	edges, err := store.Edges(ctx, 0, math.MaxInt64)
+	edges = slices.DeleteFunc(edges, func(e span.Edge) bool { return e.Parent == e.Child })
+	if want := truth.Edges(); err != nil || len(want) < 10 || !slices.Equal(edges, want) {
+		t.Errorf("edges %v, not %v, %v", edges, want, err)
+	}
 	for _, id := range truth.TraceIDs() {
 		var traces []bench.Trace
 		err := store.Get(ctx, id, func(chunk []byte) (err error) {
@@ -146,6 +156,52 @@ func TestTruthAgreesWithTheStore(t *testing.T) {
 		}
 	}
 	compareNames(t, truth, store)
+}
+
+// madeOfSpans are searches that find at least the span that they were made of.
+func madeOfSpans(t *testing.T, truth *bench.Truth, picks *bench.Picks, tags []span.Tag) []span.Query {
+	t.Helper()
+	queries := slices.Concat(picks.Owned(tags, 20), picks.Narrow(20, tags[1], 20), picks.Failures(20, tags[0], time.Second, 20))
+	if len(queries) < len(tags)+20 {
+		t.Errorf("%d searches of three kinds", len(queries))
+	}
+	for _, q := range queries {
+		if found, err := truth.Find(q); err != nil || len(found) == 0 {
+			t.Errorf("%+v was made of a span, and finds %d, %v", q, len(found), err)
+		}
+	}
+	return queries
+}
+
+// TestEdgesOfSharedIDsByHand: of an id that a CLIENT and a SERVER share, the SERVER half
+// was called by the CLIENT half, and a child of the id by the SERVER half.
+func TestEdgesOfSharedIDsByHand(t *testing.T) {
+	data := &tracev1.TracesData{}
+	for i, s := range []struct {
+		service    string
+		id, parent int
+		kind       tracev1.Span_SpanKind
+	}{
+		{"front", 1, 0, tracev1.Span_SPAN_KIND_SERVER}, {"proxy", 2, 1, tracev1.Span_SPAN_KIND_CLIENT}, {"back", 2, 1, tracev1.Span_SPAN_KIND_SERVER},
+		{"store", 3, 2, tracev1.Span_SPAN_KIND_INTERNAL}, {"store", 4, 3, tracev1.Span_SPAN_KIND_INTERNAL}, {"lost", 5, 9, tracev1.Span_SPAN_KIND_SERVER},
+	} {
+		one := &tracev1.Span{
+			TraceId: traceOf(1), SpanId: spanOf(s.id), Kind: s.kind, Name: s.service,
+			StartTimeUnixNano: begin + uint64(i), EndTimeUnixNano: begin + second,
+		}
+		if s.parent != 0 {
+			one.ParentSpanId = spanOf(s.parent)
+		}
+		service := &commonv1.KeyValue{Key: "service.name", Value: &commonv1.AnyValue{Value: &commonv1.AnyValue_StringValue{StringValue: s.service}}}
+		data.ResourceSpans = append(data.ResourceSpans, &tracev1.ResourceSpans{
+			Resource:   &resourcev1.Resource{Attributes: []*commonv1.KeyValue{service}},
+			ScopeSpans: []*tracev1.ScopeSpans{{Spans: []*tracev1.Span{one}}},
+		})
+	}
+	want := []span.Edge{{Parent: "back", Child: "store", Calls: 1}, {Parent: "front", Child: "proxy", Calls: 1}, {Parent: "proxy", Child: "back", Calls: 1}}
+	if got := truthOf(t, nil, [][]byte{encoded(t, data)}).Edges(); !slices.Equal(got, want) {
+		t.Errorf("%v, not %v", got, want)
+	}
 }
 
 func compareNames(t *testing.T, truth *bench.Truth, store *cluster.Store) {
@@ -198,13 +254,21 @@ func TestWrongAnswersAreCounted(t *testing.T) {
 		"other content": truthOf(t, handTags, amplify(t, bench.Amplification{Times: 2, Seed: 8, Gap: time.Minute}, encoded(t, other))),
 	} {
 		for _, class := range handClasses(t, truth) {
-			measured, err := bench.Measure(ctx, server.Storage, class, 5)
+			alone, err := bench.Measure(ctx, server.Storage, class, 5)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(measured.Times) != 5 {
-				t.Errorf("%s: %d times of 5 questions", class.Name, len(measured.Times))
+			together, err := bench.Measuring{Address: server.Storage, Clients: 3, Questions: 10, Warm: 2}.Class(ctx, class)
+			if err != nil {
+				t.Fatal(err)
 			}
+			if len(alone.Times) != 5 || len(together.Times) != 10 {
+				t.Errorf("%s: %d times of 5 questions, %d of 10", class.Name, len(alone.Times), len(together.Times))
+			}
+			if (alone.Wrong == 0) != (together.Wrong == 0) {
+				t.Errorf("%s: %d wrong for one client, %d for three", class.Name, alone.Wrong, together.Wrong)
+			}
+			measured := alone
 			right := name == "as sent" || strings.HasPrefix(class.Name, "absent") || name != "other content" && class.Name == "names"
 			if right != (measured.Wrong == 0) || right != (measured.FirstWrong == nil) {
 				t.Errorf("%s, truth %s: %d wrong, %v", class.Name, name, measured.Wrong, measured.FirstWrong)
@@ -223,12 +287,13 @@ func handClasses(t *testing.T, truth *bench.Truth) []bench.Class {
 	absent, err2 := bench.TruthGet("absent", truth, bench.NewPicks(truth, 1).Absent(5))
 	find, err3 := bench.TruthFind("find", truth, bench.Tagged("", handTags, 20))
 	summaries, err4 := bench.TruthSummaries("summaries", truth, bench.Tagged("", handTags, 20))
-	for _, err := range []error{err1, err2, err3, err4} {
+	findAny, err5 := bench.TruthFindAny("find any", truth, bench.Tagged("", handTags, 20))
+	for _, err := range []error{err1, err2, err3, err4, err5} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	return []bench.Class{get, absent, find, summaries, bench.TruthServices("names", truth), bench.TruthOperations("names", truth)}
+	return []bench.Class{get, absent, find, findAny, summaries, bench.TruthServices("names", truth), bench.TruthOperations("names", truth), bench.TruthGraph("graph", truth)}
 }
 
 // idsOfCopies are the trace ids of three copies, whatever a truth knows of them.

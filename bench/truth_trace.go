@@ -62,23 +62,86 @@ func AppendTraces(traces []Trace, chunk []byte) ([]Trace, error) {
 	return traces, err
 }
 
-// rows gives the rows of a trace; the first call puts all rows in order of their traces.
-func (t *Truth) rows(trace uint32) []uint32 {
-	if len(t.order) != len(t.starts) {
-		t.rowEnds = make([]uint32, len(t.traces))
-		end := uint32(0)
-		for i := range t.traces {
-			t.rowEnds[i] = end // its begin; each row placed moves it on to its end
-			end += t.traces[i].spans
-		}
-		t.order = make([]uint32, len(t.starts))
-		for row, trace := range t.traceOf {
-			t.order[t.rowEnds[trace]] = uint32(row)
-			t.rowEnds[trace]++
-		}
+// group puts all rows in order of their traces, once all are there.
+func (t *Truth) group() {
+	if len(t.order) == len(t.starts) {
+		return
 	}
+	t.rowEnds = make([]uint32, len(t.traces))
+	end := uint32(0)
+	for i := range t.traces {
+		t.rowEnds[i] = end // its begin; each row placed moves it on to its end
+		end += t.traces[i].spans
+	}
+	t.order = make([]uint32, len(t.starts))
+	for row, trace := range t.traceOf {
+		t.order[t.rowEnds[trace]] = uint32(row)
+		t.rowEnds[trace]++
+	}
+}
+
+// rows gives the rows of a trace.
+func (t *Truth) rows(trace uint32) []uint32 {
+	t.group()
 	end := t.rowEnds[trace]
 	return t.order[end-t.traces[trace].spans : end]
+}
+
+// Edges gives the service graph of all time, sorted: a call for each span whose parent
+// stands in the same trace and belongs to another service. Where Zipkin's shared ids give
+// one id to a CLIENT and a SERVER half, the SERVER half was called by the CLIENT half, and
+// children of the id by the SERVER half. Traces with copies of a span are not counted
+// rightly: the server keeps one of them, this table all.
+func (t *Truth) Edges() []span.Edge {
+	calls := make(map[span.Edge]uint64)
+	for trace := range t.traces {
+		t.addEdges(calls, t.ordered(uint32(trace)))
+	}
+	edges := make([]span.Edge, 0, len(calls))
+	for edge, n := range calls {
+		edge.Calls = n
+		edges = append(edges, edge)
+	}
+	slices.SortFunc(edges, compareEdges)
+	return edges
+}
+
+func compareEdges(a, b span.Edge) int {
+	return cmp.Or(strings.Compare(a.Parent, b.Parent), strings.Compare(a.Child, b.Child), cmp.Compare(a.Calls, b.Calls))
+}
+
+// addEdges counts the calls of one trace, whose rows are ordered.
+func (t *Truth) addEdges(calls map[span.Edge]uint64, rows []uint32) {
+	clients, callees := make(map[uint64]uint32), make(map[uint64]uint32)
+	for _, row := range rows {
+		id := t.spanIDs[row]
+		if _, known := clients[id]; !known && t.kinds[row] == span.KindClient {
+			clients[id] = row
+		}
+		before, known := callees[id]
+		if !known || t.kinds[row] == span.KindServer && t.kinds[before] != span.KindServer {
+			callees[id] = row
+		}
+	}
+	for _, row := range rows {
+		caller, known := clients[t.spanIDs[row]]
+		if t.kinds[row] != span.KindServer || !known {
+			caller, known = callees[t.parents[row]]
+			known = known && t.parents[row] != 0 && caller != row
+		}
+		if known && t.services[caller] != t.services[row] {
+			calls[span.Edge{Parent: t.texts[t.services[caller]], Child: t.texts[t.services[row]]}]++
+		}
+	}
+}
+
+// ordered gives the rows of a trace by start, id and kind.
+func (t *Truth) ordered(trace uint32) []uint32 {
+	rows := slices.Clone(t.rows(trace))
+	slices.SortFunc(rows, func(a, b uint32) int {
+		return cmp.Or(cmp.Compare(t.starts[a], t.starts[b]), cmp.Compare(t.spanIDs[a], t.spanIDs[b]), cmp.Compare(t.kinds[a], t.kinds[b]))
+	})
+	return rows
 }
 
 // Summary gives the summary of a trace that the truth has.
@@ -86,10 +149,7 @@ func (t *Truth) rows(trace uint32) []uint32 {
 // Where Zipkin's shared ids give one id to a CLIENT and a SERVER half, the SERVER half
 // hangs under the CLIENT half, whatever parent it names.
 func (t *Truth) Summary(id span.TraceID) span.Summary {
-	rows := slices.Clone(t.rows(t.byTrace[id]))
-	slices.SortFunc(rows, func(a, b uint32) int {
-		return cmp.Or(cmp.Compare(t.starts[a], t.starts[b]), cmp.Compare(t.spanIDs[a], t.spanIDs[b]), cmp.Compare(t.kinds[a], t.kinds[b]))
-	})
+	rows := t.ordered(t.byTrace[id])
 	holders := make(map[uint64]int) // spans with this id
 	clients := make(map[uint64]bool)
 	for _, row := range rows {

@@ -38,6 +38,12 @@ type field struct {
 // is reports whether the field has the number and wire type.
 func (f field) is(number uint64, wire byte) bool { return f.number == number && f.wire == wire }
 
+// varint is the number of a varint field.
+func (f field) varint() uint64 {
+	v, _ := binary.Uvarint(f.value)
+	return v
+}
+
 // nextField reads the first field of b, which is not empty, and gives what follows it.
 func nextField(b []byte) (f field, rest []byte, err error) {
 	f, rest, err = nextToken(b)

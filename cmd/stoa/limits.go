@@ -81,3 +81,12 @@ const (
 
 // plainInterval is how often long work says where it is when nobody watches a bar.
 const plainInterval = 10 * time.Second
+
+// Measuring.
+const (
+	// amplifyTimesMax is how many copies of a recording are sent at most.
+	amplifyTimesMax = 100_000
+
+	// benchClientsMax is how many ask at once at most: each has a connection.
+	benchClientsMax = 1024
+)

@@ -19,10 +19,11 @@ type progress struct {
 	out  io.Writer
 	name string
 	unit string
-	size int64
+	size int64 // bytes, or units where it counts those
 
-	bars *mpb.Progress
-	bar  *mpb.Bar
+	counts bool
+	bars   *mpb.Progress
+	bar    *mpb.Bar
 
 	mu           sync.Mutex
 	begin, spoke time.Time
@@ -32,12 +33,21 @@ type progress struct {
 
 // newProgress begins at done of size bytes.
 func newProgress(out io.Writer, terminal bool, name, unit string, size int64) *progress {
-	now := time.Now()
-	p := &progress{out: out, name: name, unit: unit, size: size, begin: now, spoke: now}
+	return beginProgress(&progress{out: out, name: name, unit: unit, size: size}, terminal, decor.CountersKibiByte("% .1f of % .1f"))
+}
+
+// newCount begins at 0 of so many units; set wants them twice.
+func newCount(out io.Writer, terminal bool, name, unit string, size int64) *progress {
+	return beginProgress(&progress{out: out, name: name, unit: unit, size: size, counts: true}, terminal, decor.CountersNoUnit("%d of %d"))
+}
+
+func beginProgress(p *progress, terminal bool, counters decor.Decorator) *progress {
+	p.begin = time.Now()
+	p.spoke = p.begin
 	if terminal {
-		p.bars = mpb.New(mpb.WithOutput(out), mpb.WithWidth(40))
-		p.bar = p.bars.AddBar(size,
-			mpb.PrependDecorators(decor.Name(name+" "), decor.CountersKibiByte("% .1f of % .1f")),
+		p.bars = mpb.New(mpb.WithOutput(p.out), mpb.WithWidth(40))
+		p.bar = p.bars.AddBar(p.size,
+			mpb.PrependDecorators(decor.Name(p.name+" "), counters),
 			mpb.AppendDecorators(decor.Percentage(), decor.AverageETA(decor.ET_STYLE_GO, decor.WCSyncSpace),
 				decor.Any(func(decor.Statistics) string { return "  " + p.rate() })))
 	}
@@ -57,7 +67,11 @@ func (p *progress) set(done, units int64) {
 		p.bar.SetCurrent(done)
 	}
 	if speak {
-		fmt.Fprintf(p.out, "%s: %d of %d bytes, %s\n", p.name, done, p.size, p.rate())
+		unit := "bytes"
+		if p.counts {
+			unit = p.unit
+		}
+		fmt.Fprintf(p.out, "%s: %d of %d %s, %s\n", p.name, done, p.size, unit, p.rate())
 	}
 }
 

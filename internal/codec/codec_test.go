@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -159,6 +160,40 @@ func TestZstdStream(t *testing.T) {
 
 // What keeps the bytes from coming is told as it is, wherever in the stream: only wrong
 // bytes are ErrCorrupt.
+func TestAWrittenZstdStreamIsReadBack(t *testing.T) {
+	var all []byte
+	for i, content := range append(samples(), bytes.Repeat([]byte("0123456789abcdef"), 1<<20)) {
+		var streams [2]bytes.Buffer
+		for s := range streams {
+			w, err := codec.NewZstdWriter(&streams[s])
+			if err != nil {
+				t.Fatal(err)
+			}
+			for piece := range slices.Chunk(content, 1000*(s+1)) {
+				if _, err := w.Write(piece); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := w.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !bytes.Equal(streams[0].Bytes(), streams[1].Bytes()) {
+			t.Errorf("sample %d: the stream depends on the pieces that it was written in", i)
+		}
+		r, err := codec.NewZstdReader(&streams[0], codec.MessageWindowBytesMax)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all, err = io.ReadAll(r); err != nil || !bytes.Equal(all, content) {
+			t.Errorf("sample %d: %d bytes of %d, %v", i, len(all), len(content), err)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestZstdStreamTellsWhyItsSourceFailed(t *testing.T) {
 	var packed bytes.Buffer
 	w, err := zstd.NewWriter(&packed)

@@ -72,6 +72,17 @@ func (s zstdStream) Close() error {
 	return nil
 }
 
+// NewZstdWriter writes a zstd stream of files that are read once, from their beginning,
+// and kept: stronger than AppendZstd, with a window of 8 MiB. Close ends the stream; it
+// leaves w open. What is written is a function of what comes in alone.
+func NewZstdWriter(w io.Writer) (io.WriteCloser, error) {
+	e, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithWindowSize(MessageWindowBytesMax))
+	if err != nil {
+		return nil, fmt.Errorf("zstd: %w", err)
+	}
+	return e, nil
+}
+
 // HashReader is HashBytes of all that r holds.
 func HashReader(r io.Reader) (Hash, error) {
 	hasher := xxh3.New()

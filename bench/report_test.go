@@ -1,0 +1,173 @@
+package bench_test
+
+import (
+	"bytes"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stoadb/stoa/bench"
+)
+
+// recordOf is a record of round figures, cost times as dear.
+func recordOf(label string, spans int64, cost float64) bench.Record {
+	r := bench.NewRecord(label, "v1", bench.FromFiles("some.otlp.zst"), spans, 500*spans)
+	used := bench.Cost{CPUSeconds: 3 * cost * float64(spans) / 1e6, AnonBytes: int64(cost * (100 << 20)), FileBytes: 50 << 20, DeviceBytes: 100 * spans}
+	r.Load = &bench.LoadRecord{
+		Spans: spans, Seconds: cost * float64(spans) / 500_000, Export: bench.Spread{P50: cost, P99: 2 * cost},
+		Accepted: used, Settled: used, DiskBytes: int64(40 * cost * float64(spans)),
+	}
+	r.Queries = []bench.QueryRecord{
+		{Class: "get", State: "warm", Clients: 1, Asked: 200, MS: bench.Spread{P50: 0.5 * cost, P99: 2 * cost}, ASecond: 2000},
+		{Class: "get", State: "warm", Clients: 8, Asked: 200, MS: bench.Spread{P50: cost, P99: 4 * cost}, ASecond: 4000 / cost},
+	}
+	r.Baselines = []bench.SinkRecord{{Sink: "pdata", Spans: spans, Seconds: 1, Cost: bench.Cost{CPUSeconds: 2 * float64(spans) / 1e6}}}
+	r.Zstd = []bench.ZstdRecord{{Flags: "-19 --long=27", Spans: spans, Bytes: 50 * spans}}
+	return r
+}
+
+// TestATableHasEveryFigure and what misses its target; wrong answers are told at its end.
+func TestATableHasEveryFigure(t *testing.T) {
+	r := recordOf("one", 1_000_000, 1)
+	r.Queries[1].Wrong, r.Queries[1].FirstWrong = 3, "trace 1 is another"
+	r.Notes = []string{"SKIP: something"}
+	r.Load.DiskBlocks = r.Load.DiskBytes
+	r.Load.DiskBytes = 1 << 40 // a file that is long and mostly not there
+	var text bytes.Buffer
+	if err := bench.WriteTable(&text, r); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`(?m)^load +spans +500000 +1/s$`, `CPU settled +3 +s/Mspan`, `disk +40 +B/span`, `written / disk +2.5 +x +must 4 +goal 4 +goal`,
+		`CPU settled / sink pdata +1.5 +x +must 1 +goal 0.7 +missed`, `disk / zstd -19 --long=27 +0.8 +x +must 0.8 +goal 0.65 +must`,
+		`get, warm, 8 clients +p50 +1 +ms`, `questions +4000 +1/s`, `wrong +3 +answers`, `WRONG: get, warm, 8 clients: 3 of 200 answers, the first: trace 1`, `note: SKIP`,
+	} {
+		if !regexp.MustCompile(want).MatchString(text.String()) {
+			t.Errorf("%q is not in\n%s", want, text.String())
+		}
+	}
+}
+
+// TestAComparisonFindsWhatBecameDearer: all figures of cost doubled make a mean of two,
+// rates counted by their inverse, references not at all.
+func TestAComparisonFindsWhatBecameDearer(t *testing.T) {
+	before, after := recordOf("before", 1000, 1), recordOf("after", 1000, 2)
+	all, mean := bench.Compare(before, after)
+	for _, c := range all {
+		switch {
+		case !c.Relevant:
+		case c.Name == "RssFile peak" || c.Name == "written":
+			if c.Ratio != 1 {
+				t.Errorf("%s: %v", c.Key(), c.Ratio)
+			}
+		case c.Higher && c.Ratio != 0.5, !c.Higher && c.Ratio != 2:
+			t.Errorf("%s: %v", c.Key(), c.Ratio)
+		}
+	}
+	if mean < 1.6 || mean > 2 {
+		t.Errorf("mean %v", mean)
+	}
+	if _, back := bench.Compare(after, before); math.Abs(back*mean-1) > 1e-9 {
+		t.Errorf("there %v, back %v", mean, back)
+	}
+	if _, same := bench.Compare(before, before); same != 1 {
+		t.Errorf("with itself %v", same)
+	}
+	var text bytes.Buffer
+	if err := bench.WriteComparison(&text, before, after); err != nil || !strings.Contains(text.String(), "geometric mean") {
+		t.Errorf("%v: %s", err, text.String())
+	}
+}
+
+// TestBenchmarkLinesAreThoseOfGo.
+func TestBenchmarkLinesAreThoseOfGo(t *testing.T) {
+	var text bytes.Buffer
+	if err := bench.WriteBenchmarks(&text, []bench.Record{recordOf("one", 1000, 1)}); err != nil {
+		t.Fatal(err)
+	}
+	line := regexp.MustCompile(`^Benchmark[A-Z0-9]\S*-\d+\t1(\t[0-9.e+-]+ \S+)+$`)
+	lines := 0
+	for text := range strings.Lines(text.String()) {
+		if strings.HasPrefix(text, "Benchmark") {
+			lines++
+			if !line.MatchString(strings.TrimSuffix(text, "\n")) {
+				t.Errorf("no line of a benchmark: %q", text)
+			}
+		}
+	}
+	if lines != 5 {
+		t.Errorf("%d lines:\n%s", lines, text.String())
+	}
+}
+
+// TestAPageNeedsNothingFromAnywhere, shows every record, and runs nothing that a record
+// says.
+func TestAPageNeedsNothingFromAnywhere(t *testing.T) {
+	records := []bench.Record{recordOf("one", 1_000_000, 1), recordOf(`<script>alert(1)</script>`, 3_000_000, 2)}
+	records[1].Queries[0].Wrong, records[1].Queries[0].FirstWrong = 1, `"><img onerror=x>`
+	var page bytes.Buffer
+	if err := bench.WriteHTML(&page, "figures & plots", records); err != nil {
+		t.Fatal(err)
+	}
+	text := page.String()
+	if outside := regexp.MustCompile(`<script|<img|<link|<iframe|src=|href=|url\(|@import|https?:`).FindString(text); outside != "" {
+		t.Errorf("the page has %q", outside)
+	}
+	for _, want := range []string{"figures &amp; plots", "Processor seconds", "Questions, warm, 8 clients", "CPU settled by spans", "<polyline", `class="missed"`, "are wrong", "&lt;script&gt;"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not on the page", want)
+		}
+	}
+	if regexp.MustCompile(`="(NaN|[+-]?Inf)|ZgotmplZ`).MatchString(text) {
+		t.Error("a coordinate is no number")
+	}
+}
+
+// TestRecordsAreReadBack, and what is none is refused.
+func TestRecordsAreReadBack(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "record.json")
+	if err := bench.WriteRecord(name, recordOf("one", 1000, 1)); err != nil {
+		t.Fatal(err)
+	}
+	record, err := bench.ReadRecord(name)
+	if err != nil || record.Label != "one" || record.Load.Spans != 1000 || len(record.Queries) != 2 {
+		t.Errorf("%+v, %v", record, err)
+	}
+	for what, content := range map[string]string{"no JSON": "spans", "another format": `{"format": 99}`, "no format": `{}`} {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := bench.ReadRecord(name); err == nil {
+			t.Errorf("%s was read", what)
+		}
+	}
+}
+
+// TestASinkTakesARequest: raw whatever it is, walk what is one.
+func TestASinkTakesARequest(t *testing.T) {
+	for _, kind := range []string{bench.RawSink, bench.WalkSink} {
+		address, ended := make(chan string, 1), make(chan error, 1)
+		go func() {
+			ended <- bench.ServeSink(t.Context(), kind, func(at string) error { address <- at; return nil })
+		}()
+		select {
+		case at := <-address:
+			loaded, err := bench.Load(t.Context(), at, 2, made(t, 3000).Requests())
+			if err != nil || loaded.Spans != 3000 {
+				t.Errorf("%s: %+v, %v", kind, loaded, err)
+			}
+			_, err = bench.Load(t.Context(), at, 1, bench.Held([][]byte{{0x0a, 8, 0x12, 6, 0x12, 4, 0x4a, 2, 0x0a, 9}}))
+			if (err == nil) != (kind == bench.RawSink) {
+				t.Errorf("%s: half an attribute: %v", kind, err)
+			}
+		case err := <-ended:
+			t.Fatal(err)
+		}
+	}
+	if err := bench.ServeSink(t.Context(), "other", nil); err == nil {
+		t.Error("a sink of no kind")
+	}
+}

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stoadb/stoa/api"
+	"github.com/stoadb/stoa/bench"
+)
+
+const benchQueryLong = `Asks a fixed mix of questions over Jaeger's storage API v2 (gRPC) and compares every answer
+with the truth, which is worked out here by loops over all spans: say the same recordings,
+or the same flags of a workload, that were loaded. Wrong answers are counted, and make the
+exit code 1.
+
+Classes: services, operations, graph (the service graph of all time), get (a trace by id),
+get-largest (the ten largest traces), get-absent (ids that are not there), operation-100s
+(service and operation in a window of 100 s), rare-tag (service and an attribute that three
+traces have at most), status-500, min-duration (the slowest thousandth of a service),
+operation-tag-duration, errors-100s. Searches ask for 20 whole traces; with -summaries in
+their names for summaries.
+
+Times are of a client of this process: until the last byte is here, before answers are
+compared. --ingest asks while spans of other services arrive.`
+
+// queryFlags are the flags of questions.
+type queryFlags struct {
+	address string
+	n       int
+	time    time.Duration
+	clients string
+	classes []string
+	rare    string
+	cold    bool
+
+	anyOrder bool
+	ingest   string
+	target   string
+	label    string
+	json     string
+}
+
+func newBenchQuery() *cobra.Command {
+	var source sourceFlags
+	var f queryFlags
+	cmd := &cobra.Command{
+		Use:   "query [FILE ...]",
+		Short: "Ask a mix of questions, compare every answer with the truth, and time them",
+		Long:  benchQueryLong,
+		Example: "  stoa bench query --preset shop --spans 2000000 --clients 1,8\n" +
+			"  stoa bench query hotrod.otlp.zst --class get --class rare-tag --questions 1000\n" +
+			"  stoa bench query hotrod.otlp.zst --ingest max",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			clients, err := f.check()
+			if err != nil {
+				return err
+			}
+			from, err := source.source(args)
+			if err != nil {
+				return err
+			}
+			spans, bytes, err := from.Count()
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(os.Stderr, "%s: working out the truth of %d spans\n", from.Name(), spans)
+			mix, err := bench.NewMix(untilDone(cmd.Context(), from.Requests()), bench.MixOptions{Rare: f.rare, AnyOrder: f.anyOrder})
+			if err != nil {
+				return err
+			}
+			record := bench.NewRecord(f.label, "", from, spans, bytes)
+			if record.Queries, err = f.ask(cmd, mix, clients); err != nil {
+				return err
+			}
+			record.Notes = mix.Notes
+			if err := giveRecord(cmd.OutOrStdout(), f.json, record); err != nil {
+				return err
+			}
+			return wrongAnswers(record)
+		},
+	}
+	source.addWorkload(cmd)
+	source.addAmplify(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&f.address, "addr", api.StorageAddress, "server to ask, HOST:PORT of its storage port")
+	flags.IntVar(&f.n, "questions", 200, "questions of each class, of all clients together")
+	flags.DurationVar(&f.time, "class-time", 20*time.Second, "ask no more of a class after so long; three questions in any case")
+	flags.StringVar(&f.clients, "clients", "1", "how many ask at once; several numbers ask all of it for each: 1,8")
+	flags.StringArrayVar(&f.classes, "class", nil, "ask this class only; may be given several times")
+	flags.StringVar(&f.rare, "rare", "", "attribute key for rare-tag (default: one that is there)")
+	flags.BoolVar(&f.cold, "cold", false, "the server was just started: ask each question once, without warming")
+	flags.BoolVar(&f.anyOrder, "any-order", false, "the server promises no order, as Jaeger's own stores: any traces that match are right; no summaries")
+	flags.StringVar(&f.ingest, "ingest", "", "load spans of other services meanwhile: spans a second, or max")
+	flags.StringVar(&f.target, "target", "127.0.0.1:4317", "where --ingest sends them")
+	flags.StringVar(&f.label, "label", "stoa", "name of what is measured, for reports")
+	flags.StringVar(&f.json, "json", "", "file to write the record to, for bench report and compare")
+	return cmd
+}
+
+func (f *queryFlags) check() (clients []int, err error) {
+	if err := checkAddress("addr", f.address); err != nil {
+		return nil, err
+	}
+	if f.n < 1 {
+		return nil, usagef("--questions %d: want at least one", f.n)
+	}
+	if f.cold && f.ingest != "" {
+		return nil, usagef("--cold and --ingest are two states: give one of them")
+	}
+	if f.json != "" {
+		if err := checkNewFile(f.json); err != nil {
+			return nil, err
+		}
+	}
+	return parseClients(f.clients)
+}
+
+// parseClients reads numbers of clients.
+func parseClients(text string) (clients []int, err error) {
+	for part := range strings.SplitSeq(text, ",") {
+		n, err := strconv.Atoi(part)
+		if err != nil || n < 1 || n > benchClientsMax {
+			return nil, usagef("--clients %q: want numbers of 1 to %d, with commas between them", text, benchClientsMax)
+		}
+		clients = append(clients, n)
+	}
+	return clients, nil
+}
+
+// ask asks the mix for each number of clients.
+func (f *queryFlags) ask(cmd *cobra.Command, mix *bench.Mix, clients []int) (all []bench.QueryRecord, err error) {
+	for _, n := range clients {
+		run := bench.MixRun{
+			Measuring: bench.Measuring{Address: f.address, Clients: n, Questions: f.n, Warm: bench.WarmQuestions, Time: f.time},
+			State:     "warm", Only: f.classes, Told: tellClass,
+		}
+		var records []bench.QueryRecord
+		switch {
+		case f.ingest != "":
+			load := bench.Loading{Target: f.target, Connections: 4, Patience: time.Minute}
+			if load.SpansASecond, err = parseRate(f.ingest); err != nil {
+				return nil, err
+			}
+			run.State = "ingest"
+			records, err = mix.AskDuringIngest(cmd.Context(), run, load)
+		default:
+			if f.cold {
+				run.State, run.Once = "cold", true
+			}
+			records, err = mix.Ask(cmd.Context(), run)
+		}
+		if err != nil {
+			return all, err
+		}
+		all = slices.Concat(all, records)
+	}
+	return all, nil
+}
+
+// parseRate reads spans a second; max is 0, as fast as they are acknowledged.
+func parseRate(text string) (float64, error) {
+	if text == "max" {
+		return 0, nil
+	}
+	rate, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(rate > 0) {
+		return 0, usagef("--ingest %q: want spans a second, or max", text)
+	}
+	return rate, nil
+}
+
+// tellClass says on standard error that a class is done.
+func tellClass(q bench.QueryRecord) {
+	fmt.Fprintf(os.Stderr, "%s: p50 %s ms, p99 %s ms, %d wrong\n", q.Group(), bench.Number(q.MS.P50), bench.Number(q.MS.P99), q.Wrong)
+}
+
+// wrongAnswers is an error where there are any.
+func wrongAnswers(record bench.Record) error {
+	wrong := 0
+	for _, q := range record.Queries {
+		wrong += q.Wrong
+	}
+	if wrong > 0 {
+		return fmt.Errorf("%d answers are wrong", wrong)
+	}
+	return nil
+}

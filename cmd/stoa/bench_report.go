@@ -1,0 +1,113 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stoadb/stoa/bench"
+)
+
+func newBenchReport() *cobra.Command {
+	var output outputFlags
+	var html string
+	cmd := &cobra.Command{
+		Use:   "report FILE ...",
+		Short: "Show records: as tables, as benchmark lines, or as a page with plots",
+		Long: `Shows what bench load, query, run and baseline wrote with --json. gobench prints lines of
+Go's benchmarks, which benchstat reads. --html writes one page with plots that needs nothing
+from anywhere; records of different sizes are also plotted against their spans.`,
+		Example: "  stoa bench report today.json\n  stoa bench report -o gobench run*.json > new.txt && benchstat old.txt new.txt\n" +
+			"  stoa bench report --html report.html stoa-2M.json stoa-10M.json jaeger.json",
+		Args: atLeastOneRecord,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var records []bench.Record
+			for _, name := range args {
+				record, err := bench.ReadRecord(name)
+				if err != nil {
+					return err
+				}
+				records = append(records, record)
+			}
+			if html != "" {
+				return writeHTML(html, records)
+			}
+			w := cmd.OutOrStdout()
+			switch output.form {
+			case "json":
+				return printJSON(w, records)
+			case "gobench":
+				return bench.WriteBenchmarks(w, records)
+			}
+			for i, record := range records {
+				if i > 0 {
+					fmt.Fprintln(w)
+				}
+				if err := bench.WriteTable(w, record); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	output.add(cmd, "table", "gobench", "json")
+	cmd.Flags().StringVar(&html, "html", "", "write a page with plots to this file")
+	return cmd
+}
+
+func atLeastOneRecord(_ *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return usagef("want records, files that --json wrote")
+	}
+	return nil
+}
+
+// writeHTML writes the page; an existing one is replaced, it can be made again.
+func writeHTML(name string, records []bench.Record) error {
+	labels := make([]string, len(records))
+	for i, record := range records {
+		labels[i] = record.Label
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(bench.WriteHTML(f, "stoa bench: "+strings.Join(labels, ", "), records), f.Close())
+}
+
+func newBenchCompare() *cobra.Command {
+	var limit float64
+	cmd := &cobra.Command{
+		Use:   "compare BEFORE AFTER",
+		Short: "Compare two records figure by figure",
+		Long: `Compares the figures that two records share: two commits, or Stoa and another store. The
+ratio is AFTER to BEFORE. The geometric mean of the ratios takes in what the store took;
+figures of which more is better count by their inverse. With --limit a mean above it makes
+the exit code 1: 1.05 is five percent dearer. Records of one run each say little about times;
+take runs in turn.`,
+		Example: "  stoa bench compare old.json new.json --limit 1.05",
+		Args:    exactly(2, "two records, files that --json wrote"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			before, err := bench.ReadRecord(args[0])
+			if err != nil {
+				return err
+			}
+			after, err := bench.ReadRecord(args[1])
+			if err != nil {
+				return err
+			}
+			if err := bench.WriteComparison(cmd.OutOrStdout(), before, after); err != nil {
+				return err
+			}
+			if _, mean := bench.Compare(before, after); limit > 0 && mean > limit {
+				return fmt.Errorf("the mean is %.3f of before, beyond %.3f", mean, limit)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().Float64Var(&limit, "limit", 0, "largest mean that is no error, such as 1.05 (default: any)")
+	return cmd
+}
