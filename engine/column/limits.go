@@ -14,6 +14,9 @@ const dictionaryShare = 2
 // textBytesMax bounds the text table of one decoded row group: positions are uint32.
 const textBytesMax = 1 << 31
 
+// copiedTextMax is how much text a table copies rather than gives away.
+const copiedTextMax = 512 << 10
+
 // blocksShare: mini-blocks stand where they take at most this share more than whole bytes.
 const blocksShare = 8
 

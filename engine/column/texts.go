@@ -129,8 +129,12 @@ func (t *Table) Take(textBytes int) (text []byte, ends []uint32) {
 }
 
 // Copy gives copies of the texts, in no more memory than they take, and leaves a new table
-// with all the memory of the old one.
+// with all the memory of the old one. Much text is given away instead of copied: it would
+// stand there twice.
 func (t *Table) Copy() (text []byte, ends []uint32) {
+	if len(t.Text) > copiedTextMax {
+		return t.Take(0)
+	}
 	text, ends = slices.Clone(t.Text), slices.Clone(t.Ends)
 	t.Text, t.Ends = t.Text[:0], t.Ends[:1]
 	return text, ends
