@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/stoadb/stoa/api/pb/expressionv1"
 	"github.com/stoadb/stoa/api/wire"
@@ -65,6 +66,27 @@ func known(path string, message proto.Message) error {
 		return refuse(path, "it has a field of a later protocol version")
 	}
 	return nil
+}
+
+// knownWhole is known of a message and of all within it.
+func knownWhole(path string, message protoreflect.Message) error {
+	if len(message.GetUnknown()) > 0 {
+		return refuse(path, "it has a field of a later protocol version")
+	}
+	var err error
+	message.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		switch {
+		case field.Message() == nil || field.IsMap():
+		case field.IsList():
+			for i := 0; i < value.List().Len() && err == nil; i++ {
+				err = knownWhole(path, value.List().Get(i).Message())
+			}
+		default:
+			err = knownWhole(path, value.Message())
+		}
+		return err == nil
+	})
+	return err
 }
 
 var comparators = map[string]span.Comparator{

@@ -13,6 +13,10 @@ import (
 	"github.com/stoadb/stoa/engine/span"
 )
 
+func arrayOf(values ...*storagev2.AnyValue) *storagev2.AnyValue {
+	return &storagev2.AnyValue{Value: &storagev2.AnyValue_ArrayValue{ArrayValue: &storagev2.ArrayValue{Values: values}}}
+}
+
 // TestAConditionOfALaterVersionIsRefused wherever a search may have one, and by name: what is not
 // understood must not be left out. The store is not asked. Filters and orders have such cases of
 // their own.
@@ -59,6 +63,11 @@ func TestAConditionOfALaterVersionIsRefused(t *testing.T) {
 		"pagination":           func(p *storagev2.TraceQueryParameters) { from(p.GetPagination()) },
 		"attributes[1]":        func(p *storagev2.TraceQueryParameters) { from(p.GetAttributes()[1]) },
 		"attributes[0]":        func(p *storagev2.TraceQueryParameters) { from(p.GetAttributes()[0].GetValue()) },
+		"attributes[2]": func(p *storagev2.TraceQueryParameters) {
+			inner := &storagev2.AnyValue{}
+			from(inner)
+			p.Attributes = append(p.Attributes, &storagev2.KeyValue{Key: "list", Value: arrayOf(arrayOf(), arrayOf(inner))})
+		},
 	} {
 		for name, search := range searches {
 			if name == "FindTraces" && message == "pagination" {

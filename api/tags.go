@@ -1,7 +1,6 @@
 package api
 
 import (
-	"errors"
 	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -25,7 +24,7 @@ func tagsOf(attributes []*storagev2.KeyValue) ([]span.Tag, error) {
 	tags := make([]span.Tag, 0, len(attributes))
 	for i, attribute := range attributes {
 		path := fmt.Sprintf("attributes[%d]", i)
-		if err := errors.Join(known(path, attribute), known(path, attribute.GetValue())); err != nil {
+		if err := knownWhole(path, attribute.ProtoReflect()); err != nil {
 			return nil, err
 		}
 		text, err := textOf(attribute)

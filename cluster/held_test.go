@@ -169,3 +169,58 @@ func TestAPageWhoseSpansRetentionTookGoesOn(t *testing.T) {
 		t.Errorf("%d spans behind those that retention took, want 150", len(rest))
 	}
 }
+
+// dropping is a context that drops something when it is asked for the second time whether it ends:
+// when the spans of a page are read, and their keys are known.
+type dropping struct {
+	context.Context
+	asked *int
+	drop  func()
+}
+
+func (d dropping) Done() <-chan struct{} {
+	if *d.asked++; *d.asked == 2 {
+		d.drop()
+	}
+	return d.Context.Done()
+}
+
+// TestAPageOfWhichRetentionTookAllGoesOn to what stands behind it: a walk would end there
+// otherwise.
+func TestAPageOfWhichRetentionTookAllGoesOn(t *testing.T) {
+	beats := make(chan time.Time)
+	o := small(vfs.NewCrash(1))
+	o.Heartbeat, o.Retention, o.MemtableBytesMax = beats, 2*time.Hour, 0
+	var clock atomic.Int64 // unix nanoseconds
+	clock.Store(time.Unix(1_800_000_000, 0).UnixNano())
+	o.Now = func() time.Time { return time.Unix(0, clock.Load()) }
+	s := open(t, o)
+	all := traces(500, 10) // the search shows the last first
+	for i, part := range [][]enginetest.Sized{all[400:], all[:400]} {
+		clock.Add(int64(i) * int64(90*time.Minute))
+		writeSized(t, s, part)
+		if err := s.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := func() (n int) {
+		if err := s.Spans(t.Context(), span.AllTime(), func(span.Row) error { n++; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	q := span.SpanQuery{Query: span.AllTime(), Order: span.FullOrder(nil)}
+	q.Limit = 20
+	got, asked := 0, 0
+	ctx := dropping{t.Context(), &asked, func() {
+		clock.Add(int64(90 * time.Minute))
+		waitUntil(t, "retention has dropped the spans of the first page", func() bool {
+			beats <- o.Now()
+			return left() == 400
+		})
+	}}
+	more, err := s.FindSpans(ctx, q, func(span.FoundSpan) error { got++; return nil })
+	if err != nil || !more || got != 20 || asked < 2 {
+		t.Errorf("%d spans, more %v, %v, with %d looks: want 20 of the 400 that are left, and more", got, more, err, asked)
+	}
+}

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"math"
 
 	"github.com/stoadb/stoa/engine/span"
 )
@@ -14,29 +15,43 @@ const keysAtOnce = 256
 // keys, and spans of spansBytesMax at most, all shards together. It takes slots only while it
 // reads: yield may wait for a slow client.
 func (s *Store) FindSpans(ctx context.Context, q span.SpanQuery, yield func(f span.FoundSpan) error) (more bool, err error) {
+	for {
+		left, behind, err := s.findSpans(ctx, q, yield)
+		if behind == nil || left < q.Limit || err != nil {
+			return behind != nil, err
+		}
+		q.Behind = behind // retention took all of these: what stands behind them is not lost
+	}
+}
+
+// findSpans is FindSpans of the first q.Limit+2 keys. left is how many spans are wanting then;
+// behind is set where there may be more spans, behind that place.
+func (s *Store) findSpans(ctx context.Context, q span.SpanQuery, yield func(f span.FoundSpan) error) (left int, behind *span.SpanPlace, err error) {
 	lists := make([][]span.SpanKey, s.epoch.Shards)
 	err = s.ask(ctx, func(ctx context.Context, i int) (err error) {
 		lists[i], err = s.shards[i].SpanKeys(ctx, q)
 		return err
 	})
 	if err != nil {
-		return false, err
+		return 0, nil, err
 	}
 	keys := mergeKeys(lists, q.Order, q.Limit+2)
-	left, isFull := q.Limit, len(keys) == q.Limit+2
+	if left = q.Limit; len(keys) == q.Limit+2 {
+		behind = &span.SpanPlace{SpanKey: keys[len(keys)-1], Tie: math.MaxUint64}
+	}
 	var last span.SpanPlace
 	for len(keys) > 0 {
 		spans, err := s.spansAt(ctx, q, keys[:min(len(keys), keysAtOnce)])
 		if err != nil {
-			return false, err
+			return left, nil, err
 		}
 		for _, list := range spans.found {
 			for _, f := range list {
 				if left == 0 {
-					return true, nil
+					return left, &last, nil
 				}
 				if err := yield(f); err != nil {
-					return false, err
+					return left, nil, err
 				}
 				left--
 				last = f.SpanPlace
@@ -50,7 +65,7 @@ func (s *Store) FindSpans(ctx context.Context, q span.SpanQuery, yield func(f sp
 		keys = keys[done:]
 	}
 	// Retention may have dropped spans since their keys were gathered: then there may be more.
-	return isFull && left < q.Limit, nil
+	return left, behind, nil
 }
 
 // mergeKeys merges sorted lists up to limit. A trace lives in one shard, so no key is in two.

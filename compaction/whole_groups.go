@@ -51,6 +51,9 @@ func (m *merge) alone(in *input, trace int) error {
 // takeOver takes over row groups from the first one given on, and gives their number; trace is
 // the one that begins or goes on there.
 func (m *merge) takeOver(in *input, first, trace int) (taken int, err error) {
+	if !m.w.TakesGroup(in.s, first) {
+		return 0, nil // else each group that is refused would have all behind it looked at in vain
+	}
 	run := m.wholeGroups(in, first, trace)
 	if run < runGroupsMin {
 		return 0, nil

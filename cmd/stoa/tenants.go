@@ -91,6 +91,13 @@ func checkTenants(o nodeOptions) error {
 		return fmt.Errorf("data folder %s: %w", o.data, err)
 	}
 	list := strings.Join(inFolder, ",")
+	for _, name := range o.tenants {
+		for _, there := range inFolder {
+			if name != there && strings.EqualFold(name, there) { // one folder, on many systems
+				return fmt.Errorf("data folder %s has a tenant %s: %s differs in case only", o.data, there, name)
+			}
+		}
+	}
 	switch {
 	case len(o.tenants) > 0 && !o.create:
 		for _, name := range o.tenants {

@@ -70,9 +70,27 @@ func (w *Writer) AddGroup(s *Segment, i int) (taken bool, err error) {
 	return w.err == nil, w.err
 }
 
+// TakesGroup reports whether AddGroup would take row group i of s now, as far as that can be told
+// without reading it.
+func (w *Writer) TakesGroup(s *Segment, i int) bool { return w.takes(s, &s.groups[i]) }
+
+// hasRoomFor reports whether the columns of s fit beside those that are there.
+func (w *Writer) hasRoomFor(s *Segment) bool {
+	columns := len(w.columns)
+	if columns+len(s.columns) <= attributeColumnsMax {
+		return true
+	}
+	for _, key := range s.columns {
+		if _, known := w.columnIDs[key]; !known {
+			columns++
+		}
+	}
+	return columns <= attributeColumnsMax
+}
+
 // takes reports whether a row group of s can stand here as it is.
 func (w *Writer) takes(s *Segment, g *groupRef) bool {
-	if len(w.columns)+len(s.columns) > attributeColumnsMax || w.info.Rows+g.Rows > rowsMax {
+	if !w.hasRoomFor(s) || w.info.Rows+g.Rows > rowsMax {
 		return false
 	}
 	for _, level := range levels {

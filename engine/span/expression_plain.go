@@ -88,11 +88,10 @@ func (p *textParser) plainHalf(ends string) (text string, ok bool) {
 // isSlip finds what is hardly meant as a tag and would only find nothing: a comparison of an
 // expression, and one of our words in another case. Quotes keep both.
 func isSlip(key, value, valueText string) bool {
-	if isOwn(key) {
-		return false
+	if value != "" && (valueText[0] == '~' || valueText[0] == '=') {
+		return true
 	}
-	return strings.TrimRight(key, "!<>~") != key || meantOwn(key) != "" ||
-		value != "" && (valueText[0] == '~' || valueText[0] == '=')
+	return !isOwn(key) && (strings.TrimRight(key, "!<>~") != key || meantOwn(key) != "")
 }
 
 var ownWords = []string{"service", "name", "operation", "minDuration", "maxDuration", "from", "to", "since"}

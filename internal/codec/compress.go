@@ -101,7 +101,8 @@ func DecodeS2(src []byte) ([]byte, error) {
 // DecodeZstdPart appends bytes [from, to) of the content of the zstd frame src to dst, and
 // unpacks no more than what stands before their end. The content has size bytes, from 256
 // (the frame of less may not say how much it is) to PartContentBytesMax: a frame that says
-// something else is ErrCorrupt. What stands behind the part is not looked at.
+// something else is ErrCorrupt. What stands behind the part is not looked at, nor is a checksum
+// of the frame: whoever may get other bytes than were written checks them before.
 func DecodeZstdPart(dst, src []byte, size, from, to int) ([]byte, error) {
 	var header zstd.Header
 	if err := header.Decode(src); err != nil {
