@@ -18,10 +18,10 @@ type after struct {
 	ctx   context.Context
 	view  *view
 	place span.Found
-	above *matcher // the query, for rows above the place
+	above *matcher // the query, for rows above the place; rows are matched by it
+	rows  *rowMatcher
 	known map[span.TraceID]bool
 	times segment.Projection
-	b     bound
 	err   error // the first; everything is out then
 }
 
@@ -30,7 +30,7 @@ func newAfter(ctx context.Context, v *view, m *matcher, place span.Found) *after
 	above := *m
 	above.query.StartMin = max(m.query.StartMin, place.Start)
 	m.query.StartMax = min(m.query.StartMax, place.Start)
-	a := &after{ctx: ctx, view: v, place: place, above: &above, known: make(map[span.TraceID]bool)}
+	a := &after{ctx: ctx, view: v, place: place, above: &above, rows: above.rows(), known: make(map[span.TraceID]bool)}
 	a.times.Times = true
 	return a
 }
@@ -66,13 +66,12 @@ func (a *after) hasMatchAbove(id span.TraceID) bool {
 
 // look goes through the sources of the trace that have rows above the place.
 func (a *after) look(id span.TraceID) (bool, error) {
-	filter := a.above.rowFilter()
 	for _, t := range a.view.tables {
 		for _, row := range t.trace(nil, id, t.count) {
 			if !a.isAbove(id, row.Start()) {
 				continue
 			}
-			if ok, err := a.matches(filter, row); ok || err != nil {
+			if ok, err := a.rows.matches(row); ok || err != nil {
 				return ok, err
 			}
 		}
@@ -82,7 +81,7 @@ func (a *after) look(id span.TraceID) (bool, error) {
 		if !ok || l.Info().MaxStart < a.place.Start {
 			continue
 		}
-		if found, err := a.lookInto(filter, l, i); found || err != nil {
+		if found, err := a.lookInto(l, i); found || err != nil {
 			return found, err
 		}
 	}
@@ -91,9 +90,9 @@ func (a *after) look(id span.TraceID) (bool, error) {
 
 // lookInto goes through the rows of trace i, which stand by their starts: if the last is not
 // above the place, none is. Most traces are short, so that is most often all.
-func (a *after) lookInto(filter *rowFilter, l *liveSegment, i int) (bool, error) {
-	first, rows := l.TraceRows(i)
-	last := first + rows - 1
+func (a *after) lookInto(l *liveSegment, i int) (bool, error) {
+	first, n := l.TraceRows(i)
+	last := first + n - 1
 	group := l.GroupOfRow(last)
 	info := l.Group(group)
 	if info.MaxStart < a.place.Start {
@@ -116,18 +115,8 @@ func (a *after) lookInto(filter *rowFilter, l *liveSegment, i int) (bool, error)
 		if !a.isAbove(row.TraceID(), row.Start()) {
 			continue
 		}
-		if ok, err := a.matches(filter, row); ok || err != nil {
+		if ok, err := a.rows.matches(row); ok || err != nil {
 			return ok, err
 		}
 	}
-}
-
-func (a *after) matches(filter *rowFilter, row span.Row) (bool, error) {
-	if a.b.batch != row.Batch {
-		a.above.bind(&a.b, row.Batch)
-	}
-	if !a.b.inRange(row.Pos) || !a.b.matches(row.Pos) {
-		return false, nil
-	}
-	return filter.holds(row)
 }

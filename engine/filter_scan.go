@@ -26,6 +26,27 @@ func (f *rowFilter) holds(row span.Row) (bool, error) {
 	return f.run.holds(row.Pos), f.run.effort.err
 }
 
+// rowMatcher decides rows that are at hand whole, batch by batch. It serves one goroutine.
+type rowMatcher struct {
+	m      *matcher
+	b      bound
+	filter *rowFilter
+}
+
+func (m *matcher) rows() *rowMatcher { return &rowMatcher{m: m, filter: m.rowFilter()} }
+
+// matches reports whether everything asked holds on a row. The error says that the question
+// has ended.
+func (r *rowMatcher) matches(row span.Row) (bool, error) {
+	if r.b.batch != row.Batch {
+		r.m.bind(&r.b, row.Batch)
+	}
+	if !r.b.inRange(row.Pos) || !r.b.matches(row.Pos) {
+		return false, nil
+	}
+	return r.filter.holds(row)
+}
+
 // visitor takes the rows that a scan finds.
 type visitor = func(h hit) error
 

@@ -54,7 +54,6 @@ func (s *Shard) Spans(ctx context.Context, q span.Query, visit func(row span.Row
 	}
 	defer v.close()
 	m.wantRows = true
-	filter := m.rowFilter()
 	split := v.splitTraces()
 	found := make(map[span.TraceID]bool)
 	err = v.scan(ctx, m, func() uint64 { return 0 }, func(h hit) error {
@@ -67,16 +66,10 @@ func (s *Shard) Spans(ctx context.Context, q span.Query, visit func(row span.Row
 	if err != nil {
 		return err
 	}
-	var b bound
+	rows := m.rows()
 	for _, id := range v.inRowOrder(found) {
 		err := mergeRows(ctx, v.sources(id, allColumns), func(row span.Row) error {
-			if b.batch != row.Batch {
-				m.bind(&b, row.Batch)
-			}
-			if !b.inRange(row.Pos) || !b.matches(row.Pos) {
-				return nil
-			}
-			if ok, err := filter.holds(row); err != nil || !ok {
+			if ok, err := rows.matches(row); err != nil || !ok {
 				return err
 			}
 			return visit(row)

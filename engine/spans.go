@@ -127,8 +127,7 @@ func (s *Shard) SpansAt(ctx context.Context, q span.SpanQuery, keys []span.SpanK
 		}
 		parts[key.TraceID] = part{min(p.low, key.Start), max(p.high, key.Start), p.first}
 	}
-	var b bound
-	filter := m.rowFilter()
+	rows := m.rows()
 	for _, id := range ids {
 		if parts[id].first >= len(g.found) {
 			break // given up already, as all behind it
@@ -138,13 +137,7 @@ func (s *Shard) SpansAt(ctx context.Context, q span.SpanQuery, keys []span.SpanK
 			if !ok || at >= len(g.found) {
 				return nil
 			}
-			if b.batch != row.Batch {
-				m.bind(&b, row.Batch)
-			}
-			if !b.inRange(row.Pos) || !b.matches(row.Pos) {
-				return nil
-			}
-			if ok, err := filter.holds(row); err != nil || !ok {
+			if ok, err := rows.matches(row); err != nil || !ok {
 				return err
 			}
 			return g.add(at, row)

@@ -251,19 +251,8 @@ func (p *textParser) bounded(begin, parts int) {
 
 // sizeOf is how deep a filter is and how many nodes it has.
 func sizeOf(f Filter) (depth, nodes int) {
-	var parts []Filter
-	switch f := f.(type) {
-	case And:
-		parts = f.Parts
-	case Or:
-		parts = f.Parts
-	case Not:
-		parts = []Filter{f.Part}
-	case Some:
-		parts = []Filter{f.Part}
-	}
 	nodes = 1
-	for _, part := range parts {
+	for _, part := range partsOf(f) {
 		d, n := sizeOf(part)
 		depth, nodes = max(depth, d), nodes+n
 	}

@@ -16,16 +16,7 @@ func CheckWeight(f Filter) error {
 
 // weightOf counts the constants in lists, and the steps of patterns.
 func weightOf(f Filter) (constants, steps int) {
-	var parts []Filter
 	switch f := f.(type) {
-	case And:
-		parts = f.Parts
-	case Or:
-		parts = f.Parts
-	case Not:
-		parts = []Filter{f.Part}
-	case Some:
-		parts = []Filter{f.Part}
 	case In:
 		return len(f.Values), 0
 	case NotIn:
@@ -33,9 +24,24 @@ func weightOf(f Filter) (constants, steps int) {
 	case Regex:
 		return 0, PatternSteps(f.Pattern)
 	}
-	for _, part := range parts {
+	for _, part := range partsOf(f) {
 		c, s := weightOf(part)
 		constants, steps = constants+c, steps+s
 	}
 	return constants, steps
+}
+
+// partsOf gives the filters within a filter.
+func partsOf(f Filter) []Filter {
+	switch f := f.(type) {
+	case And:
+		return f.Parts
+	case Or:
+		return f.Parts
+	case Not:
+		return []Filter{f.Part}
+	case Some:
+		return []Filter{f.Part}
+	}
+	return nil
 }
