@@ -117,16 +117,23 @@ func TestLargeSpansComeOnce(t *testing.T) {
 	}
 }
 
-// TestAPageWhoseSpansRetentionTookGoesOn: the keys of a page are known before its spans are read,
-// and what is behind them is not lost where some are gone by then.
-func TestAPageWhoseSpansRetentionTookGoesOn(t *testing.T) {
+// forgetful opens a store that forgets what it took two hours ago by a clock of its own; beat lets
+// it look.
+func forgetful(t *testing.T) (s *cluster.Store, clock *atomic.Int64, beat func()) {
+	t.Helper()
 	beats := make(chan time.Time)
 	o := small(vfs.NewCrash(1))
 	o.Heartbeat, o.Retention, o.MemtableBytesMax = beats, 2*time.Hour, 0
-	var clock atomic.Int64 // unix nanoseconds
+	clock = new(atomic.Int64) // unix nanoseconds
 	clock.Store(time.Unix(1_800_000_000, 0).UnixNano())
 	o.Now = func() time.Time { return time.Unix(0, clock.Load()) }
-	s := open(t, o)
+	return open(t, o), clock, func() { beats <- o.Now() }
+}
+
+// TestAPageWhoseSpansRetentionTookGoesOn: the keys of a page are known before its spans are read,
+// and what is behind them is not lost where some are gone by then.
+func TestAPageWhoseSpansRetentionTookGoesOn(t *testing.T) {
+	s, clock, beat := forgetful(t)
 	settle := func(spans []enginetest.Sized) {
 		writeSized(t, s, spans)
 		if err := s.Flush(t.Context()); err != nil {
@@ -152,7 +159,7 @@ func TestAPageWhoseSpansRetentionTookGoesOn(t *testing.T) {
 		if got == 0 {
 			clock.Add(int64(90 * time.Minute))
 			waitUntil(t, "retention has dropped the old spans", func() bool {
-				beats <- o.Now()
+				beat()
 				return left() == 420
 			})
 		}
@@ -188,13 +195,7 @@ func (d dropping) Done() <-chan struct{} {
 // TestAPageOfWhichRetentionTookAllGoesOn to what stands behind it: a walk would end there
 // otherwise.
 func TestAPageOfWhichRetentionTookAllGoesOn(t *testing.T) {
-	beats := make(chan time.Time)
-	o := small(vfs.NewCrash(1))
-	o.Heartbeat, o.Retention, o.MemtableBytesMax = beats, 2*time.Hour, 0
-	var clock atomic.Int64 // unix nanoseconds
-	clock.Store(time.Unix(1_800_000_000, 0).UnixNano())
-	o.Now = func() time.Time { return time.Unix(0, clock.Load()) }
-	s := open(t, o)
+	s, clock, beat := forgetful(t)
 	all := traces(500, 10) // the search shows the last first
 	for i, part := range [][]enginetest.Sized{all[400:], all[:400]} {
 		clock.Add(int64(i) * int64(90*time.Minute))
@@ -215,7 +216,7 @@ func TestAPageOfWhichRetentionTookAllGoesOn(t *testing.T) {
 	ctx := dropping{t.Context(), &asked, func() {
 		clock.Add(int64(90 * time.Minute))
 		waitUntil(t, "retention has dropped the spans of the first page", func() bool {
-			beats <- o.Now()
+			beat()
 			return left() == 400
 		})
 	}}
