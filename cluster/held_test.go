@@ -213,7 +213,7 @@ func TestAPageOfWhichRetentionTookAllGoesOn(t *testing.T) {
 	q := span.SpanQuery{Query: span.AllTime(), Order: span.FullOrder(nil)}
 	q.Limit = 20
 	got, asked := 0, 0
-	ctx := dropping{t.Context(), &asked, func() {
+	ctx := dropping{context.Background(), &asked, func() { // whose Done is asked once by each who derives from it
 		clock.Add(int64(90 * time.Minute))
 		waitUntil(t, "retention has dropped the spans of the first page", func() bool {
 			beat()
