@@ -131,7 +131,11 @@ func (m *merge) rehearse() error {
 			rows = append(rows, span.Row{Batch: batch, Pos: k * batch.Len() / each})
 		}
 	}
-	m.w.Rehearse(rows)
+	total := 0
+	for _, in := range m.inputs {
+		total += in.s.Info().Rows
+	}
+	m.w.Rehearse(rows, total)
 	return m.ctx.Err()
 }
 

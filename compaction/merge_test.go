@@ -88,7 +88,7 @@ func write(t rapid.TB, fs vfs.FS, name string, rows []span.Row, seq uint64) *seg
 	for i := 0; i < len(rows); i += len(rows)/segment.RehearsalRowsMax + 1 {
 		some = append(some, rows[i])
 	}
-	w.Rehearse(some)
+	w.Rehearse(some, len(rows))
 	for _, row := range rows {
 		if err := w.Add(row.TraceID(), []span.Row{row}); err != nil {
 			t.Fatal(err)

@@ -129,7 +129,7 @@ func (s *Shard) writeSegment(m *memtable, name string) (segment.Info, error) {
 	if err != nil {
 		return segment.Info{}, err
 	}
-	w.Rehearse(atEqualRanks(traces, len(all)))
+	w.Rehearse(atEqualRanks(traces, len(all)), len(all))
 	for _, t := range traces {
 		if err := w.Add(t.id, t.rows); err != nil {
 			w.Abort()

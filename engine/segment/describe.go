@@ -235,8 +235,9 @@ func (w *Writer) columnFor(key columnKey) uint32 {
 // all, so that they stand for the others. It finds out by them which attributes vary, and
 // decides nothing else. Without it the first rows would have to teach that, and leave
 // templates behind that no other row has. What it finds depends on the set of these rows
-// alone: a merge may hand over those of its inputs in any order.
-func (w *Writer) Rehearse(rows []span.Row) {
+// alone: a merge may hand over those of its inputs in any order. total is how many rows there
+// will be, about: that many may share what templates cost.
+func (w *Writer) Rehearse(rows []span.Row, total int) {
 	if w.err != nil || w.info.Rows > 0 {
 		return
 	}
@@ -260,7 +261,7 @@ func (w *Writer) Rehearse(rows []span.Row) {
 		}
 	}
 	for _, level := range levels {
-		w.folding[level].endRehearsal()
+		w.folding[level].endRehearsal(len(rows), total)
 	}
 	w.templateTexts.reset()
 	clear(w.sources)

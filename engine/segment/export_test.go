@@ -13,7 +13,7 @@ import (
 // what a few hundred spans with nothing in common would do, in a file that a person can read.
 func (w *Writer) FillTemplates() {
 	for _, level := range levels {
-		w.folding[level].stuck, w.folding[level].spoilt = true, -templatesMin
+		w.folding[level].stuck, w.folding[level].spoilt = true, -templatesMax
 	}
 }
 

@@ -240,7 +240,7 @@ func FuzzWriteThenRead(f *testing.F) {
 			for _, trace := range written {
 				all = append(all, trace.rows...)
 			}
-			w.Rehearse(all)
+			w.Rehearse(all, len(all))
 		}
 		for i, trace := range written {
 			if form&2 != 0 && i == len(written)/2 {

@@ -159,7 +159,7 @@ func writeMany(t testing.TB, fs vfs.FS, name string, traces []trace, shared int)
 	for _, trace := range traces {
 		all = append(all, trace.rows...)
 	}
-	w.Rehearse(all)
+	w.Rehearse(all, len(all))
 	rows := 0
 	for _, trace := range traces {
 		if rows += len(trace.rows); rows > shared {

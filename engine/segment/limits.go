@@ -41,31 +41,38 @@ const (
 	templatesMax = 1<<16 - 1
 	// templatesMin templates are always fine, however few rows there are.
 	templatesMin = 512
-	// templateShare: else there is at most one template for so many spans, events or links.
-	// A template costs about as much as the columns of a few rows, and must pay for itself.
-	templateShare = 128
-	// sharedByMin items must have a template on the average where names and lists of keys are
-	// many: a template that one item has costs more than the item.
+	// templateBytes is what a template takes, about, with its terms: it must save more than that.
+	templateBytes = 40
+	// ownBitsMore is what a value that stands alone takes beside the bits that tell it apart, and
+	// what writing and reading it is worth.
+	ownBitsMore = 2
+	// sharedByMin items must have a template on the average, once all are there.
 	sharedByMin = 8
+	// growthShare: templates may be so many more than expected, a quarter, until columns are
+	// weighed again.
+	growthShare = 4
+	// leastShare: so close to as few templates as there can be, a sixteenth, no column is worth
+	// a look any more.
+	leastShare = 16
 	// templateTextBytesMax bounds the texts that templates of a segment keep, and
 	// templateSlotsMax their slots, of 16 bytes: lists of thousands of attributes would take
 	// more than all rows.
 	templateTextBytesMax = 8 << 20
 	templateSlotsMax     = 2 << 20
-	// A column varies that has variesMin different values in a rehearsal, and one for less than
-	// variesShare items that have it: it stands alone from the start.
+	// A column varies that has variesMin different values in a rehearsal, and one beside what
+	// follows from the name for less than variesShare items that have it: it stands alone from
+	// the start.
 	variesMin   = 6
 	variesShare = 4
 	// foldTextBytesMax is the longest attribute value that a template holds: longer ones
 	// rarely repeat, and would fill the table.
 	foldTextBytesMax = 256
-	// takeOutsMax is how many columns a writer takes out of its templates before it gives up,
-	// and takeOutCandidatesMax how many it weighs for each: what varies most stands first.
-	takeOutsMax          = 256
+	// takeOutCandidatesMax columns are weighed for each that is taken out: those with the most
+	// values.
 	takeOutCandidatesMax = 16
-	// To find the column to take out, a writer looks at weighedSlotsMin slots (some 50 ms), and
-	// at weighedSlotsEach more for each slot that an item has: spans of hundreds of attributes
-	// with a name each would keep it looking for ever.
+	// To choose columns, a writer looks at weighedSlotsMin slots and templates (some 50 ms), and at
+	// weighedSlotsEach more for each slot that an item has: spans of hundreds of attributes with a
+	// name each would keep it looking for ever.
 	weighedSlotsMin  = 8 << 20
 	weighedSlotsEach = 8
 	// RehearsalRowsMax rows tell enough of a flush: what varies within them varies.

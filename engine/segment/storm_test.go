@@ -87,7 +87,7 @@ func writeStorm(t testing.TB, fs vfs.FS, load func(i, j int) (name, key, value s
 			rehearsal = append(rehearsal, span.Row{Batch: b, Pos: pos})
 		}
 	}
-	w.Rehearse(rehearsal)
+	w.Rehearse(rehearsal, spans)
 	rehearsal = nil
 	for from := 0; from < spans; from += stormBatchRows {
 		b := stormBatch(load, from, from+stormBatchRows)
@@ -192,7 +192,7 @@ func BenchmarkWriteStorm(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				w.Rehearse(rehearsal)
+				w.Rehearse(rehearsal, spans)
 				for _, trace := range traces {
 					if err := w.Add(trace.id, trace.rows); err != nil {
 						b.Fatal(err)

@@ -1,7 +1,6 @@
 package segment
 
 import (
-	"cmp"
 	"slices"
 
 	"github.com/stoadb/stoa/engine/column"
@@ -133,90 +132,26 @@ func (t *templateWriter) add(hash, place uint64, scalars []uint32, slots []slot)
 	return id
 }
 
-// distinct is how many templates there would be if the columns that stand alone had always
-// done so.
-func (t *templateWriter) distinct(alone func(column uint32) bool) int {
-	seen := make(map[uint64]struct{}, len(t.hashes))
-	for i, hash := range t.hashes {
-		for place, s := range t.table.slotsOf(uint32(i)) {
-			if !s.own && s.column != colName && s.column != colEventName && alone(s.column) {
-				hash += slotHash(place, slot{column: s.column, own: true}) - slotHash(place, s)
-			}
-		}
-		seen[hash] = struct{}{}
-	}
-	return len(seen)
-}
-
-// worst gives the column whose values make the most templates: with it in a page of its
-// own, and those that stand alone already, only left templates would remain; among equals
-// the one with the most values. ok is false where no folded column may stand alone.
-func (t *templateWriter) worst(alone func(column uint32) bool) (worst uint32, left int, ok bool) {
-	hashes := slices.Clone(t.hashes)
-	values := map[uint32]map[uint64]struct{}{}
-	own := func(place int, s slot) uint64 {
-		return slotHash(place, slot{column: s.column, own: true}) - slotHash(place, s)
-	}
-	for i := range hashes {
-		for place, s := range t.table.slotsOf(uint32(i)) {
-			switch {
-			case s.own || s.column == colName || s.column == colEventName: // searches by name go by template
-			case alone(s.column):
-				hashes[i] += own(place, s)
-			default:
-				if values[s.column] == nil {
-					values[s.column] = map[uint64]struct{}{}
-				}
-				values[s.column][s.value] = struct{}{}
-			}
-		}
-	}
-	var candidates []uint32
-	for id, distinct := range values {
-		if len(distinct) > 1 {
-			candidates = append(candidates, id)
-		}
-	}
-	slices.SortFunc(candidates, func(a, b uint32) int {
-		return cmp.Or(cmp.Compare(len(values[b]), len(values[a])), cmp.Compare(a, b))
-	})
-	left = len(hashes) + 1
-	seen := make(map[uint64]struct{}, len(hashes))
-	for _, id := range candidates[:min(len(candidates), takeOutCandidatesMax)] {
-		clear(seen)
-		for i, hash := range hashes {
-			for place, s := range t.table.slotsOf(uint32(i)) {
-				if s.column == id && !s.own {
-					hash += own(place, s)
-				}
-			}
-			seen[hash] = struct{}{}
-		}
-		if len(seen) < left {
-			left, worst, ok = len(seen), id, true
-		}
-	}
-	return worst, left, ok
-}
-
 // folding is how a writer makes templates of one level: the segment's, those of the row
 // group that did not fit, and which columns stand alone.
 //
-// At first everything is folded but what the rehearsal found to vary. Whenever there are
-// more templates than the rows allow, the column that makes the most of them is taken out
-// for good. Where that does not help (names or lists of keys without end), templates go to
-// the row group's own table, which is written with it and forgotten.
+// Which columns are folded is chosen by what that costs (choice.go), at the end of the rehearsal
+// and again where there are more templates than were expected. Where that does not help (names or
+// lists of keys without end), templates go to the row group's own table, which is written with it
+// and forgotten.
 type folding struct {
 	shared, local *templateWriter
 	items         int    // spans, events or links so far
+	expected      int    // as many there will be, about, by the rehearsal
 	own           []bool // by column: stands alone
 	version       int    // of own: what was decided by another is not true any more
 	spoilt        int    // templates that no item will have any more since columns were taken out
-	allowed       int    // templates that are fine, since no column is their reason
-	takenOut      int
-	stuck         bool // nothing is left to take out
-	rehearsing    bool // templates that find no room teach nothing more
-	// Slots that items had so far, and that were looked at to take columns out.
+	allowed       int    // templates there may be before the columns are weighed again
+	locals        int    // items whose template is their row group's own
+	pause         int    // until so many items a table that is full is not weighed again
+	stuck         bool   // it is as large as it may get
+	rehearsing    bool   // templates that find no room teach nothing more
+	// Slots that items had so far, and what was looked at to weigh columns.
 	described, weighed int
 
 	scalars []uint32 // of the next item
@@ -232,13 +167,13 @@ func newFolding(level span.Level, shared *templateTexts) *folding {
 // standsAlone reports whether values of a column go to a page of their own.
 func (f *folding) standsAlone(id uint32) bool { return int(id) < len(f.own) && f.own[id] }
 
-// full reports whether one more template would be more than the items allow. A rehearsal
-// takes any number: what they come to is weighed at its end.
+// full reports whether one more template would be more than is allowed. A rehearsal takes any
+// number: what they come to is weighed at its end.
 func (f *folding) full() bool {
 	if f.rehearsing {
 		return f.crowded()
 	}
-	return len(f.shared.hashes)-f.spoilt >= max(templatesMin, f.items/templateShare, f.allowed) || f.crowded()
+	return len(f.shared.hashes)-f.spoilt >= max(templatesMin, f.allowed) || f.crowded()
 }
 
 // crowded reports whether the table is as large as it may get, whatever the items.
@@ -247,70 +182,14 @@ func (f *folding) crowded() bool {
 		len(f.shared.texts.batch.Text) > templateTextBytesMax
 }
 
-// relieve makes room for templates. Where a column makes most of them, the worst stands alone
-// from now on. Where not even all columns together do, there are that many names and lists
-// of keys, and they may have templates if enough items share them. Else it gives up, for now
-// where looking for a column would cost more than the items so far are worth.
+// relieve makes room for templates, or says that there is none now.
 func (f *folding) relieve() bool {
-	n := len(f.shared.hashes)
-	if f.stuck || f.takenOut == takeOutsMax || f.crowded() {
-		f.stuck = true
+	f.stuck = f.stuck || f.crowded()
+	if f.stuck || f.rehearsing || f.items < f.pause {
 		return false
 	}
-	work := len(f.shared.table.slots) * (takeOutCandidatesMax + 3)
-	if f.weighed+work > weighedSlotsMin+weighedSlotsEach*f.described {
-		return false
-	}
-	f.weighed += work
-	if least := f.shared.distinct(func(uint32) bool { return true }); 2*least > n-f.spoilt {
-		f.allowed = 2 * least
-		f.stuck = least > max(templatesMin, f.items/sharedByMin)
-		return !f.stuck
-	}
-	id, left, ok := f.shared.worst(f.standsAlone)
-	if !ok {
-		f.stuck = true
-		return false
-	}
-	f.takenOut++
-	f.setAlone(id)
-	f.spoilt = n - left
-	return true
-}
-
-// endRehearsal takes out the columns whose values differed too often where they stood, keeps
-// what was learnt and forgets the templates.
-func (f *folding) endRehearsal() {
-	type column struct {
-		items  uint64
-		values map[uint64]struct{}
-	}
-	columns := map[uint32]*column{}
-	for i, items := range f.shared.table.rows {
-		for _, s := range f.shared.table.slotsOf(uint32(i)) {
-			if s.own || s.column == colName || s.column == colEventName {
-				continue
-			}
-			c := columns[s.column]
-			if c == nil {
-				c = &column{values: map[uint64]struct{}{}}
-				columns[s.column] = c
-			}
-			c.items += items
-			c.values[s.value] = struct{}{}
-		}
-	}
-	for id, c := range columns {
-		if n := uint64(len(c.values)); n >= variesMin && n*variesShare > c.items {
-			f.setAlone(id)
-		}
-	}
-	f.rehearsing = false
-	for f.spoilt = len(f.shared.hashes) - f.shared.distinct(f.standsAlone); f.full() && f.relieve(); {
-	}
-	f.shared.reset()
-	f.endGroup()
-	f.items, f.spoilt, f.allowed, f.takenOut, f.stuck, f.described, f.weighed = 0, 0, 0, 0, false, 0, 0
+	f.weigh()
+	return len(f.shared.hashes)-f.spoilt < f.allowed
 }
 
 func (f *folding) setAlone(id uint32) {
@@ -363,6 +242,7 @@ func (f *folding) end(describe func(t *templateWriter)) code {
 		return 0
 	}
 	f.scalars, f.slots = f.scalars[:0], f.slots[:0]
+	f.locals++
 	describe(f.local)
 	hash := templateHash(f.scalars, f.slots)
 	id, place, ok := f.local.find(hash, f.scalars, f.slots)

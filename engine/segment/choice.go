@@ -1,0 +1,276 @@
+package segment
+
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+)
+
+// Which columns are folded is a matter of bytes. A folded column costs the templates that
+// differ by its values alone; a column that stands alone costs the bits that tell its values
+// apart, in each item. Both are worked out for all items that will come, from those seen so
+// far. Values that follow from the name (a route, a table, a host) make no templates and are
+// folded whatever their number; those of a user or an order make one for each item.
+//
+// Columns may go together: a user's country, currency and plan tell the same users apart, and
+// to take out one of them alone saves nothing. So columns are taken out one after the other,
+// that with the least cost first, until hardly a template less would be left, and then as
+// many of them as together cost the least.
+
+// choice is the columns of a level's templates being weighed.
+type choice struct {
+	items, weight int
+	hashes        []uint64 // by template, as it would be without what was taken out
+	rows          []uint64 // by template: its items
+	least         int      // templates there would be if every column stood alone
+	leastOnce     int      // those of one item
+	columns       []*weighedColumn
+	following     []*weighedColumn // whose values follow from the name and the list of keys
+	seen          tally
+	changed       []uint64
+	looked        int
+}
+
+// weighedColumn is a folded column whose values alone make templates differ.
+type weighedColumn struct {
+	id        uint32
+	values    int
+	makes     int // so many templates more, if all others stood alone
+	items     uint64
+	templates []uint32 // that have it, one entry a slot
+	deltas    []uint64 // what each of these slots adds to the hash when it stands alone
+}
+
+// weigh takes out the columns that cost less that way, and says how many templates there may
+// be.
+func (f *folding) weigh() {
+	c := newChoice(f)
+	out, made, once := c.cheapest(weighedSlotsMin + weighedSlotsEach*f.described - f.weighed)
+	f.weighed += c.looked
+	for _, column := range out {
+		f.setAlone(column.id)
+	}
+	f.spoilt = len(f.shared.hashes) - made
+	most := max(templatesMin, c.weight/sharedByMin)
+	if f.items >= RehearsalRowsMax && once+f.locals > f.items/4*3 {
+		most = templatesMin // hardly any item shares its template
+	}
+	f.allowed = max(templatesMin, min(most, c.grown(made, once)*(growthShare+1)/growthShare))
+	if made >= f.allowed {
+		f.pause = 2 * f.items
+	}
+}
+
+// cheapest gives the columns to take out, and what templates are left then: how many, and how
+// many of one item. Few templates are fine whatever they cost. It looks at so many slots and
+// templates, and one round more.
+func (c *choice) cheapest(lookedMax int) (out []*weighedColumn, bestMade, bestOnce int) {
+	made, once := c.count(c.hashes)
+	bestMade, bestOnce = made, once
+	cost, alone, best := c.cost(made, once), 0, 0
+	for c.grown(made, once) > templatesMin && made > c.least+c.least/leastShare && c.looked < lookedMax {
+		next := c.next()
+		c.takeOut(next)
+		out = append(out, next)
+		alone += c.own(next)
+		made, once = c.count(c.hashes)
+		if now := c.cost(made, once) + alone; now < cost {
+			cost, best, bestMade, bestOnce = now, len(out), made, once
+		}
+	}
+	return out[:best], bestMade, bestOnce
+}
+
+func newChoice(f *folding) *choice {
+	t := &f.shared.table
+	c := &choice{items: max(1, f.items), weight: max(f.items, f.expected), hashes: slices.Clone(f.shared.hashes), rows: t.rows}
+	c.seen.grow(len(t.slots))
+	byID := map[uint32]*weighedColumn{}
+	for i := range c.hashes {
+		for place, s := range t.slotsOf(uint32(i)) {
+			if s.own || s.column == colName || s.column == colEventName { // searches by name go by template
+				continue
+			}
+			delta := slotHash(place, slot{column: s.column, own: true}) - slotHash(place, s)
+			if f.standsAlone(s.column) {
+				c.hashes[i] += delta
+				continue
+			}
+			column := byID[s.column]
+			if column == nil {
+				column = &weighedColumn{id: s.column}
+				byID[s.column] = column
+			}
+			if c.seen.add(slotHash(0, s), 1) {
+				column.values++
+			}
+			column.items += c.rows[i]
+			column.templates, column.deltas = append(column.templates, uint32(i)), append(column.deltas, delta)
+		}
+	}
+	c.looked += len(t.slots)
+	for _, column := range byID {
+		c.columns = append(c.columns, column)
+	}
+	c.leaveOutFollowing()
+	return c
+}
+
+// leaveOutFollowing sets the columns apart whose values follow from the name and the list of
+// keys, and puts those first that follow least. One of a single value need not follow: a value
+// too long for templates stands with the row.
+func (c *choice) leaveOutFollowing() {
+	alone := slices.Clone(c.hashes)
+	for _, column := range c.columns {
+		column.change(alone)
+	}
+	c.least, c.leastOnce = c.count(alone)
+	all := c.columns
+	c.columns = nil
+	for _, column := range all {
+		c.changed = append(c.changed[:0], alone...)
+		column.changeBack(c.changed)
+		made, _ := c.count(c.changed)
+		if column.makes = made - c.least; column.makes > 0 {
+			c.columns = append(c.columns, column)
+		} else {
+			c.following = append(c.following, column)
+		}
+	}
+	slices.SortFunc(c.columns, func(a, b *weighedColumn) int { return cmp.Or(cmp.Compare(b.makes, a.makes), cmp.Compare(a.id, b.id)) })
+}
+
+// count gives how many templates the hashes make, and how many of those have one item.
+func (c *choice) count(hashes []uint64) (made, once int) {
+	c.looked += len(hashes)
+	c.seen.grow(len(hashes))
+	for i, hash := range hashes {
+		c.seen.add(hash, c.rows[i])
+	}
+	return c.seen.keys, c.seen.once
+}
+
+// next gives the column to take out that leaves the least cost; there is one as long as
+// templates are more than the least.
+func (c *choice) next() (next *weighedColumn) {
+	least := 0
+	for _, column := range c.columns[:min(len(c.columns), takeOutCandidatesMax)] {
+		c.changed = append(c.changed[:0], c.hashes...)
+		column.change(c.changed)
+		made, once := c.count(c.changed)
+		if cost := c.cost(made, once) + c.own(column); next == nil || cost < least {
+			next, least = column, cost
+		}
+	}
+	return next
+}
+
+func (c *choice) takeOut(column *weighedColumn) {
+	column.change(c.hashes)
+	at := slices.Index(c.columns, column)
+	c.columns = slices.Delete(c.columns, at, at+1)
+}
+
+// change makes of the templates' hashes those that they have where the column stands alone.
+func (w *weighedColumn) change(hashes []uint64) {
+	for i, template := range w.templates {
+		hashes[template] += w.deltas[i]
+	}
+}
+
+func (w *weighedColumn) changeBack(hashes []uint64) {
+	for i, template := range w.templates {
+		hashes[template] -= w.deltas[i]
+	}
+}
+
+// varies reports whether a column has values without end. Where most names come once, values
+// that came once with them do not follow from them.
+func (c *choice) varies(column *weighedColumn) bool {
+	if c.leastOnce > c.items/2 {
+		return uint64(column.values*4) > column.items*3
+	}
+	return uint64(column.makes*variesShare) > column.items
+}
+
+// cost is what so many templates come to in the end, in bits.
+func (c *choice) cost(made, once int) int { return c.grown(made, once) * templateBytes * 8 }
+
+// own is what a column costs that stands alone, in bits: what tells its values apart, and some.
+func (c *choice) own(column *weighedColumn) int {
+	return int(column.items) * (bits.Len(uint(column.values-1)) + ownBitsMore) / c.items * c.weight
+}
+
+// grown gives how many templates there will be. As many as one item has so far, out of all of
+// them, is how likely another item is to have a new one (I. J. Good, The population
+// frequencies of species, 1953), and that share is taken to stay: so it is for names and lists
+// of keys, which come with no end, while the tuples of a few values end, and are fewer.
+func (c *choice) grown(made, once int) int {
+	items := c.items
+	for ; 2*items <= c.weight && once > 0; items *= 2 {
+		made, once = made+once, once+once*once/made
+	}
+	return min(c.weight, made+once*(c.weight-items)/items)
+}
+
+// tally counts keys in open addressing; it keeps its memory.
+type tally struct {
+	slots      []tallied
+	keys, once int // how many there are, and that have a count of 1
+}
+
+type tallied struct{ key, count uint64 }
+
+// grow forgets all and makes room for n keys.
+func (t *tally) grow(n int) {
+	size := 1 << bits.Len(uint(2*n))
+	if size > cap(t.slots) {
+		t.slots = make([]tallied, size)
+	}
+	t.slots = t.slots[:size]
+	clear(t.slots)
+	t.keys, t.once = 0, 0
+}
+
+// add counts a key, and reports whether it is new.
+func (t *tally) add(key, count uint64) bool {
+	mask := uint64(len(t.slots) - 1)
+	key |= 1 // 0 is a free slot
+	at := (key >> 1) & mask
+	for t.slots[at].count > 0 && t.slots[at].key != key {
+		at = (at + 1) & mask
+	}
+	slot := &t.slots[at]
+	if slot.count == 1 {
+		t.once--
+	}
+	fresh := slot.count == 0
+	if fresh {
+		t.keys++
+		if count == 1 {
+			t.once++
+		}
+	}
+	slot.key = key
+	slot.count += count
+	return fresh
+}
+
+// endRehearsal takes out the columns that vary most, weighs the others, and forgets the
+// templates. The items were those of rows out of total.
+func (f *folding) endRehearsal(rows, total int) {
+	f.expected = int(int64(f.items) * int64(total) / int64(max(1, rows)))
+	c := newChoice(f)
+	for _, column := range slices.Concat(c.columns, c.following) {
+		if column.values >= variesMin && c.varies(column) {
+			f.setAlone(column.id)
+		}
+	}
+	if f.weigh(); f.pause > 0 {
+		f.pause = f.expected / 2
+	}
+	f.rehearsing, f.stuck = false, false
+	f.shared.reset()
+	f.endGroup()
+	f.items, f.locals, f.spoilt, f.described, f.weighed = 0, 0, 0, 0, 0
+}

@@ -1,0 +1,71 @@
+package segment_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stoadb/stoa/engine/segment"
+	"github.com/stoadb/stoa/engine/span"
+)
+
+// site gives what spans of one place in the code say of it, and of who asked: 1,500 places,
+// some of them a hundred times as busy as others.
+func site(i, j int) (name, key, value string) {
+	random := uint64(i)*0x9e3779b97f4a7c15 ^ 0x5851f42d4c957f2d
+	random ^= random >> 29
+	at := random % 1500 * (random >> 20 % 100) / 100
+	user := uint64(i/10) * 7919 % 800
+	switch name = fmt.Sprint("place ", at); j {
+	case 0, 1, 2: // follow from the place, with many values
+		return name, fmt.Sprint("place.", j), fmt.Sprint("of place ", at*uint64(j+1))
+	case 3:
+		return name, "port", "8080"
+	case 4: // too long for a template in some spans
+		return name, "note", strings.Repeat("at length ", int(1+random>>50%64/63*60))
+	case 5, 6, 7: // together tell users apart
+		return name, fmt.Sprint("user.", j), fmt.Sprint("a user's ", user>>uint(j-5)%40)
+	case 8:
+		return name, "user", fmt.Sprint(user)
+	}
+	return name, "order", fmt.Sprintf("%08x", uint32(i)*2654435761)
+}
+
+// What follows from the name stands in templates, however many values it has; what tells
+// users apart does not, although no single attribute of theirs is the reason for many
+// templates. None is left to row groups: searches ask those row by row.
+func TestTemplatesHoldWhatFollowsFromTheName(t *testing.T) {
+	fs := onDisk(t)
+	writeStorm(t, fs, site, 40_000, func() {})
+	s := open(t, fs, "s")
+	defer s.Close()
+	analysis, err := s.Analyze()
+	if err != nil {
+		t.Fatal(err)
+	}
+	use := analysis.Templates[span.SpanLevel]
+	t.Logf("%d templates, %d of row groups", use.Shared, use.Own)
+	if use.Own > 0 || use.Shared > 3*1500 {
+		t.Errorf("%d templates and %d of row groups for 1,500 places", use.Shared, use.Own)
+	}
+	wantFolded := func(key string, all bool) {
+		t.Helper()
+		for _, p := range analysis.Parts {
+			if strings.Contains(p.What, fmt.Sprintf("%q", key)) && (p.Folded == p.Values) != all {
+				t.Errorf("%s: %d of %d values stand in templates", p.What, p.Folded, p.Values)
+			}
+		}
+	}
+	for j := range 3 {
+		wantFolded(fmt.Sprint("place.", j), true)
+	}
+	wantFolded("port", true)
+	wantFolded("user", false)
+	wantFolded("order", false)
+	for j := 5; j < 8; j++ {
+		wantFolded(fmt.Sprint("user.", j), false)
+	}
+	if err := segment.Verify(fs, "s"); err != nil {
+		t.Fatal(err)
+	}
+}
