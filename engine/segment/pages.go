@@ -1,7 +1,9 @@
 package segment
 
 import (
+	"cmp"
 	"container/list"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -32,12 +34,14 @@ type items struct {
 	local  *templateTable // the group's own, nil where there is none
 	counts []uint32       // by code: how many items have it
 	uses   []use          // attribute and map columns with values here, by column
+	users  []uint32       // see usersOf
 }
 
 // use is how many values of a column a row group has.
 type use struct {
 	column uint32
 	values int
+	end    int // of its codes among the users; they begin at the end of the use before
 }
 
 // Pages keeps opened pages of any number of segments, up to a number of bytes: the ones used
@@ -263,31 +267,79 @@ func (s *Segment) itemsPage(g *groupRef, level span.Level, it *items) (*page, er
 	for _, code := range it.codes {
 		it.counts[code]++
 	}
-	values := map[uint32]int{}
-	total := 0
+	at := make([]int32, colFixed+len(s.columns)) // by column: position in uses + 1
+	total, slots := 0, 0
+	err := s.eachOwnSlot(g, level, it, func(column, code uint32) {
+		if at[column] == 0 {
+			it.uses = append(it.uses, use{column: column})
+			at[column] = int32(len(it.uses))
+		}
+		u := &it.uses[at[column]-1]
+		u.values += int(it.counts[code])
+		u.end++
+		slots++
+	}, &total)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(it.uses, func(a, b use) int { return cmp.Compare(a.column, b.column) })
+	it.users = make([]uint32, slots)
+	first := 0
+	for i := range it.uses {
+		u := &it.uses[i]
+		at[u.column] = int32(i)
+		u.end, first = first, first+u.end // where the next one of it goes
+	}
+	_ = s.eachOwnSlot(g, level, it, func(column, code uint32) { // as before: no error
+		u := &it.uses[at[column]]
+		it.users[u.end] = code
+		u.end++
+	}, new(int))
+	p := &page{items: it, bytes: 4*(len(it.codes)+len(it.counts)+len(it.users)) + 24*len(it.uses)}
+	if it.local != nil {
+		p.bytes += it.local.memoryBytes()
+	}
+	return p, nil
+}
+
+// eachOwnSlot visits the slots whose values stand with the rows, of each template that some item
+// has, and adds up the attributes of all items.
+func (s *Segment) eachOwnSlot(g *groupRef, level span.Level, it *items, visit func(column, code uint32), total *int) error {
 	for code, count := range it.counts {
 		if count == 0 {
 			continue
 		}
 		t, id := s.templateOf(g, level, it, uint32(code))
-		for _, slot := range t.slotsOf(id) {
-			if total += int(count); slot.own {
-				values[slot.column] += int(count)
+		slots := t.slotsOf(id)
+		if *total += int(count) * len(slots); *total > groupValuesMax {
+			return codec.Corrupt("more than %d attributes in a row group", groupValuesMax)
+		}
+		for _, slot := range slots {
+			if slot.own {
+				visit(slot.column, uint32(code))
 			}
 		}
-		if total > groupValuesMax {
-			return nil, codec.Corrupt("more than %d attributes in a row group", groupValuesMax)
-		}
 	}
-	for id, n := range values {
-		it.uses = append(it.uses, use{id, n})
+	return nil
+}
+
+// usersOf gives the codes whose templates have a value of a column with each item, ascending and
+// once for each slot; nil where there are none.
+func (it *items) usersOf(column uint32) []uint32 {
+	i, ok := slices.BinarySearchFunc(it.uses, column, func(u use, column uint32) int { return cmp.Compare(u.column, column) })
+	if !ok {
+		return nil
 	}
-	sortUses(it.uses)
-	p := &page{items: it, bytes: 4*(len(it.codes)+len(it.counts)) + 16*len(it.uses)}
-	if it.local != nil {
-		p.bytes += it.local.memoryBytes()
+	return it.usersAt(i)
+}
+
+// usersAt is usersOf the column of uses[i].
+func (it *items) usersAt(i int) []uint32 {
+	begin := 0
+	if i > 0 {
+		begin = it.uses[i-1].end
 	}
-	return p, nil
+	return it.users[begin:it.uses[i].end]
 }
 
 // codes is how many templates of a level a row group's codes tell apart.

@@ -8,10 +8,6 @@ import (
 	"github.com/stoadb/stoa/internal/codec"
 )
 
-func sortUses(uses []use) {
-	slices.SortFunc(uses, func(a, b use) int { return cmp.Compare(a.column, b.column) })
-}
-
 // ownColumn is the values of a column that the items of a read have, front to back.
 type ownColumn struct {
 	column uint32
@@ -77,14 +73,6 @@ func (it *itemReader) findOwn() {
 	if len(it.items.uses) == 0 {
 		return
 	}
-	for _, u := range it.items.uses {
-		if it.wants(u.column) {
-			it.own = append(it.own, ownColumn{column: u.column, total: u.values})
-		}
-	}
-	if len(it.own) == 0 {
-		return
-	}
 	before, within := make([]int, len(it.items.counts)), make([]int, len(it.items.counts))
 	for _, code := range it.items.codes[:it.from] {
 		before[code]++
@@ -92,17 +80,16 @@ func (it *itemReader) findOwn() {
 	for _, code := range it.items.codes[it.from:it.to] {
 		within[code]++
 	}
-	for code := range before {
-		if before[code]+within[code] == 0 {
+	for i, u := range it.items.uses {
+		if !it.wants(u.column) {
 			continue
 		}
-		t, id := it.s.templateOf(it.group, it.level, it.items, uint32(code))
-		for _, slot := range t.slotsOf(id) {
-			if i, ok := it.ownAt(slot.column); ok && slot.own {
-				it.own[i].before += before[code]
-				it.own[i].count += within[code]
-			}
+		c := ownColumn{column: u.column, total: u.values}
+		for _, code := range it.items.usersAt(i) {
+			c.before += before[code]
+			c.count += within[code]
 		}
+		it.own = append(it.own, c)
 	}
 	for i := range it.own {
 		if it.own[i].count > 0 {

@@ -123,16 +123,8 @@ func (g *GroupScan) itemsOf(dst []uint32, id uint32, find func(*column.TextColum
 // values stand in the order of the items.
 func (it *itemReader) itemsWith(id uint32, positions []uint32) []uint32 {
 	perCode := make([]uint32, len(it.items.counts))
-	for code, count := range it.items.counts {
-		if count == 0 {
-			continue
-		}
-		t, template := it.s.templateOf(it.group, it.level, it.items, uint32(code))
-		for _, s := range t.slotsOf(template) {
-			if s.own && s.column == id {
-				perCode[code]++
-			}
-		}
+	for _, code := range it.items.usersOf(id) {
+		perCode[code]++
 	}
 	var found []uint32
 	at := uint32(0)
