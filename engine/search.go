@@ -33,11 +33,21 @@ type segmentSearch struct {
 type levelTags struct {
 	templates *segment.Templates
 	mapped    []uint32 // templates that may have any attribute besides
-	fits      []bool   // by template: the name is the one asked for
-	holds     []uint64 // by template: tags that hold
-	filtered  []uint64 // tags that may hold by values in columns that have filters
-	other     []uint64 // tags that may hold by other values of the row
+	tags      []templateTags
+	filtered  uint64 // tags that some template has among its filtered ones
+	open      uint64 // and among those that it says a row may satisfy besides
 }
+
+// templateTags is what one template says of the tags.
+type templateTags struct {
+	holds    uint64
+	filtered uint64 // may hold by values in columns that have filters
+	other    uint64 // may hold by other values of the row
+	fits     bool   // the name is the one asked for
+}
+
+// any gives the tags that hold or may hold.
+func (t *templateTags) any() uint64 { return t.holds | t.filtered | t.other }
 
 // tagColumns are the attribute columns of a tag's key.
 type tagColumns struct {
@@ -106,7 +116,7 @@ func newSegmentSearch(m *matcher, l *liveSegment) (*segmentSearch, error) {
 		}
 		s.levels[level].tell(m, level, scopes.scopes, candidates)
 	}
-	m.explain.Templates.Add(int64(len(s.levels[span.SpanLevel].holds)))
+	m.explain.Templates.Add(int64(len(s.levels[span.SpanLevel].tags)))
 	if m.query.Explain != nil { // nobody else has use for it
 		m.explain.TemplatesMatched.Add(s.templatesMatched(above))
 	}
@@ -119,8 +129,8 @@ func (s *segmentSearch) templatesMatched(above uint64) (matched int64) {
 	beside := above
 	for _, level := range templateLevels[1:] {
 		t := &s.levels[level]
-		for i := range t.holds {
-			beside |= t.holds[i] | t.filtered[i] | t.other[i]
+		for i := range t.tags {
+			beside |= t.tags[i].any()
 		}
 	}
 	whole := s.l.TemplatesWhole()
@@ -128,8 +138,8 @@ func (s *segmentSearch) templatesMatched(above uint64) (matched int64) {
 		beside = s.all
 	}
 	t := &s.levels[span.SpanLevel]
-	for i, fits := range t.fits {
-		if fits && t.holds[i]|t.filtered[i]|t.other[i]|beside == s.all && (s.judge == nil || s.judge.mayBe(i)) {
+	for i := range t.tags {
+		if t.tags[i].fits && t.tags[i].any()|beside == s.all && (s.judge == nil || s.judge.mayBe(i)) {
 			matched++
 		}
 	}
@@ -233,7 +243,7 @@ func withBit(set []uint64, i uint32) []uint64 {
 // tell works out what each candidate says of the tags; others fit nothing.
 func (t *levelTags) tell(m *matcher, level span.Level, scopes []uint64, candidates []uint64) {
 	n := t.templates.Len()
-	t.fits, t.holds, t.filtered, t.other = make([]bool, n), make([]uint64, n), make([]uint64, n), make([]uint64, n)
+	t.tags = make([]templateTags, n)
 	var b bound
 	m.bindTexts(&b, t.templates.Batch)
 	for i := range n {
@@ -241,8 +251,9 @@ func (t *levelTags) tell(m *matcher, level span.Level, scopes []uint64, candidat
 			continue
 		}
 		name := t.templates.Bytes(t.templates.Names[i])
-		t.fits[i] = level != span.SpanLevel || m.query.Name == "" || string(name) == m.query.Name
-		if !t.fits[i] || m.all == 0 {
+		out := &t.tags[i]
+		out.fits = level != span.SpanLevel || m.query.Name == "" || string(name) == m.query.Name
+		if !out.fits || m.all == 0 {
 			continue
 		}
 		row := span.Row{Batch: t.templates.Batch, Pos: i}
@@ -263,7 +274,11 @@ func (t *levelTags) tell(m *matcher, level span.Level, scopes []uint64, candidat
 				}
 			}
 		}
-		t.holds[i], t.filtered[i], t.other[i] = holds, filtered, other
+		out.holds, out.filtered, out.other = holds, filtered, other
+		t.filtered |= filtered
+		if t.open |= other; level != span.SpanLevel {
+			t.open |= holds
+		}
 	}
 }
 

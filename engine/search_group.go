@@ -3,6 +3,7 @@ package engine
 import (
 	"math"
 	"math/bits"
+	"slices"
 
 	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
@@ -22,6 +23,7 @@ type groupSearch struct {
 	foundOf  [][]uint64
 
 	left          []uint64 // bits of the rows that may match
+	decided       []uint64 // of them, those that no row need be read for but to ask the filter
 	fits          []bool   // by code of a span's template
 	holds         []uint64
 	may           []uint64
@@ -87,7 +89,8 @@ func (s *segmentSearch) weigh() bool {
 		shared, whole := g.scan.Templates(level)
 		t := &s.levels[level]
 		for _, id := range shared {
-			g.beside |= t.holds[id] | t.other[id] | t.filtered[id]&g.filtered[level]
+			tags := &t.tags[id]
+			g.beside |= tags.holds | tags.other | tags.filtered&g.filtered[level]
 		}
 		if !whole {
 			g.beside |= s.all
@@ -110,10 +113,11 @@ func (s *segmentSearch) weigh() bool {
 	g.fits, g.holds, g.may = g.fits[:0], g.holds[:0], g.may[:0]
 	any := !whole
 	for _, id := range shared {
-		may := t.holds[id] | t.other[id] | t.filtered[id]&g.filtered[span.SpanLevel] | g.beside
-		fits := t.fits[id] && may|above == s.all
+		tags := &t.tags[id]
+		may := tags.holds | tags.other | tags.filtered&g.filtered[span.SpanLevel] | g.beside
+		fits := tags.fits && may|above == s.all
 		any = any || fits
-		g.fits, g.holds, g.may = append(g.fits, fits), append(g.holds, t.holds[id]), append(g.may, may)
+		g.fits, g.holds, g.may = append(g.fits, fits), append(g.holds, tags.holds), append(g.may, may)
 	}
 	return any
 }
@@ -132,7 +136,7 @@ func (s *segmentSearch) byFilters() (bool, error) {
 			}
 			if !may {
 				g.filtered[level] &^= bit
-				changed = true
+				changed = changed || s.levels[level].filtered&bit != 0
 			}
 		}
 	}
@@ -214,40 +218,47 @@ func (s *segmentSearch) byLength() (bool, error) {
 	return len(g.lengths) > 0, nil
 }
 
-// visitRows goes over the rows that are left, newest knowledge last: template and resource,
-// times, columns, and for what is still open the rows themselves.
+// visitRows goes over the rows that are left, the dearest knowledge last: template and resource,
+// columns, times, the filter, and for what is still open the rows themselves.
 func (s *segmentSearch) visitRows(least uint64, visit, filtered visitor) error {
 	g := &s.group
 	var err error
-	if g.codes, err = g.scan.ResourceCodes(g.codes, g.left); err != nil {
+	if s.judge != nil { // it may ask for the times of any row that is left
+		if g.starts, err = g.scan.Starts(g.starts, g.left); err != nil {
+			return err
+		}
+	}
+	if err := s.narrow(); err != nil || !slices.ContainsFunc(g.left, func(word uint64) bool { return word != 0 }) {
 		return err
 	}
-	if g.items, err = g.scan.Items(span.SpanLevel); err != nil {
-		return err
-	}
-	if g.starts, err = g.scan.Starts(g.starts, g.left); err != nil {
-		return err
+	if s.judge == nil {
+		if g.starts, err = g.scan.Starts(g.starts, g.left); err != nil {
+			return err
+		}
 	}
 	lengths, err := s.lengths()
 	if err != nil {
 		return err
 	}
-	g.foundOf = make([][]uint64, len(s.tags))
 	g.read = g.read[:0]
 	resources, _ := g.scan.Resources()
 	for word, left := range g.left {
 		for ; left != 0; left &= left - 1 {
 			row := word*64 + bits.TrailingZeros64(left)
-			resource, start := resources[g.codes[row]], g.starts[row]
-			if !s.service[resource] || start < least || start < s.query.StartMin || start > s.query.StartMax {
+			start := g.starts[row]
+			if start < least || start < s.query.StartMin || start > s.query.StartMax {
 				continue
 			}
 			if lengths != nil && !s.lengthFits(start, lengths[row]) {
 				continue
 			}
-			decided, may, err := s.decide(row, resource)
-			if err != nil {
-				return err
+			decided, may := hasBit(g.decided, row), true
+			if s.judge != nil {
+				a, err := s.judgeRow(row, resources[g.codes[row]])
+				if err != nil {
+					return err
+				}
+				decided, may = decided && a == answerYes, a != answerNo
 			}
 			switch {
 			case !may:
@@ -265,6 +276,40 @@ func (s *segmentSearch) visitRows(least uint64, visit, filtered visitor) error {
 	return s.readRows(filtered)
 }
 
+// narrow takes out of left the rows that cannot match by their template, resource and values,
+// and leaves in decided those that are certain to have service, name and tags.
+func (s *segmentSearch) narrow() (err error) {
+	g := &s.group
+	if g.codes, err = g.scan.ResourceCodes(g.codes, g.left); err != nil {
+		return err
+	}
+	if g.items, err = g.scan.Items(span.SpanLevel); err != nil {
+		return err
+	}
+	g.decided = cleared(g.decided, len(g.left))
+	g.foundOf = make([][]uint64, len(s.tags))
+	resources, _ := g.scan.Resources()
+	for word, left := range g.left {
+		for ; left != 0; left &= left - 1 {
+			row := word*64 + bits.TrailingZeros64(left)
+			resource := resources[g.codes[row]]
+			decided, may := false, s.service[resource]
+			if may {
+				if decided, may, err = s.decide(row, s.resources[resource]); err != nil {
+					return err
+				}
+			}
+			if !may {
+				g.left[word] &^= left & -left
+			}
+			if decided {
+				g.decided[word] |= left & -left
+			}
+		}
+	}
+	return nil
+}
+
 // lengths gives the lengths where the query asks for durations.
 func (s *segmentSearch) lengths() ([]uint64, error) {
 	if s.query.DurationMin == 0 && s.query.DurationMax == 0 {
@@ -280,18 +325,9 @@ func (s *segmentSearch) lengthFits(start, length uint64) bool {
 	return duration >= s.query.DurationMin && (s.query.DurationMax == 0 || duration <= s.query.DurationMax)
 }
 
-// decide tells whether a row may match, and whether that is certain by its template and
-// resource.
-func (s *segmentSearch) decide(row int, resource uint32) (decided, may bool, err error) {
-	if decided, may, err = s.decideTags(row, s.resources[resource]); err != nil || !may || s.judge == nil {
-		return decided, may, err
-	}
-	a, err := s.judgeRow(row, resource)
-	return decided && a == answerYes, a != answerNo, err
-}
-
-// decideTags is decide without the filter.
-func (s *segmentSearch) decideTags(row int, resource uint64) (decided, may bool, err error) {
+// decide tells whether a row may match but for the filter, and whether that is certain by its
+// template and resource.
+func (s *segmentSearch) decide(row int, resource uint64) (decided, may bool, err error) {
 	g := &s.group
 	code := int(g.items[row])
 	if code >= len(g.fits) {
@@ -329,19 +365,7 @@ func (s *segmentSearch) rowsWith(j int) ([]uint64, error) {
 	rows := make([]uint64, len(g.left))
 	bit := uint64(1) << j
 	for _, level := range templateLevels {
-		shared, _ := g.scan.Templates(level)
-		t := &s.levels[level]
-		err := g.scan.MarkTemplates(rows, level, func(code int) bool {
-			if code >= len(shared) {
-				return true
-			}
-			open := t.other[shared[code]]
-			if level != span.SpanLevel {
-				open |= t.holds[shared[code]]
-			}
-			return open&bit != 0
-		})
-		if err != nil {
+		if err := s.markTemplates(rows, level, bit); err != nil {
 			return nil, err
 		}
 		if g.filtered[level]&bit == 0 {
@@ -362,6 +386,23 @@ func (s *segmentSearch) rowsWith(j int) ([]uint64, error) {
 	}
 	g.foundOf[j] = rows
 	return rows, nil
+}
+
+// markTemplates marks the rows that may satisfy a tag by a template of their events or links, or
+// by what their own leaves open.
+func (s *segmentSearch) markTemplates(rows []uint64, level span.Level, bit uint64) error {
+	shared, whole := s.group.scan.Templates(level)
+	t := &s.levels[level]
+	if whole && t.open&bit == 0 {
+		return nil
+	}
+	return s.group.scan.MarkTemplates(rows, level, func(code int) bool {
+		if code >= len(shared) {
+			return true
+		}
+		tags := &t.tags[shared[code]]
+		return tags.other&bit != 0 || level != span.SpanLevel && tags.holds&bit != 0
+	})
 }
 
 // fewRows are read one by one; more are read with all between them.

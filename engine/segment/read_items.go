@@ -41,8 +41,20 @@ type compiledSlot struct {
 	own    int // position in own + 1, 0 where attr has the value
 }
 
-// openLevel opens the codes of a level with n items; nil where there is none or after an error.
+// openLevel opens a level with n items to read those from from to to; nil where there is none
+// or after an error.
 func (r *rowReader) openLevel(level span.Level, n, from, to int) *itemReader {
+	it := r.openCodes(level, n)
+	if it != nil {
+		it.from, it.to = from, to
+		it.findOwn()
+		it.compiled = make([]*compiledTemplate, r.group.codes(level))
+	}
+	return it
+}
+
+// openCodes opens the codes of a level with n items; nil where there is none or after an error.
+func (r *rowReader) openCodes(level span.Level, n int) *itemReader {
 	if n == 0 || r.err != nil {
 		return nil
 	}
@@ -61,10 +73,7 @@ func (r *rowReader) openLevel(level span.Level, n, from, to int) *itemReader {
 	if r.origin != nil {
 		r.origin.levels[level] = p.items
 	}
-	it := &itemReader{rowReader: r, level: level, items: p.items, from: from, to: to}
-	it.findOwn()
-	it.compiled = make([]*compiledTemplate, r.group.codes(level))
-	return it
+	return &itemReader{rowReader: r, level: level, items: p.items}
 }
 
 // findOwn works out which values of which columns the items have: a column's values stand

@@ -330,7 +330,7 @@ func (g *GroupScan) open(level span.Level) (it *itemReader, ends []uint32) {
 		ends = p.ends
 		n = int(ends[len(ends)-1])
 	}
-	return g.openLevel(level, n, 0, 0), ends
+	return g.openCodes(level, n), ends
 }
 
 // Rows marks the rows of items in marked: rows is a set of bits.
@@ -354,9 +354,13 @@ func (g *GroupScan) MarkTemplates(rows []uint64, level span.Level, holds func(co
 	if it == nil {
 		return g.err
 	}
-	asked := make([]bool, len(it.items.counts))
+	asked, any := make([]bool, len(it.items.counts)), false
 	for code, count := range it.items.counts {
 		asked[code] = count > 0 && holds(code)
+		any = any || asked[code]
+	}
+	if !any {
+		return nil
 	}
 	var marked []uint32
 	for i, code := range it.items.codes {
