@@ -66,7 +66,7 @@ func (s *segmentSearch) scanGroup(i int, least uint64, visit, filtered visitor) 
 		}
 		return err
 	}
-	if ok, err := s.byLength(); err != nil || !ok {
+	if ok, err := s.byCode(); err != nil || !ok {
 		return err
 	}
 	return s.visitRows(least, visit, filtered)
@@ -187,35 +187,65 @@ func (s *segmentSearch) filtersOf(id uint32) (byGroup []*index.Filter, known boo
 	return f.byGroup, f.known, nil
 }
 
-// byLength leaves in left the rows whose length can be in range, all where none is asked; it
-// reports whether there are any.
-func (s *segmentSearch) byLength() (bool, error) {
+// byCode leaves in left the rows whose template fits and whose length can be in range, and
+// reports whether there are any. Templates go first where they leave few: their codes are at
+// hand, while lengths are unpacked.
+func (s *segmentSearch) byCode() (bool, error) {
 	g := &s.group
 	rows := s.l.Group(g.index).Rows
 	g.left = cleared(g.left, (rows+63)/64)
-	if s.query.DurationMin == 0 {
+	few := 0
+	if slices.Contains(g.fits, false) {
+		var err error
+		if g.items, err = g.scan.Items(span.SpanLevel); err != nil {
+			return false, err
+		}
+		for row, code := range g.items {
+			if int(code) >= len(g.fits) || g.fits[code] {
+				g.left[row/64] |= 1 << (row % 64)
+				few++
+			}
+		}
+	} else {
 		for i := range g.left {
 			g.left[i] = ^uint64(0)
 		}
 		if rows%64 != 0 {
 			g.left[len(g.left)-1] = 1<<(rows%64) - 1
 		}
-		return true, nil
+		few = rows
 	}
+	if s.query.DurationMin == 0 || few*sparseShare < rows {
+		return few > 0, nil
+	}
+	return s.byLength()
+}
+
+// sparseShare: where fewer than one row in so many is left, a length is looked at row by row.
+const sparseShare = 8
+
+// byLength leaves in left the rows whose length can be in range, and reports whether there are
+// any.
+func (s *segmentSearch) byLength() (any bool, err error) {
+	g := &s.group
 	// Rows that end before they start count as 0 long; those whose length only looks right,
 	// because their end wrapped around, fail at inRange.
 	most := uint64(math.MaxInt64)
 	if s.query.DurationMax > 0 {
 		most = min(most, s.query.DurationMax)
 	}
-	var err error
 	if g.lengths, err = g.scan.LengthsBetween(g.lengths[:0], s.query.DurationMin, most); err != nil {
 		return false, err
 	}
+	g.decided = cleared(g.decided, len(g.left))
 	for _, row := range g.lengths {
-		g.left[row/64] |= 1 << (row % 64)
+		g.decided[row/64] |= 1 << (row % 64)
 	}
-	return len(g.lengths) > 0, nil
+	for i := range g.left {
+		g.left[i] &= g.decided[i]
+		any = any || g.left[i] != 0
+	}
+	return any, nil
 }
 
 // visitRows goes over the rows that are left, the dearest knowledge last: template and resource,
