@@ -19,16 +19,18 @@ func at(window int64) int64 { return window*segment.WindowNanos + segment.Window
 
 func TestPickMergesWhatIsOfOneSizeInOneWindow(t *testing.T) {
 	p := compaction.DefaultPolicy()
-	live := []segment.Info{
-		info("a", 100, 5000, 1), info("big", 100, 900_000, 2), info("b", 100, 6000, 3), info("c", 100, 7000, 4),
-		info("elsewhere", 99, 6000, 5), info("d", 100, 8000, 6),
+	live := []segment.Info{info("big", 100, 900_000, 1), info("elsewhere", 99, 6000, 2)}
+	var same []string
+	for i := range p.MergeMin {
+		same = append(same, fmt.Sprint(i))
+		live = append(live, info(same[i], 100, 5000+1000*i/p.MergeMin, uint64(3+i)))
 	}
 	plan, ok := compaction.Pick(p, live, at(100))
-	if !ok || !slices.Equal(plan.Inputs, []string{"a", "b", "c", "d"}) {
+	if !ok || !slices.Equal(plan.Inputs, same) {
 		t.Fatalf("%+v, %v", plan, ok)
 	}
-	if plan, ok := compaction.Pick(p, live[:4], at(100)); ok {
-		t.Fatalf("three of a size are merged: %+v", plan)
+	if plan, ok := compaction.Pick(p, live[:len(live)-1], at(100)); ok {
+		t.Fatalf("too few of a size are merged: %+v", plan)
 	}
 }
 

@@ -181,21 +181,22 @@ func (g *groupWriter) slotOf(id span.SpanID, begin int, mask uint64) uint64 {
 // count adds the group's operations to the catalog, and what its own templates hold to the
 // counts of keys.
 func (g *groupWriter) count(ref *groupRef) {
-	shared, local := g.w.folding[span.SpanLevel].shared, g.w.folding[span.SpanLevel].local
-	resources, templates := g.w.resources.batch, uint64(len(ref.templates[span.SpanLevel]))
-	for o, spans := range g.operations(uint64(len(ref.resources)), templates+uint64(ref.local[span.SpanLevel])) {
-		t, id := local, uint32(o.template-templates)
-		if o.template < templates {
-			t, id = shared, ref.templates[span.SpanLevel][o.template]
+	templates := uint64(len(ref.templates[span.SpanLevel]))
+	g.pairs.grow(len(g.templates[span.SpanLevel].codes))
+	for row, template := range g.templates[span.SpanLevel].codes {
+		g.pairs.add(g.resources.codes[row]<<32|template<<1, 1)
+	}
+	for _, pair := range g.pairs.slots {
+		if pair.count == 0 {
+			continue
 		}
-		name := ""
-		for _, s := range t.table.slotsOf(id) {
-			if s.column == colName {
-				name = t.texts.batch.String(span.TextID(s.value))
-			}
+		resource, template := ref.resources[pair.key>>32], pair.key&(1<<32-1)>>1
+		if template < templates {
+			g.w.countOperation(resource, ref.templates[span.SpanLevel][template], pair.count)
+		} else {
+			local := g.w.folding[span.SpanLevel].local
+			g.w.catalog.Add(g.w.serviceOf(resource), local.nameOf(uint32(template-templates)), local.kindOf(uint32(template-templates)), pair.count)
 		}
-		service := resources.String(resources.Resources[ref.resources[o.resource]].Service)
-		g.w.catalog.Add(service, name, int32(t.table.scalarsAt(id)[scalarKind]), spans)
 	}
 	for _, level := range levels {
 		if ref.local[level] == 0 {
@@ -212,30 +213,41 @@ func (g *groupWriter) count(ref *groupRef) {
 	}
 }
 
-// operation is the codes that tell one.
-type operation struct{ resource, template uint64 }
-
-// operations gives the number of rows of each pair of codes: from a table where one of all
-// pairs is small, which is nearly always.
-func (g *groupWriter) operations(resources, templates uint64) map[operation]uint64 {
-	counts := map[operation]uint64{}
-	if resources*templates > operationPairsMax {
-		for row, template := range g.templates[span.SpanLevel].codes {
-			counts[operation{g.resources.codes[row], template}]++
-		}
-		return counts
+// countOperation counts spans of a resource and a template of the segment. The catalog is told
+// in the end, once for each service and template, not for each row group.
+func (w *Writer) countOperation(resource, template uint32, spans uint64) {
+	service := w.resources.batch.Resources[resource].Service
+	w.operations[[2]uint32{uint32(service), template}] += spans
+	if len(w.operations) == operationsKeptMax {
+		w.tellOperations()
 	}
-	table := make([]uint32, resources*templates)
-	for row, template := range g.templates[span.SpanLevel].codes {
-		table[g.resources.codes[row]*templates+template]++
-	}
-	for pair, rows := range table {
-		if rows > 0 {
-			counts[operation{uint64(pair) / templates, uint64(pair) % templates}] = uint64(rows)
-		}
-	}
-	return counts
 }
+
+// tellOperations tells the catalog what was counted.
+func (w *Writer) tellOperations() {
+	shared := w.folding[span.SpanLevel].shared
+	for pair, spans := range w.operations {
+		w.catalog.Add(w.resources.batch.String(span.TextID(pair[0])), shared.nameOf(pair[1]), shared.kindOf(pair[1]), spans)
+	}
+	clear(w.operations)
+}
+
+func (w *Writer) serviceOf(resource uint32) string {
+	b := w.resources.batch
+	return b.String(b.Resources[resource].Service)
+}
+
+// nameOf gives the name of a span's template.
+func (t *templateWriter) nameOf(id uint32) string {
+	for _, s := range t.table.slotsOf(id) {
+		if s.column == colName {
+			return t.texts.batch.String(span.TextID(s.value))
+		}
+	}
+	return ""
+}
+
+func (t *templateWriter) kindOf(id uint32) int32 { return int32(t.table.scalarsAt(id)[scalarKind]) }
 
 // reset forgets all values and keeps the memory, unless odd groups made it large.
 func (g *groupWriter) reset() {

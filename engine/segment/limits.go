@@ -93,6 +93,7 @@ const (
 	ownTemplatesBytes = 64
 	// listedMax numbers of a list are printed: a line that a terminal shows.
 	listedMax = 16
-	// operationPairsMax pairs of resources and templates are counted in a table of 256 KiB.
-	operationPairsMax = 1 << 16
+	// operationsKeptMax pairs of services and templates are counted before the catalog is told:
+	// some 4 MiB.
+	operationsKeptMax = 1 << 16
 )

@@ -31,8 +31,11 @@ type Writer struct {
 	groups    []groupRef
 	traces    []traceRef
 	catalog   *index.Catalog
-	keys      []keyStats // by column
-	filters   filterWriter
+	// operations counts spans by service (a text of the resources) and template, until the
+	// catalog is told.
+	operations map[[2]uint32]uint64
+	keys       []keyStats // by column
+	filters    filterWriter
 
 	templateTexts *templateTexts
 	folding       [span.Levels]*folding
@@ -71,8 +74,8 @@ func NewWriter(fs vfs.FS, name string, meta Meta) (*Writer, error) {
 		resources: newDictionary(resourceOf, addResource),
 		scopes:    newDictionary(scopeOf, addScope),
 		columnIDs: map[columnKey]uint32{},
-		catalog:   index.NewCatalog(),
-		sources:   map[*span.Batch]*source{},
+		catalog:   index.NewCatalog(), operations: map[[2]uint32]uint64{},
+		sources: map[*span.Batch]*source{},
 	}
 	w.templateTexts = newTemplateTexts()
 	for _, level := range levels {
@@ -167,6 +170,7 @@ func (w *Writer) finish() error {
 			return fmt.Errorf("%s: trace %s comes in two places", w.info.Name, w.traces[i].id)
 		}
 	}
+	w.tellOperations()
 	pages := sectionPages{w: w}
 	for i, payload := range [sections][]byte{
 		sectionResources: appendTables(nil, w.resources.batch),
