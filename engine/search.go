@@ -20,6 +20,7 @@ type segmentSearch struct {
 	l         *liveSegment
 	service   []bool   // by resource: it is the service asked for
 	resources []uint64 // by resource: the tags it satisfies
+	scopes    uint64   // tags that some scope satisfies
 	levels    [span.Levels]levelTags
 	columns   []tagColumns // by tag
 	filters   map[uint32]columnFilters
@@ -85,8 +86,9 @@ func newSegmentSearch(m *matcher, l *liveSegment) (*segmentSearch, error) {
 	var scopes bound
 	m.bind(&scopes, l.Scopes())
 	for _, tags := range scopes.scopes {
-		above |= tags
+		s.scopes |= tags
 	}
+	above |= s.scopes
 	for j := range m.tags {
 		c := tagColumns{hash: index.HashText([]byte(m.tags[j].value))}
 		for _, level := range templateLevels {

@@ -18,6 +18,7 @@ type groupSearch struct {
 	first int // row of the segment
 
 	filtered [span.Levels]uint64 // tags that a column with filters may have here, by level
+	local    [span.Levels]uint64 // tags that templates of the group's own may satisfy
 	beside   uint64              // tags that an event or a link of some row may satisfy
 	found    []uint64            // by tag: bits of the rows that may have it besides their template; nil is not known yet
 	foundOf  [][]uint64
@@ -77,6 +78,7 @@ func (s *segmentSearch) scanGroup(i int, least uint64, visit, filtered visitor) 
 func (s *segmentSearch) byTemplates() bool {
 	g := &s.group
 	g.filtered = [span.Levels]uint64{s.all, s.all, s.all, s.all, s.all}
+	g.local = g.filtered
 	return s.weigh()
 }
 
@@ -93,7 +95,7 @@ func (s *segmentSearch) weigh() bool {
 			g.beside |= tags.holds | tags.other | tags.filtered&g.filtered[level]
 		}
 		if !whole {
-			g.beside |= s.all
+			g.beside |= g.local[level]
 		}
 	}
 	above := uint64(0)
@@ -111,7 +113,7 @@ func (s *segmentSearch) weigh() bool {
 	shared, whole := g.scan.Templates(span.SpanLevel)
 	t := &s.levels[span.SpanLevel]
 	g.fits, g.holds, g.may = g.fits[:0], g.holds[:0], g.may[:0]
-	any := !whole
+	any := !whole && g.local[span.SpanLevel]|s.scopes|g.beside|above == s.all
 	for _, id := range shared {
 		tags := &t.tags[id]
 		may := tags.holds | tags.other | tags.filtered&g.filtered[span.SpanLevel] | g.beside
@@ -134,9 +136,14 @@ func (s *segmentSearch) byFilters() (bool, error) {
 			if err != nil {
 				return false, err
 			}
-			if !may {
-				g.filtered[level] &^= bit
-				changed = changed || s.levels[level].filtered&bit != 0
+			if may {
+				continue
+			}
+			g.filtered[level] &^= bit
+			changed = changed || s.levels[level].filtered&bit != 0
+			if _, whole := g.scan.Templates(level); !whole && s.tags[j].special == plain && !s.unfiltered(j, level) {
+				g.local[level] &^= bit
+				changed = true
 			}
 		}
 	}
@@ -163,6 +170,15 @@ func (s *segmentSearch) inColumns(j int, level span.Level) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// unfiltered reports whether items of a level may have a tag's key with values that no filter
+// tells of: of another type, or in the map column.
+func (s *segmentSearch) unfiltered(j int, level span.Level) bool {
+	return s.group.scan.Mapped(level) || slices.ContainsFunc(s.columns[j].byLevel[level], func(id uint32) bool {
+		kind := s.l.ColumnType(id)
+		return kind != span.StringValue && kind != span.IntValue
+	})
 }
 
 // columnFilters are the filters of a column, if it has any.
@@ -360,8 +376,8 @@ func (s *segmentSearch) lengthFits(start, length uint64) bool {
 func (s *segmentSearch) decide(row int, resource uint64) (decided, may bool, err error) {
 	g := &s.group
 	code := int(g.items[row])
-	if code >= len(g.fits) {
-		return false, true, nil // a template of the group's own
+	if code >= len(g.fits) { // a template of the group's own
+		return false, g.local[span.SpanLevel]|s.scopes|g.beside|resource == s.all, nil
 	}
 	if !g.fits[code] {
 		return false, false, nil

@@ -16,8 +16,8 @@ import (
 //
 //	groups v; of each: group - the one before v, a filter of package index
 //
-// A group without one has no value of the column outside of templates. Which columns have
-// filters, and how long their pages are, says the section of filters:
+// It has the values of the group that stand with the rows and in templates of the group's own;
+// a group without one has none of those. Which columns have filters, and how long their pages are, says the section of filters:
 //
 //	columns v; of each: column - the one before v, page length v
 //
@@ -220,7 +220,35 @@ func (g *groupWriter) addFilters(id uint32) {
 		}
 	}
 	if hasFilter(kind) {
+		g.hashes = append(g.hashes, values.local...)
 		g.w.filters.add(id, len(g.w.groups), g.hashes)
+	}
+}
+
+// findLocal hashes for the filters what stands in templates of the group's own: searches know
+// those of the segment, and would read every row of the others.
+func (g *groupWriter) findLocal() {
+	var number [20]byte
+	for _, level := range levels {
+		local := g.w.folding[level].local
+		for i := range local.table.ends {
+			for _, s := range local.table.slotsOf(uint32(i)) {
+				if s.own || s.column < colFixed || !hasFilter(g.w.columns[s.column-colFixed].kind) {
+					continue
+				}
+				var text []byte
+				if kind := g.w.columns[s.column-colFixed].kind; kind.HasText() {
+					text = local.texts.batch.Bytes(span.TextID(s.value))
+				} else {
+					text = appendNumber(number[:0], kind, s.value)
+				}
+				values := g.attr(s.column)
+				if !values.used && len(values.local) == 0 {
+					g.used = append(g.used, s.column)
+				}
+				values.local = append(values.local, index.HashText(text))
+			}
+		}
 	}
 }
 

@@ -32,15 +32,19 @@ func (g *groupWriter) end() error {
 			return err
 		}
 	}
+	g.findLocal()
 	slices.Sort(g.used)
 	for len(g.w.keys) < len(g.w.columns) {
 		g.w.keys = append(g.w.keys, keyStats{})
 	}
 	for _, id := range g.used {
 		values := g.attrs[id-colFixed]
-		if g.w.columns[id-colFixed].kind.HasText() {
+		switch {
+		case !values.used: // its values stand in templates of the group's own
+			g.page = g.page[:0]
+		case g.w.columns[id-colFixed].kind.HasText():
 			g.page = values.text.AppendPage(g.page[:0], &g.pages)
-		} else {
+		default:
 			g.page = g.pages.Append(g.page[:0], nil, values.ints)
 		}
 		if err := g.writePage(&ref, id); err != nil {
@@ -265,7 +269,7 @@ func (g *groupWriter) reset() {
 	}
 	for _, id := range g.used {
 		values := g.attrs[id-colFixed]
-		values.used, values.ints = false, values.ints[:0]
+		values.used, values.ints, values.local = false, values.ints[:0], values.local[:0]
 		values.text.Reset()
 	}
 	g.used = g.used[:0]
@@ -281,7 +285,7 @@ func (g *groupWriter) memoryBytes() int {
 		total += 8*cap(g.ints[col]) + g.texts[col].MemoryBytes()
 	}
 	for _, values := range g.attrs {
-		total += 8*cap(values.ints) + values.text.MemoryBytes()
+		total += 8*(cap(values.ints)+cap(values.local)) + values.text.MemoryBytes()
 	}
 	return total
 }

@@ -42,9 +42,10 @@ type groupWriter struct {
 
 // attrWriter collects the values of one attribute column that are in no template.
 type attrWriter struct {
-	used bool
-	ints []uint64
-	text column.Texts
+	used  bool
+	ints  []uint64
+	text  column.Texts
+	local []uint64 // hashes of values in templates of the group's own, for the filter
 }
 
 func newGroupWriter(w *Writer) *groupWriter {
@@ -177,10 +178,7 @@ func (g *groupWriter) ownText(col uint32, pos int) span.TextID {
 
 // addOwn appends a value to its attribute column.
 func (g *groupWriter) addOwn(id uint32, b *span.Batch, a span.Attr) {
-	for int(id)-colFixed >= len(g.attrs) {
-		g.attrs = append(g.attrs, new(attrWriter))
-	}
-	values := g.attrs[id-colFixed]
+	values := g.attr(id)
 	if !values.used {
 		values.used = true
 		g.used = append(g.used, id)
@@ -192,6 +190,13 @@ func (g *groupWriter) addOwn(id uint32, b *span.Batch, a span.Attr) {
 	} else {
 		values.ints = append(values.ints, a.Value)
 	}
+}
+
+func (g *groupWriter) attr(id uint32) *attrWriter {
+	for int(id)-colFixed >= len(g.attrs) {
+		g.attrs = append(g.attrs, new(attrWriter))
+	}
+	return g.attrs[id-colFixed]
 }
 
 // addMapped appends an attribute to the map column that begins at first.

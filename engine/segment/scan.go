@@ -174,8 +174,8 @@ func NameColumn(level span.Level) uint32 {
 	return colName
 }
 
-// Filters gives, by row group, what values of a column stand with the rows: nil for a group
-// that has none. ok is false where nothing is known of the column. Values of more than
+// Filters gives, by row group, what values of a column stand with the rows and in templates of
+// the group's own: nil for a group that has none. ok is false where nothing is known of the column. Values of more than
 // 256 bytes are not told of.
 func (s *Segment) Filters(id uint32) (filters []*index.Filter, ok bool, err error) {
 	i, ok := slices.BinarySearchFunc(s.filters, id, func(f filterRef, id uint32) int { return int(f.column) - int(id) })
@@ -223,6 +223,12 @@ func (g *GroupScan) Resources() (ids []uint32, longest []uint64) {
 // false where the group has others of its own besides.
 func (g *GroupScan) Templates(level span.Level) (shared []uint32, whole bool) {
 	return g.group.templates[level], g.group.local[level] == 0
+}
+
+// Mapped reports whether items of a level have attributes in the map column.
+func (g *GroupScan) Mapped(level span.Level) bool {
+	_, mapped := g.group.find(columnsOf(level).first + mapType)
+	return mapped
 }
 
 // ResourceCodes gives the positions in Resources of the rows whose bit is set; dst has room

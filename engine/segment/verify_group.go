@@ -117,7 +117,7 @@ func (v *verifier) level(scan *GroupScan, group int, level span.Level, b *span.B
 		for _, s := range t.slotsOf(id) {
 			switch {
 			case s.column >= colFixed:
-				v.value(group, s, b, attrs[0])
+				v.value(group, s.own || t == it.items.local, s.column, b, attrs[0])
 				attrs = attrs[1:]
 			case isMapped(level, s.column):
 				attrs = attrs[1:]
@@ -138,9 +138,10 @@ func attrsOf(level span.Level, b *span.Batch) []span.Attr {
 	}
 }
 
-// value counts a value of an attribute column, and asks the filter for it.
-func (v *verifier) value(group int, s slot, b *span.Batch, a span.Attr) {
-	stats := &v.keys[s.column-colFixed]
+// value counts a value of an attribute column, and asks the filter for it where it is one of
+// those that are filtered.
+func (v *verifier) value(group int, filtered bool, column uint32, b *span.Batch, a span.Attr) {
+	stats := &v.keys[column-colFixed]
 	stats.Values++
 	if a.Type.HasText() {
 		v.text = append(v.text[:0], b.Bytes(span.TextID(a.Value))...)
@@ -150,19 +151,19 @@ func (v *verifier) value(group int, s slot, b *span.Batch, a span.Attr) {
 	}
 	hash := index.HashText(v.text)
 	stats.counter.Add(hash)
-	if !s.own || !hasFilter(a.Type) || len(v.text) > FilteredBytesMax {
+	if !filtered || !hasFilter(a.Type) || len(v.text) > FilteredBytesMax {
 		return
 	}
-	c := v.filters[s.column]
+	c := v.filters[column]
 	if c == nil {
 		c = new(knownFilters)
-		v.filters[s.column] = c
+		v.filters[column] = c
 		var err error
-		if c.filters, c.known, err = v.s.Filters(s.column); err != nil {
+		if c.filters, c.known, err = v.s.Filters(column); err != nil {
 			v.damages = append(v.damages, err)
 		}
 	}
 	if c.known && (c.filters[group] == nil || !c.filters[group].MayContain(hash)) {
-		v.damage(v.s.groups[group].offset, "the filter of column %d denies a value of row group %d", s.column, group)
+		v.damage(v.s.groups[group].offset, "the filter of column %d denies a value of row group %d", column, group)
 	}
 }
