@@ -186,6 +186,7 @@ func (w *world) check(queries int) {
 		low, high := q.StartMin, q.StartMax
 		checkEdges(w.t, w.shard, w.model, low, high)
 		w.checkRates(w.gen.RateQuery(w.model))
+		w.checkPaths(w.gen.PathQuery(w.model))
 	}
 }
 

@@ -50,6 +50,10 @@ const (
 	// cachedBytesMax is what one question keeps of decoded row groups. A trace's rows are
 	// adjacent, and traces of an answer are often neighbours, in each source.
 	cachedBytesMax = 24 << 20
+	// internedMax texts, and internedBytesMax of them, are kept from trace to trace while whole
+	// traces are looked at: names that never repeat must not pile up.
+	internedMax      = 1 << 16
+	internedBytesMax = 4 << 20
 	// clockStepMax is how far the clock may jump between two looks before retention stops
 	// believing it; clockGapMax is the same across a restart, where a long pause is likely.
 	clockStepMax = 48 * time.Hour

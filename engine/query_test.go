@@ -251,6 +251,7 @@ func TestACancelledQuestionEnds(t *testing.T) {
 	_, err = w.shard.Summaries(ctx, []span.Found{{TraceID: id}})
 	errorIs(t, err, context.Canceled)
 	errorIs(t, w.shard.Edges(ctx, 0, math.MaxUint64, func(string, string, uint64) {}), context.Canceled)
+	errorIs(t, w.shard.Paths(ctx, span.PathQuery{StartMax: math.MaxUint64, Service: w.model.Services()[0]}, span.NewPaths()), context.Canceled)
 	errorIs(t, w.shard.Spans(ctx, span.AllTime(), func(span.Row) error { return nil }), context.Canceled)
 }
 

@@ -21,6 +21,7 @@ type traceFacts struct {
 	errors    []bool
 	parents   []int32
 	interned  map[string]string
+	bytes     int // of the texts in interned
 }
 
 // factsProjection is what traceFacts reads of a row group.
@@ -28,10 +29,14 @@ var factsProjection = segment.Projection{Times: true, Identity: true}
 
 func newTraceFacts() *traceFacts { return &traceFacts{interned: make(map[string]string)} }
 
-// reset forgets the trace, not the service names.
+// reset forgets the trace, and the texts where they are many.
 func (f *traceFacts) reset() {
 	f.spanIDs, f.parentIDs, f.kinds = f.spanIDs[:0], f.parentIDs[:0], f.kinds[:0]
 	f.starts, f.services, f.errors, f.end = f.starts[:0], f.services[:0], f.errors[:0], 0
+	if f.bytes > internedBytesMax || len(f.interned) > internedMax {
+		clear(f.interned)
+		f.bytes = 0
+	}
 }
 
 // add takes the next row.
@@ -40,14 +45,20 @@ func (f *traceFacts) add(row span.Row) {
 	f.parentIDs = append(f.parentIDs, row.ParentID())
 	f.kinds = append(f.kinds, row.Kind())
 	f.starts = append(f.starts, row.Start())
-	service, ok := f.interned[string(row.Service())]
-	if !ok {
-		service = string(row.Service())
-		f.interned[service] = service
-	}
-	f.services = append(f.services, service)
+	f.services = append(f.services, f.intern(row.Service()))
 	f.errors = append(f.errors, row.StatusCode() == span.StatusError)
 	f.end = max(f.end, row.End())
+}
+
+// intern gives a text that stays when the row is gone, one for equal ones.
+func (f *traceFacts) intern(text []byte) string {
+	known, ok := f.interned[string(text)]
+	if !ok {
+		known = string(text)
+		f.interned[known] = known
+		f.bytes += len(known)
+	}
+	return known
 }
 
 // resolve finds the parents of all rows.
