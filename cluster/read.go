@@ -176,6 +176,25 @@ func (s *Store) Rates(ctx context.Context, q span.RateQuery) ([]*span.Rate, erro
 	return all.Sorted(), nil
 }
 
+// Paths gathers the paths that are asked for. A trace stands in one shard: counts add up.
+func (s *Store) Paths(ctx context.Context, q span.PathQuery) (*span.Paths, error) {
+	var mu sync.Mutex
+	all := span.NewPaths()
+	err := s.ask(ctx, func(ctx context.Context, i int) error {
+		paths := span.NewPaths()
+		if err := s.shards[i].Paths(ctx, q, paths); err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		return all.AddAll(paths)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
 // Spans calls visit with every distinct span on which the query holds, shard after
 // shard; an error of visit ends it.
 func (s *Store) Spans(ctx context.Context, q span.Query, visit func(span.Row) error) error {

@@ -114,6 +114,7 @@ func sameAnswers(t testing.TB, s *cluster.Store, m *enginetest.Model, g *enginet
 		t.Fatalf("%d spans, %v; want %d", spans, err, m.Spans())
 	}
 	sameCatalog(t, s, m)
+	samePaths(t, s, m, g)
 	for range questions {
 		q := g.Query(m)
 		got, err := s.Find(ctx, q)
