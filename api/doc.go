@@ -1,6 +1,7 @@
 // Package api is what speaks to the outside: it takes spans over OTLP, answers Jaeger's
-// storage API in both its versions, and serves the operator's HTTP port. It holds no spans: a Store, which
-// the package declares and room cluster satisfies, does the work.
+// storage API in both its versions, and serves the operator's HTTP port and the one for
+// queries. It holds no spans: a Store, which the package declares and room cluster satisfies,
+// does the work.
 //
 // The flow of a call: a connection of package grpc brings a stream; serveCall (call.go)
 // admits it, bounds its time, catches a panic, counts it and turns errors into status
@@ -16,5 +17,5 @@
 //
 // Package api is the only door of grpc and of the Jaeger and OTLP stubs, together with
 // its sub-packages: wire, client (what `stoa` asks a server with), jaegerv1 (the span of
-// version 1 to OTLP and back) and pb (generated).
+// version 1 to OTLP and back), queryhttp (what the query port answers) and pb (generated).
 package api

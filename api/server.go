@@ -30,6 +30,7 @@ const (
 	OTLPAddress    = "127.0.0.1:4317"  // OTLP alone, where programs expect it
 	ArchiveAddress = "127.0.0.1:17272" // as StorageAddress, of the archive
 	AdminAddress   = "127.0.0.1:17270" // metrics, readiness, flush, compact
+	QueryAddress   = "127.0.0.1:16686" // services, metrics and graphs over HTTP, where Jaeger's page is
 )
 
 // Options of a Server. A zero field takes its default; see limits.go.
@@ -47,6 +48,8 @@ type Options struct {
 	Attributes http.Handler
 	// Rates answers GET /rates, and may take its time too. nil: 404.
 	Rates http.Handler
+	// Query answers the query port, all of it; see package queryhttp. nil: 404.
+	Query http.Handler
 
 	BytesInFlightMax int64         // requests received and not yet answered
 	QueriesMax       int64         // reading calls at once
@@ -59,7 +62,7 @@ type Options struct {
 }
 
 // Listeners are what a Server serves on; a nil one is not served.
-type Listeners struct{ Storage, OTLP, Admin, Archive net.Listener }
+type Listeners struct{ Storage, OTLP, Admin, Archive, Query net.Listener }
 
 // Server answers for one Store, and for the archive beside it; or for those of tenants,
 // each of which has a Server of its own behind the one that listens. Its methods may be
@@ -71,6 +74,7 @@ type Server struct {
 	implementations map[string]any     // what serves each service, by its full name
 	storage         *grpc.Server       // all services; nil of a tenant
 	archive         *Server            // of Options.Archive; it has no archive itself
+	query           http.Handler       // of a tenant: answers the query port
 	tenants         map[string]*Server // by name; nil where tenancy is off
 }
 
@@ -82,6 +86,7 @@ type process struct {
 
 	ingest   *grpc.Server // OTLP only
 	admin    *http.Server
+	queryAt  *http.Server
 	health   *health.Server
 	draining atomic.Bool
 	stopping chan struct{} // closed when a stop begins
@@ -119,6 +124,14 @@ func NewServer(store Store, operator Operator, o Options) *Server {
 		MaxHeaderBytes:    headerBytesMax,
 		ErrorLog:          slog.NewLogLogger(s.options.Log.Handler(), slog.LevelDebug),
 	}
+	s.queryAt = &http.Server{
+		Handler:           s.queryHandler(),
+		ReadHeaderTimeout: adminReadTimeMax,
+		WriteTimeout:      s.options.WorkTimeMax + s.options.PeerTimeMax,
+		IdleTimeout:       adminIdleTimeMax,
+		MaxHeaderBytes:    headerBytesMax,
+		ErrorLog:          s.admin.ErrorLog,
+	}
 	return s
 }
 
@@ -146,7 +159,7 @@ func (s *Server) addTenants() {
 	s.tenants = map[string]*Server{}
 	archives := map[string]*Server{}
 	for _, t := range s.options.Tenants.List {
-		side := &Server{process: s.process, tenant: t.Name}
+		side := &Server{process: s.process, tenant: t.Name, query: t.Query}
 		side.answerFor(t.Store, t.Archive)
 		s.tenants[t.Name] = side
 		if side.archive != nil {
@@ -233,7 +246,7 @@ func (s *Server) newGRPC() *grpc.Server {
 // or the first listener's error, having stopped the others.
 func (s *Server) Serve(l Listeners) error {
 	var group sync.WaitGroup
-	failed := make(chan error, 4)
+	failed := make(chan error, 5)
 	start := func(name string, listener net.Listener, serve func(net.Listener) error) {
 		if listener == nil {
 			return
@@ -253,6 +266,7 @@ func (s *Server) Serve(l Listeners) error {
 		start("archive", l.Archive, s.archive.storage.Serve)
 	}
 	start("admin", l.Admin, s.admin.Serve)
+	start("query", l.Query, s.queryAt.Serve)
 	group.Wait()
 	select {
 	case err := <-failed:
@@ -276,6 +290,7 @@ func (s *Server) Stop(ctx context.Context) {
 		for _, g := range s.grpcServers() {
 			group.Go(g.GracefulStop)
 		}
+		group.Go(func() { _ = s.queryAt.Shutdown(ctx) }) // what ctx cuts off, halt does too
 		group.Wait()
 	}()
 	select {
@@ -293,6 +308,7 @@ func (s *Server) halt() {
 	}
 	// Close only fails to close listeners that are closed already.
 	_ = s.admin.Close()
+	_ = s.queryAt.Close()
 }
 
 func (s *Server) grpcServers() []*grpc.Server {

@@ -35,6 +35,8 @@ type Tenant struct {
 	// Imports, Attributes and Rates answer the admin port's requests about this tenant; see
 	// Options.
 	Imports, Attributes, Rates http.Handler
+	// Query answers the query port's requests of this tenant.
+	Query http.Handler
 }
 
 // tenantNameMax bounds a name: it is the name of a folder, and of a label.

@@ -22,7 +22,7 @@ const readyInterval = 5 * time.Millisecond
 
 // Server is the real binary, serving a folder on free ports of this machine.
 type Server struct {
-	Storage, Admin, OTLP, Archive string // host:port
+	Storage, Admin, OTLP, Archive, Query string // host:port
 
 	command *exec.Cmd
 	output  output
@@ -52,16 +52,16 @@ func (o *output) String() string {
 // StartServer runs `binary serve` on folder and returns when it is ready. Further flags
 // follow its own.
 func StartServer(ctx context.Context, binary, folder string, flags ...string) (*Server, error) {
-	ports, err := freePorts(4)
+	ports, err := freePorts(5)
 	if err != nil {
 		return nil, err
 	}
 	local := func(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
-	s := &Server{Storage: local(ports[0]), Admin: local(ports[1]), OTLP: local(ports[2]), Archive: local(ports[3]), exited: make(chan struct{})}
+	s := &Server{Storage: local(ports[0]), Admin: local(ports[1]), OTLP: local(ports[2]), Archive: local(ports[3]), Query: local(ports[4]), exited: make(chan struct{})}
 	s.command = exec.Command(binary, append([]string{
 		"serve", "--data", folder,
 		fmt.Sprintf("--storage-port=%d", ports[0]), fmt.Sprintf("--admin-port=%d", ports[1]), fmt.Sprintf("--otlp-grpc-port=%d", ports[2]),
-		fmt.Sprintf("--archive-port=%d", ports[3]),
+		fmt.Sprintf("--archive-port=%d", ports[3]), fmt.Sprintf("--query-port=%d", ports[4]),
 	}, flags...)...)
 	s.command.Stdout, s.command.Stderr = &s.output, &s.output
 	if err := s.command.Start(); err != nil {

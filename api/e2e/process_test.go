@@ -107,15 +107,15 @@ func freeAddresses(t *testing.T, n int) []string {
 // server is Stoa on a folder.
 type server struct {
 	*process
-	storage, admin, archive string
+	storage, admin, archive, query string
 }
 
 func startStoa(t *testing.T, binary, folder string) *server {
 	t.Helper()
-	a := freeAddresses(t, 4)
-	s := &server{storage: a[0], admin: a[1], archive: a[3]}
+	a := freeAddresses(t, 5)
+	s := &server{storage: a[0], admin: a[1], archive: a[3], query: "http://" + a[4]}
 	s.process = start(t, binary, nil, "serve", "--data", folder, "--storage-port", port(a[0]),
-		"--admin-port", port(a[1]), "--otlp-grpc-port", port(a[2]), "--archive-port", port(a[3]))
+		"--admin-port", port(a[1]), "--otlp-grpc-port", port(a[2]), "--archive-port", port(a[3]), "--query-port", port(a[4]))
 	s.await(t, "http://"+s.admin+"/ready")
 	return s
 }

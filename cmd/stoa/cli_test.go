@@ -171,11 +171,11 @@ func TestServeRefusesWhatItCannotDo(t *testing.T) {
 	}
 	defer taken.Close()
 	port := fmt.Sprint(taken.Addr().(*net.TCPAddr).Port)
-	for _, flag := range []string{"storage-port", "admin-port", "otlp-grpc-port"} {
-		args := []string{"serve", "--data", folder, "--storage-port=0", "--admin-port=0", "--otlp-grpc-port=0", "--" + flag + "=" + port}
+	for _, flag := range []string{"storage-port", "admin-port", "otlp-grpc-port", "query-port"} {
+		args := []string{"serve", "--data", folder, "--storage-port=0", "--admin-port=0", "--otlp-grpc-port=0", "--archive-port=0", "--query-port=0", "--" + flag + "=" + port}
 		wants(t, 1, []string{"port " + port + " on 127.0.0.1 is taken", "--" + flag}, args...)
 	}
-	free := []string{"serve", "--storage-port=0", "--admin-port=0", "--otlp-grpc-port=0"}
+	free := []string{"serve", "--storage-port=0", "--admin-port=0", "--otlp-grpc-port=0", "--archive-port=0", "--query-port=0"}
 	wants(t, 1, []string{"0.0.0.0.*neither TLS nor authentication.*--insecure"}, append(free, "--data", folder, "--listen-host", "0.0.0.0")...)
 	file := filepath.Join(folder, "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {

@@ -20,6 +20,7 @@ import (
 type targetFlags struct {
 	address string
 	admin   string
+	query   string
 	data    string
 	create  bool // the folder, where it is missing
 	tenant  string
@@ -38,7 +39,9 @@ func (t *targetFlags) add(cmd *cobra.Command) {
 type asked struct {
 	*client.Client
 	admin  string // HOST:PORT of its admin port
+	query  string // HOST:PORT of its query port
 	tenant string // in whose name it is asked; "" is nobody's
+	header string // that says so
 }
 
 // question is the work of a command that asks. Its ctx ends with the command, and with
@@ -51,8 +54,11 @@ func withStore(cmd *cobra.Command, t targetFlags, ask question) error {
 	if t.data != "" && cmd.Flags().Changed("addr") {
 		return usagef("--addr asks a server, --data opens a folder: give one of them")
 	}
-	if t.admin != "" {
-		if err := checkAddress("admin", t.admin); err != nil {
+	for flag, address := range map[string]string{"admin": t.admin, "query": t.query} {
+		if address == "" {
+			continue
+		}
+		if err := checkAddress(flag, address); err != nil {
 			return err
 		}
 	}
@@ -74,6 +80,9 @@ func withStore(cmd *cobra.Command, t targetFlags, ask question) error {
 	if t.admin == "" {
 		t.admin = besideStorage(t.address)
 	}
+	if t.query == "" {
+		t.query = queryBeside(t.address)
+	}
 	return withServer(cmd.Context(), t, ask)
 }
 
@@ -94,7 +103,7 @@ func withServer(ctx context.Context, t targetFlags, ask question) error {
 	if err != nil {
 		return err
 	}
-	err = ask(ctx, asked{c, t.admin, t.tenant})
+	err = ask(ctx, asked{c, t.admin, t.query, t.tenant, t.header})
 	if errors.Is(err, client.ErrTenant) {
 		err = fmt.Errorf("name yours with --tenant NAME: %w", err)
 	}
@@ -119,6 +128,19 @@ func besideStorage(address string) string {
 		return ""
 	}
 	return net.JoinHostPort(host, strconv.Itoa(n-1))
+}
+
+// queryBeside guesses the query port: the default one, of the same host.
+func queryBeside(address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return ""
+	}
+	_, port, err := net.SplitHostPort(api.QueryAddress)
+	if err != nil {
+		return ""
+	}
+	return net.JoinHostPort(host, port)
 }
 
 // withFolder opens a folder and serves it on loopback ports that the system picks.
@@ -148,7 +170,7 @@ func withFolder(ctx context.Context, t targetFlags, ask question) error {
 		cancel(err) // a question to a server that has ended would ask for ever
 		ended <- err
 	}()
-	t.address, t.admin = listeners.Storage.Addr().String(), listeners.Admin.Addr().String()
+	t.address, t.admin, t.query = listeners.Storage.Addr().String(), listeners.Admin.Addr().String(), listeners.Query.Addr().String()
 	err = withServer(ctx, t, ask)
 	stop()
 	return errors.Join(err, <-ended)

@@ -73,7 +73,7 @@ func filled(t *testing.T) (folder, segment string) {
 
 // serveOn are the arguments that serve folder on any free ports.
 func serveOn(folder string) []string {
-	return []string{"serve", "--storage-port=0", "--admin-port=0", "--otlp-grpc-port=0", "--archive-port=0", "--data", folder}
+	return []string{"serve", "--storage-port=0", "--admin-port=0", "--otlp-grpc-port=0", "--archive-port=0", "--query-port=0", "--data", folder}
 }
 
 // TestServeRefusesADamagedFolder and says which file is damaged, and where in it. The

@@ -45,7 +45,7 @@ func TestForeignFolderIsRefusedAndLeftAlone(t *testing.T) {
 		wants(t, 1, []string{regexp.QuoteMeta(empty) + ".*is not a Stoa data folder"}, append(args, empty)...)
 		holds(t, empty)
 	}
-	serve := []string{"serve", "--storage-port=0", "--admin-port=0", "--otlp-grpc-port=0", "--archive-port=0", "--data", folder}
+	serve := []string{"serve", "--storage-port=0", "--admin-port=0", "--otlp-grpc-port=0", "--archive-port=0", "--query-port=0", "--data", folder}
 	wants(t, 1, []string{"is not a Stoa data folder.*x.txt"}, serve...)
 	wants(t, 1, []string{"is not a Stoa data folder.*x.txt"}, "import", "--data", folder, file)
 	holds(t, folder, "x.txt")

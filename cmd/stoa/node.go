@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stoadb/stoa/api"
+	"github.com/stoadb/stoa/api/queryhttp"
 	"github.com/stoadb/stoa/cluster"
 	"github.com/stoadb/stoa/internal/vfs"
 	"github.com/stoadb/stoa/wal"
@@ -62,6 +63,7 @@ func openNode(ctx context.Context, o nodeOptions) (*node, error) {
 	served := api.Options{
 		Log: o.logger, Metrics: metricsHandler(n), Tenants: n.served(o.tenantHeader),
 		Imports: importsHandler(n.store.Imports()), Attributes: attributesHandler(n.store), Rates: ratesHandler(n.store),
+		Query: queryhttp.New(n.store, queryhttp.Options{Log: o.logger}),
 	}
 	if n.archive != nil {
 		served.Archive = n.archive

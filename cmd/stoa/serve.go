@@ -29,6 +29,7 @@ type serveFlags struct {
 	adminPort   int
 	otlpPort    int
 	archivePort int
+	queryPort   int
 	shards      int
 	retention   time.Duration
 	keepArchive time.Duration
@@ -46,7 +47,7 @@ func newServe() *cobra.Command {
 	var f serveFlags
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Serve: take OTLP, answer Jaeger's storage API (the default command)",
+		Short: "Serve: take OTLP, answer Jaeger's storage API and metrics over HTTP (the default command)",
 		Args:  exactly(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f.hasTenants = cmd.Flags().Changed("tenants")
@@ -60,6 +61,7 @@ func newServe() *cobra.Command {
 	flags.IntVar(&f.adminPort, "admin-port", 17270, "metrics, readiness, flush and compact over HTTP; 0 picks a free port")
 	flags.IntVar(&f.otlpPort, "otlp-grpc-port", 4317, "OTLP over gRPC; 0 picks a free port")
 	flags.IntVar(&f.archivePort, "archive-port", 17272, "Jaeger storage gRPC API and OTLP of the archive; 0 picks a free port")
+	flags.IntVar(&f.queryPort, "query-port", 16686, "services, metrics (rates, errors, latencies) and graphs over HTTP, as Jaeger's query service answers them; 0 picks a free port")
 	flags.IntVar(&f.shards, "shards", 0, fmt.Sprintf("shards of a new folder (default %d, as many as processors from 2 to 16; of each tenant %d)", cluster.ShardsDefault(), tenantShards))
 	flags.DurationVar(&f.retention, "retention", 0, "drop spans received longer ago, such as 168h; 0 keeps everything")
 	flags.DurationVar(&f.keepArchive, "archive-retention", 0, "drop spans archived longer ago, such as 8760h; 0 keeps everything")
@@ -69,7 +71,7 @@ func newServe() *cobra.Command {
 	flags.StringVar(&f.reserve, "reserve", "512MiB", "of the disk to leave free: below it writes are refused, reads go on")
 	flags.StringVar(&f.tenants, "tenants", "", fmt.Sprintf("names, with commas between them, of up to %d tenants who share this server and see nothing of one another; "+
 		"every call then names one (default no tenants)", tenantsMax))
-	flags.StringVar(&f.header, "tenant-header", api.TenantHeader, "gRPC metadata key that names a call's tenant, with --tenants")
+	flags.StringVar(&f.header, "tenant-header", api.TenantHeader, "gRPC metadata key, and HTTP header of the query port, that names a call's tenant, with --tenants")
 	flags.BoolVar(&f.insecure, "insecure", false, "allow --listen-host beyond loopback although there is neither TLS nor authentication")
 	return cmd
 }
@@ -105,8 +107,8 @@ type portFlag struct {
 	port int
 }
 
-func (f serveFlags) ports() [4]portFlag {
-	return [4]portFlag{{"storage-port", f.storagePort}, {"admin-port", f.adminPort}, {"otlp-grpc-port", f.otlpPort}, {"archive-port", f.archivePort}}
+func (f serveFlags) ports() [5]portFlag {
+	return [5]portFlag{{"storage-port", f.storagePort}, {"admin-port", f.adminPort}, {"otlp-grpc-port", f.otlpPort}, {"archive-port", f.archivePort}, {"query-port", f.queryPort}}
 }
 
 func serve(ctx context.Context, out io.Writer, f serveFlags) error {
@@ -197,7 +199,7 @@ const noPort = -1
 // listen takes all ports before the folder is touched.
 func listen(f serveFlags) (api.Listeners, error) {
 	var l api.Listeners
-	for i, listener := range [4]*net.Listener{&l.Storage, &l.Admin, &l.OTLP, &l.Archive} { // in the order of ports
+	for i, listener := range [5]*net.Listener{&l.Storage, &l.Admin, &l.OTLP, &l.Archive, &l.Query} { // in the order of ports
 		want := f.ports()[i]
 		if want.port == noPort {
 			continue
@@ -217,7 +219,7 @@ func listen(f serveFlags) (api.Listeners, error) {
 
 func closeListeners(l api.Listeners) error {
 	var errs []error
-	for _, listener := range []net.Listener{l.Storage, l.OTLP, l.Admin, l.Archive} {
+	for _, listener := range []net.Listener{l.Storage, l.OTLP, l.Admin, l.Archive, l.Query} {
 		if listener != nil {
 			errs = append(errs, listener.Close())
 		}
@@ -258,6 +260,7 @@ func printStart(out io.Writer, f serveFlags, l api.Listeners, n *node, memory in
 		"  Jaeger storage, OTLP  " + l.Storage.Addr().String() + "  (gRPC)",
 		"  OTLP                  " + l.OTLP.Addr().String() + "  (gRPC)",
 		"  archive               " + l.Archive.Addr().String() + "  (gRPC; " + archive + ")",
+		"  queries               http://" + l.Query.Addr().String() + "/api/services  /api/dependencies  /api/metrics/calls  /api/deep-dependencies",
 		"  admin                 http://" + l.Admin.Addr().String() + "/metrics  /ready  /health  POST /flush  POST /compact",
 		"  data                  " + data + "  (" + strconv.Itoa(n.store.Shards()) + " shards)",
 		"  durability            " + durability,

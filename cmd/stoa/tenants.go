@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/stoadb/stoa/api"
+	"github.com/stoadb/stoa/api/queryhttp"
 	"github.com/stoadb/stoa/cluster"
 	"github.com/stoadb/stoa/wal"
 )
@@ -181,6 +182,7 @@ func (n *node) served(header string) api.Tenants {
 		one := api.Tenant{
 			Name: t.name, Store: t.store,
 			Imports: importsHandler(t.store.Imports()), Attributes: attributesHandler(t.store), Rates: ratesHandler(t.store),
+			Query: queryhttp.New(t.store, queryhttp.Options{Log: n.log.With("tenant", t.name), HideReasons: true}),
 		}
 		if t.archive != nil {
 			one.Archive = t.archive

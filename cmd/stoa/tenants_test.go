@@ -165,7 +165,7 @@ func TestAFolderKeepsWhatCameBeforeTenants(t *testing.T) {
 	}
 
 	// Without tenants nobody writes here any more, and a reader is told what he does not see.
-	wants(t, 1, []string{`holds the data of tenants \(a,b\)`, `--tenants a,b`}, "serve", "--data", folder, "--storage-port", "0", "--admin-port", "0", "--otlp-grpc-port", "0", "--archive-port", "0")
+	wants(t, 1, []string{`holds the data of tenants \(a,b\)`, `--tenants a,b`}, "serve", "--data", folder, "--storage-port", "0", "--admin-port", "0", "--otlp-grpc-port", "0", "--archive-port", "0", "--query-port", "0")
 	wants(t, 1, []string{`holds the data of tenants`}, "import", "--data", folder, os.DevNull)
 	if r := wants(t, 0, []string{`shop of`}, "services", "--data", folder); !strings.Contains(r.err, "--tenant") || strings.Contains(r.out, "of a") {
 		t.Errorf("%+v", r)
