@@ -23,7 +23,7 @@ func ask(t *testing.T, method, url string, headers ...string) (int, string) {
 		t.Fatal(err)
 	}
 	for i := 0; i+1 < len(headers); i += 2 {
-		request.Header.Set(headers[i], headers[i+1])
+		request.Header.Add(headers[i], headers[i+1])
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {

@@ -109,8 +109,8 @@ func (s *scripted) Compact(ctx context.Context) error {
 // running is a server on real sockets, with a plain connection and a client to it.
 type running struct {
 	*api.Server
-	storage, otlp, admin, archive string // addresses
-	connection                    *grpc.ClientConn
+	storage, otlp, admin, archive, query string // addresses
+	connection                           *grpc.ClientConn
 	*client.Client
 }
 
@@ -129,13 +129,14 @@ func start(t testing.TB, store served, options api.Options) *running {
 		}
 		return l
 	}
-	listeners := api.Listeners{Storage: listen(), OTLP: listen(), Admin: listen(), Archive: listen()}
+	listeners := api.Listeners{Storage: listen(), OTLP: listen(), Admin: listen(), Archive: listen(), Query: listen()}
 	r := &running{
 		Server:  api.NewServer(store, store, options),
 		storage: listeners.Storage.Addr().String(),
 		otlp:    listeners.OTLP.Addr().String(),
 		admin:   "http://" + listeners.Admin.Addr().String(),
 		archive: listeners.Archive.Addr().String(),
+		query:   "http://" + listeners.Query.Addr().String(),
 	}
 	served := make(chan error, 1)
 	go func() { served <- r.Serve(listeners) }()
