@@ -71,11 +71,17 @@ exporters:
 
 func startJaeger2(t *testing.T, all programs, storage, archive string) *jaeger {
 	t.Helper()
-	a := freeAddresses(t, 3)
 	name, backend := "", ""
 	if archive != "" {
 		name, backend = ", traces_archive: archive", fmt.Sprintf("      archive: {grpc: {endpoint: %q, tls: {insecure: true}}}", archive)
 	}
+	return startJaeger2With(t, all, storage, name, backend)
+}
+
+// startJaeger2With starts Jaeger 2 with a further storage, which more of the configuration describes.
+func startJaeger2With(t *testing.T, all programs, storage, name, backend string) *jaeger {
+	t.Helper()
+	a := freeAddresses(t, 3)
 	file := filepath.Join(t.TempDir(), "jaeger.yaml")
 	if err := os.WriteFile(file, fmt.Appendf(nil, config2, a[0], a[1], a[2], storage, name, backend), 0o600); err != nil {
 		t.Fatal(err)
