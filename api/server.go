@@ -84,12 +84,12 @@ type process struct {
 	operator Operator
 	options  Options
 
-	ingest   *grpc.Server // OTLP only
-	admin    *http.Server
-	queryAt  *http.Server
-	health   *health.Server
-	draining atomic.Bool
-	stopping chan struct{} // closed when a stop begins
+	ingest      *grpc.Server // OTLP only
+	admin       *http.Server
+	queryServer *http.Server
+	health      *health.Server
+	draining    atomic.Bool
+	stopping    chan struct{} // closed when a stop begins
 
 	writes, queries budget
 	ahead           chan struct{} // holds one for each trace read ahead
@@ -124,7 +124,7 @@ func NewServer(store Store, operator Operator, o Options) *Server {
 		MaxHeaderBytes:    headerBytesMax,
 		ErrorLog:          slog.NewLogLogger(s.options.Log.Handler(), slog.LevelDebug),
 	}
-	s.queryAt = &http.Server{
+	s.queryServer = &http.Server{
 		Handler:           s.queryHandler(),
 		ReadHeaderTimeout: adminReadTimeMax,
 		WriteTimeout:      s.options.WorkTimeMax + s.options.PeerTimeMax,
@@ -266,7 +266,7 @@ func (s *Server) Serve(l Listeners) error {
 		start("archive", l.Archive, s.archive.storage.Serve)
 	}
 	start("admin", l.Admin, s.admin.Serve)
-	start("query", l.Query, s.queryAt.Serve)
+	start("query", l.Query, s.queryServer.Serve)
 	group.Wait()
 	select {
 	case err := <-failed:
@@ -290,7 +290,7 @@ func (s *Server) Stop(ctx context.Context) {
 		for _, g := range s.grpcServers() {
 			group.Go(g.GracefulStop)
 		}
-		group.Go(func() { _ = s.queryAt.Shutdown(ctx) }) // what ctx cuts off, halt does too
+		group.Go(func() { _ = s.queryServer.Shutdown(ctx) }) // what ctx cuts off, halt does too
 		group.Wait()
 	}()
 	select {
@@ -308,7 +308,7 @@ func (s *Server) halt() {
 	}
 	// Close only fails to close listeners that are closed already.
 	_ = s.admin.Close()
-	_ = s.queryAt.Close()
+	_ = s.queryServer.Close()
 }
 
 func (s *Server) grpcServers() []*grpc.Server {
