@@ -60,21 +60,35 @@ func (e envelope) copied(from *span.Batch, add func([]byte) span.TextID) envelop
 	return out
 }
 
-// appendIdentity appends bytes that are equal for equal envelopes only.
-func (e envelope) appendIdentity(dst []byte, b *span.Batch) []byte {
+// hash is of the texts, the message among them, from which the attributes follow mostly.
+func (e envelope) hash(b *span.Batch) (hash uint64) {
 	for _, id := range e.texts {
-		dst = codec.AppendLengthBytes(dst, b.Bytes(id))
+		hash = codec.Hash64(b.Bytes(id), hash)
 	}
-	dst = append(dst, flag(e.present))
-	for _, a := range e.attrs {
-		dst = append(codec.AppendLengthBytes(dst, b.Bytes(a.Key)), byte(a.Type))
-		if a.Type.HasText() {
-			dst = codec.AppendLengthBytes(dst, b.Bytes(span.TextID(a.Value)))
-		} else {
-			dst = binary.AppendUvarint(dst, a.Value)
+	return hash
+}
+
+// equal reports whether an envelope of b and one of another batch say the same.
+func (e envelope) equal(b *span.Batch, other envelope, of *span.Batch) bool {
+	if e.present != other.present || len(e.attrs) != len(other.attrs) {
+		return false
+	}
+	same := func(id, otherID span.TextID) bool { return bytes.Equal(b.Bytes(id), of.Bytes(otherID)) }
+	for i, id := range e.texts {
+		if !same(id, other.texts[i]) {
+			return false
 		}
 	}
-	return dst
+	for i, a := range e.attrs {
+		o := other.attrs[i]
+		if a.Type != o.Type || !same(a.Key, o.Key) {
+			return false
+		}
+		if a.Type.HasText() && !same(span.TextID(a.Value), span.TextID(o.Value)) || !a.Type.HasText() && a.Value != o.Value {
+			return false
+		}
+	}
+	return true
 }
 
 func flag(set bool) byte {
@@ -88,25 +102,22 @@ func flag(set bool) byte {
 type dictionary struct {
 	batch    *span.Batch
 	interner *span.Interner
-	ids      map[codec.Hash][]uint32
+	ids      map[uint64][]uint32
 	of       func(*span.Batch, uint32) envelope
 	add      func(*span.Batch, envelope)
-	scratch  [2][]byte
 }
 
 func newDictionary(of func(*span.Batch, uint32) envelope, add func(*span.Batch, envelope)) *dictionary {
 	b := new(span.Batch)
-	return &dictionary{batch: b, interner: span.NewInterner(b), ids: map[codec.Hash][]uint32{}, of: of, add: add}
+	return &dictionary{batch: b, interner: span.NewInterner(b), ids: map[uint64][]uint32{}, of: of, add: add}
 }
 
 // id gives the segment's id of entry i of b. The hash finds, the bytes decide.
 func (d *dictionary) id(b *span.Batch, i uint32) uint32 {
 	e := d.of(b, i)
-	d.scratch[0] = e.appendIdentity(d.scratch[0][:0], b)
-	hash := codec.HashBytes(d.scratch[0])
+	hash := e.hash(b)
 	for _, id := range d.ids[hash] {
-		d.scratch[1] = d.of(d.batch, id).appendIdentity(d.scratch[1][:0], d.batch)
-		if bytes.Equal(d.scratch[0], d.scratch[1]) {
+		if e.equal(b, d.of(d.batch, id), d.batch) {
 			return id
 		}
 	}
