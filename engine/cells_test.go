@@ -162,8 +162,8 @@ func TestCellsOfEveryStepAnswerAsRows(t *testing.T) {
 	seen := map[string]bool{}
 	for i, load := range []cellLoad{
 		{1200, 3, 4, second / 4, "edges 60"},
-		{3000, 8, 4, 2 * second, "edges 600"},
-		{3000, 8, 4, 6 * second, "edges 3600"},
+		{3000, 3, 4, 2 * second, "edges 600"},
+		{3000, 7, 4, 5 * second, "edges 3600"},
 		{3600, 7, 4, 50 * second, "edges 86400"},
 		{3600, 6, 2, 3 * hour, "edges 0"},
 		{5000, 80, 26, 3 * second, "edges none"},

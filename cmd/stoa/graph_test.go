@@ -2,12 +2,19 @@ package main
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 )
 
-// checkGraph asks for the service graph in each form.
-func checkGraph(t *testing.T, with func(args ...string) []string) {
+// checkGraph asks for the service graph in each form, a server by its admin port.
+func checkGraph(t *testing.T, where func(args ...string) []string, admin string) {
 	t.Helper()
+	with := func(args ...string) []string {
+		if args = where(args...); slices.Contains(args, "--addr") {
+			args = append(args, "--admin", admin)
+		}
+		return args
+	}
 	wants(t, 0, []string{`(?m)^PARENT +CHILD +CALLS +ERRORS +P50 +P95 +P99\n`, `(?m)^frontend +backend +1 +0\.0 % +\S+s +\S+s +\S+s$`,
 		`(?m)^execution +alice +1 +100\.0 %`}, with("graph")...)
 	wants(t, 0, []string{`^digraph services \{`, `"frontend" -> "backend" \[label="1 call\\n0\.0 % errors\\np95 \S+s"\];`,

@@ -109,23 +109,43 @@ func (t *cellTable) add(line uint32, start uint64, failed bool, size uint32) {
 	}
 	t.added++
 	l := &t.lines[line]
-	cell := l.cell - 1
 	if l.cell == 0 || l.first != t.first {
-		if cell = t.cell(cellKey{line, t.first}); l.cell == 0 || l.first < t.first {
-			t.drain(l)
-			l.cell, l.first = cell+1, t.first
-		}
+		t.addElsewhere(line, failed, size)
+		return
 	}
 	if failed {
-		t.cells[cell].errors++
+		t.cells[l.cell-1].errors++
 	}
+	t.note(l, l.cell-1, size)
+}
+
+// note counts a size of a cell.
+func (t *cellTable) note(l *cellLine, cell, size uint32) {
 	if l.counts != nil && cell == l.cell-1 {
 		l.counts[size]++
 		l.least, l.end = min(l.least, size), max(l.end, size+1)
 		return
 	}
-	t.fresh = append(t.fresh, cellPair{cell<<cellSizeBits | size, 1})
-	t.foldMany()
+	if t.fresh = append(t.fresh, cellPair{cell<<cellSizeBits | size, 1}); len(t.fresh) >= max(freshPairsMin, len(t.pairs)/2) {
+		t.fold()
+	}
+}
+
+// addElsewhere counts a span of another step than that of the line's cell at hand; a later one
+// becomes that. Where cells have few spans each, their step was too short.
+func (t *cellTable) addElsewhere(line uint32, failed bool, size uint32) {
+	l := &t.lines[line]
+	cell := t.cell(cellKey{line, t.first})
+	if l.cell == 0 || l.first < t.first {
+		t.drain(l)
+		l.cell, l.first = cell+1, t.first
+	}
+	if failed {
+		t.cells[cell].errors++
+	}
+	if t.note(l, cell, size); len(t.cells) > max(cellsMin, t.added/cellSpansMin) {
+		t.lengthen()
+	}
 }
 
 // drain notes what was counted of the cell at hand of a line.
@@ -137,13 +157,6 @@ func (t *cellTable) drain(l *cellLine) {
 		}
 	}
 	l.least, l.end = span.DurationSizes, 0
-}
-
-// foldMany folds where it pays.
-func (t *cellTable) foldMany() {
-	if len(t.fresh) >= max(freshPairsMin, len(t.pairs)/2) {
-		t.fold()
-	}
 }
 
 // cell gives the cell of a line and step.

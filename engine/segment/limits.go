@@ -111,6 +111,10 @@ const (
 	cellBytesMin = 8 << 10
 	// freshPairsMin pairs are noted before they are folded: they stay in the processor's cache.
 	freshPairsMin = 1 << 14
+	// cellSpansMin spans must a cell have on the average where there are more than cellsMin cells:
+	// else they are half names and steps.
+	cellsMin     = 1 << 10
+	cellSpansMin = 16
 	// pairSpansMin spans must have one pair on the average where there are many: pairs of fewer
 	// take more than cells may.
 	pairSpansMin = 2
