@@ -18,6 +18,7 @@ import (
 //	any  /imports/ Options.Imports                                   or those of the
 //	GET  /attributes, /attributes/KEY  Options.Attributes             tenant that is
 //	GET  /rates    Options.Rates                                     named, where there are
+//	GET  /edges    Options.Edges
 //	POST /flush    write memtables to segments      {"done":"flush","seconds":1.5}
 //	POST /compact  merge segments                   {"done":"compact","seconds":1.5}
 //
@@ -30,11 +31,12 @@ func (s *Server) adminHandler() http.Handler {
 	if s.options.Metrics != nil {
 		mux.Handle("GET /metrics", s.options.Metrics)
 	}
-	imports, attributes, rates := s.options.Imports, s.options.Attributes, s.options.Rates
+	imports, attributes, rates, edges := s.options.Imports, s.options.Attributes, s.options.Rates, s.options.Edges
 	if s.tenants != nil {
 		imports = s.tenantHandler(func(t Tenant) http.Handler { return t.Imports })
 		attributes = s.tenantHandler(func(t Tenant) http.Handler { return t.Attributes })
 		rates = s.tenantHandler(func(t Tenant) http.Handler { return t.Rates })
+		edges = s.tenantHandler(func(t Tenant) http.Handler { return t.Edges })
 	}
 	if imports != nil {
 		mux.Handle("/imports/", s.bounded(imports))
@@ -45,6 +47,9 @@ func (s *Server) adminHandler() http.Handler {
 	}
 	if rates != nil {
 		mux.Handle("GET /rates", rates)
+	}
+	if edges != nil {
+		mux.Handle("GET /edges", edges)
 	}
 	mux.HandleFunc("POST /flush", s.operate("flush", s.operator.Flush))
 	mux.HandleFunc("POST /compact", s.operate("compact", s.operator.Compact))

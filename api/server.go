@@ -48,6 +48,8 @@ type Options struct {
 	Attributes http.Handler
 	// Rates answers GET /rates, and may take its time too. nil: 404.
 	Rates http.Handler
+	// Edges answers GET /edges in the same way.
+	Edges http.Handler
 	// Query answers the query port, all of it; see package queryhttp. nil: 404.
 	Query http.Handler
 

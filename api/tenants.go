@@ -32,9 +32,9 @@ type Tenant struct {
 	Name    string
 	Store   Store
 	Archive Store // nil: there is no archive
-	// Imports, Attributes and Rates answer the admin port's requests about this tenant; see
+	// Imports, Attributes, Rates and Edges answer the admin port's requests about this tenant; see
 	// Options.
-	Imports, Attributes, Rates http.Handler
+	Imports, Attributes, Rates, Edges http.Handler
 	// Query answers the query port's requests of this tenant.
 	Query http.Handler
 }

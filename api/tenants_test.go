@@ -209,8 +209,8 @@ func TestTheAdminPortAnswersForTheTenantNamed(t *testing.T) {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, text+" "+r.URL.Path) })
 	}
 	main := says("main")
-	server := start(t, &scripted{}, api.Options{Imports: main, Attributes: main, Rates: main, Metrics: main, Tenants: api.Tenants{List: []api.Tenant{
-		{Name: "a", Store: &scripted{}, Imports: says("a"), Attributes: says("a"), Rates: says("a")}, {Name: "b", Store: &scripted{}, Rates: says("b")},
+	server := start(t, &scripted{}, api.Options{Imports: main, Attributes: main, Rates: main, Edges: main, Metrics: main, Tenants: api.Tenants{List: []api.Tenant{
+		{Name: "a", Store: &scripted{}, Imports: says("a"), Attributes: says("a"), Rates: says("a"), Edges: says("a")}, {Name: "b", Store: &scripted{}, Rates: says("b")},
 	}}})
 	for _, c := range []struct {
 		path, header string
@@ -218,7 +218,8 @@ func TestTheAdminPortAnswersForTheTenantNamed(t *testing.T) {
 		text         string
 	}{
 		{"/attributes?tenant=a", "", 200, "a /attributes"}, {"/attributes/k?tenant=a", "", 200, "a /attributes/k"}, {"/imports/h?tenant=a", "", 200, "a /imports/h"},
-		{"/rates?tenant=b", "", 200, "b /rates"}, {"/rates", "b", 200, "b /rates"},
+		{"/rates?tenant=b", "", 200, "b /rates"}, {"/rates", "b", 200, "b /rates"}, {"/edges?tenant=a", "", 200, "a /edges"},
+		{"/edges?tenant=b", "", 404, "404 page not found\n"},
 		{"/rates?tenant=b", "b", 403, "extra tenant header\n"}, {"/rates?tenant=a&tenant=b", "", 403, "extra tenant header\n"},
 		{"/rates?tenant=c", "", 403, "unknown tenant\n"}, {"/rates?tenant=", "", 403, "unknown tenant\n"},
 		{"/rates", "", 401, "missing tenant: name it as ?tenant=NAME\n"}, {"/attributes", "", 401, "missing tenant: name it as ?tenant=NAME\n"},

@@ -131,29 +131,38 @@ func (s *Store) Operations(ctx context.Context, service string) ([]span.Operatio
 }
 
 // Edges gives the calls whose callee starts in [startMin, startMax], sorted by parent,
-// then child. A call stands within one trace, a trace in one shard: counts add up.
+// then child.
 func (s *Store) Edges(ctx context.Context, startMin, startMax uint64) ([]span.Edge, error) {
-	type pair struct{ parent, child string }
+	rates, err := s.EdgeRates(ctx, span.EdgeQuery{StartMin: startMin, StartMax: startMax})
+	if err != nil {
+		return nil, err
+	}
+	edges := make([]span.Edge, len(rates))
+	for i, rate := range rates {
+		edges[i] = rate.Edge
+	}
+	return edges, nil
+}
+
+// EdgeRates gives the calls with their errors and durations, sorted by parent, then child. A call
+// stands within one trace, a trace in one shard: counts add up.
+func (s *Store) EdgeRates(ctx context.Context, q span.EdgeQuery) ([]*span.EdgeRate, error) {
 	var mu sync.Mutex
-	calls := make(map[pair]uint64)
+	all := span.NewEdges()
 	err := s.ask(ctx, func(ctx context.Context, i int) error {
-		return s.shards[i].Edges(ctx, startMin, startMax, func(parent, child string, n uint64) {
-			mu.Lock()
-			calls[pair{parent, child}] += n
-			mu.Unlock()
-		})
+		edges := span.NewEdges()
+		if err := s.shards[i].Edges(ctx, q, edges); err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		all.AddAll(edges)
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	edges := make([]span.Edge, 0, len(calls))
-	for p, n := range calls {
-		edges = append(edges, span.Edge{Parent: p.parent, Child: p.child, Calls: n})
-	}
-	slices.SortFunc(edges, func(a, b span.Edge) int {
-		return cmp.Or(cmp.Compare(a.Parent, b.Parent), cmp.Compare(a.Child, b.Child))
-	})
-	return edges, nil
+	return all.Sorted(), nil
 }
 
 // Rates counts the distinct spans that are asked for, by operation and step, sorted by both. A

@@ -3,7 +3,9 @@ package compaction_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stoadb/stoa/compaction"
@@ -119,14 +121,35 @@ func TestInputsThatFollowEachOtherAreMergedExactly(t *testing.T) {
 	}
 }
 
-// wholeInOneFile compares the merged segment's size and templates with those of the same rows
-// in one.
+// wholeInOneFile compares the merged segment's size and cells with those of the same rows in one.
 func wholeInOneFile(t *testing.T, fs vfs.FS, merged *segment.Segment, rows []span.Row) {
 	t.Helper()
 	one := write(t, fs, "one", rows, 1)
 	if a, b := merged.Info().Bytes, one.Info().Bytes; a > b+b/50 {
 		t.Errorf("%d bytes merged, %d at once", a, b)
 	}
+	a, b := cellsOf(t, merged), cellsOf(t, one)
+	if a != b || !strings.Contains(a, "edges") || !strings.Contains(a, "operations") {
+		t.Errorf("cells of merged rows are others than those of the same rows at once: %d and %d bytes of text", len(a), len(b))
+	}
+}
+
+// cellsOf writes out the cells of a segment.
+func cellsOf(t *testing.T, s *segment.Segment) (told string) {
+	t.Helper()
+	for _, kind := range []struct {
+		name string
+		read func() (*segment.Cells, error)
+	}{{"edges", s.EdgeCells}, {"operations", s.OperationCells}} {
+		cells, err := kind.read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cells != nil {
+			told += fmt.Sprintf("%s: %+v\n", kind.name, *cells)
+		}
+	}
+	return told
 }
 
 // A damaged page in a row group that is taken over stops the merge as any other does.

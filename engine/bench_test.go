@@ -204,7 +204,14 @@ func BenchmarkQueries(b *testing.B) {
 				})
 			}},
 			{"summaries of 20", func() error { _, err := s.Summaries(ctx, newest); return err }},
-			{"edges", func() error { return s.Edges(ctx, 0, math.MaxUint64, func(string, string, uint64) {}) }},
+			{"edges", func() error { return s.Edges(ctx, span.EdgeQuery{StartMax: math.MaxUint64}, span.NewEdges()) }},
+			{"edges, scan", func() error {
+				return s.Edges(ctx, span.EdgeQuery{StartMax: math.MaxUint64, Scan: true}, span.NewEdges())
+			}},
+			{"rates", func() error { return s.Rates(ctx, span.RateQuery{StartMax: math.MaxUint64}, span.NewRates()) }},
+			{"rates, scan", func() error {
+				return s.Rates(ctx, span.RateQuery{StartMax: math.MaxUint64, Scan: true}, span.NewRates())
+			}},
 		} {
 			b.Run(state+"/"+q.name, func(b *testing.B) {
 				for b.Loop() {

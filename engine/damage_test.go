@@ -107,8 +107,7 @@ func (w *world) askEverything(queries []span.Query) error {
 			return err
 		}
 	}
-	edges := make(map[[2]string]uint64)
-	err = w.shard.Edges(ctx, 0, math.MaxUint64, func(parent, child string, calls uint64) { edges[[2]string{parent, child}] = calls })
+	edges, err := edgesOf(w.shard)
 	if err != nil {
 		return err
 	}

@@ -99,11 +99,11 @@ func (want *expected) check(t *testing.T, s *engine.Shard, tagStep int) {
 	if err != nil || len(names) != want.Operations {
 		t.Errorf("%d operations, want %d (%v)", len(names), want.Operations, err)
 	}
-	edges, wantEdges := make(map[[2]string]uint64), make(map[[2]string]uint64)
+	wantEdges := make(map[[2]string]uint64)
 	for _, e := range want.Edges {
 		wantEdges[[2]string{e.Parent, e.Child}] = e.Calls
 	}
-	err = s.Edges(context.Background(), 0, math.MaxUint64, func(parent, child string, calls uint64) { edges[[2]string{parent, child}] = calls })
+	edges, err := edgesOf(s)
 	if diff := cmp.Diff(wantEdges, edges); err != nil || diff != "" {
 		t.Errorf("edges (-want +got), %v:\n%s", err, diff)
 	}

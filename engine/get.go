@@ -57,7 +57,7 @@ func (s *Shard) Spans(ctx context.Context, q span.Query, visit func(row span.Row
 	split := v.splitTraces()
 	found := make(map[span.TraceID]bool)
 	err = v.scan(ctx, m, func() uint64 { return 0 }, func(h hit) error {
-		if split[h.id] {
+		if split.has(h.id) {
 			found[h.id] = true
 			return nil
 		}

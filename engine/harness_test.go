@@ -185,7 +185,9 @@ func (w *world) check(queries int) {
 		w.checkSpans(q)
 		low, high := q.StartMin, q.StartMax
 		checkEdges(w.t, w.shard, w.model, low, high)
-		w.checkRates(w.gen.RateQuery(w.model))
+		rates := w.gen.RateQuery(w.model)
+		w.checkRates(rates)
+		checkEdges(w.t, w.shard, w.model, rates.StartMin, rates.StartMax)
 		w.checkPaths(w.gen.PathQuery(w.model))
 	}
 }
@@ -303,18 +305,51 @@ func spansIn(t *testing.T, chunks [][]byte) int {
 	return n
 }
 
+// checkEdges compares the service graph with the model's, by cells and by every row.
 func checkEdges(t *testing.T, s *engine.Shard, m *enginetest.Model, low, high uint64) {
 	t.Helper()
-	got := make(map[[2]string]uint64)
-	err := s.Edges(context.Background(), low, high, func(parent, child string, calls uint64) {
-		got[[2]string{parent, child}] += calls
-	})
-	if err != nil {
-		t.Fatalf("edges: %v", err)
+	want := make(map[[2]string]counted)
+	for edge, r := range m.EdgesRated(low, high) {
+		want[edge] = countedOf(r)
 	}
-	if diff := cmp.Diff(m.Edges(low, high), got); diff != "" {
-		t.Fatalf("edges %d to %d (-want +got):\n%s", low, high, diff)
+	for _, scan := range []bool{false, true} {
+		edges := span.NewEdges()
+		if err := s.Edges(context.Background(), span.EdgeQuery{StartMin: low, StartMax: high, Scan: scan}, edges); err != nil {
+			t.Fatalf("edges: %v", err)
+		}
+		got := make(map[[2]string]counted)
+		for _, e := range edges.Sorted() {
+			got[[2]string{e.Parent, e.Child}] = counted{e.Calls, e.Errors, e.Durations.Total(), sizes(&e.Durations)}
+		}
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(counted{})); diff != "" {
+			t.Fatalf("edges %d to %d, scan %v (-want +got):\n%s", low, high, scan, diff)
+		}
 	}
+}
+
+// counted is what was counted of spans.
+type counted struct {
+	spans, errors, total uint64
+	durations            string
+}
+
+func countedOf(r enginetest.Rated) counted {
+	var durations span.Durations
+	for _, d := range r.Durations {
+		durations.Add(d, 1)
+	}
+	return counted{r.Spans, r.Errors, uint64(len(r.Durations)), sizes(&durations)}
+}
+
+// edgesOf gives the calls of all time.
+func edgesOf(s *engine.Shard) (map[[2]string]uint64, error) {
+	edges := span.NewEdges()
+	err := s.Edges(context.Background(), span.EdgeQuery{StartMax: math.MaxUint64}, edges)
+	calls := make(map[[2]string]uint64)
+	for _, e := range edges.Sorted() {
+		calls[[2]string{e.Parent, e.Child}] = e.Calls
+	}
+	return calls, err
 }
 
 // errorIs fails the test where err is not target.

@@ -54,6 +54,12 @@ const (
 	// traces are looked at: names that never repeat must not pile up.
 	internedMax      = 1 << 16
 	internedBytesMax = 4 << 20
+	// splitKeptMax split traces of a version are remembered, in some 5 MiB: those that flushes cut.
+	splitKeptMax = 1 << 16
+	// tallyReadersMax readers of segments serve a question that counts, with tallyGroupsMax row
+	// groups each, of some 200 KiB.
+	tallyReadersMax = 16
+	tallyGroupsMax  = 8
 	// clockStepMax is how far the clock may jump between two looks before retention stops
 	// believing it; clockGapMax is the same across a restart, where a long pause is likely.
 	clockStepMax = 48 * time.Hour

@@ -65,11 +65,11 @@ func (s *Shard) Paths(ctx context.Context, q span.PathQuery, paths *span.Paths) 
 			return err
 		}
 	}
-	for _, id := range v.inRowOrder(split) {
-		if err := mergeRows(ctx, v.sources(id, pathsProjection), c.add); err != nil {
+	for trace := range split.all() {
+		if err := mergeRows(ctx, v.sources(trace.id, pathsProjection), c.add); err != nil {
 			return err
 		}
-		if err := c.count(id); err != nil {
+		if err := c.count(trace.id); err != nil {
 			return err
 		}
 	}
@@ -97,7 +97,7 @@ func (c *pathCounter) isFocal(row span.Row) bool {
 
 // countSegment counts the segment's traces that are not split. A trace's rows are adjacent;
 // it is read whole where a row group in range has a row of it that may be focal.
-func (c *pathCounter) countSegment(ctx context.Context, l *liveSegment, split map[span.TraceID]bool) error {
+func (c *pathCounter) countSegment(ctx context.Context, l *liveSegment, split *splitTraces) error {
 	cache := segment.NewCache(pathsProjection, 0, cachedBytesMax)
 	read := func(s *segment.Segment, group int) (*span.Batch, error) {
 		if err := ctx.Err(); err != nil {
@@ -118,7 +118,7 @@ func (c *pathCounter) countSegment(ctx context.Context, l *liveSegment, split ma
 		end := group.FirstRow + group.Rows
 		for row := max(group.FirstRow, counted); row < end; row++ {
 			pos := row - group.FirstRow
-			if !c.isFocal(span.Row{Batch: batch, Pos: pos}) || split[batch.TraceIDs[pos]] {
+			if !c.isFocal(span.Row{Batch: batch, Pos: pos}) || split.has(batch.TraceIDs[pos]) {
 				continue
 			}
 			trace := l.TraceAtRow(row)

@@ -12,32 +12,26 @@ import (
 	"github.com/stoadb/stoa/engine/span"
 )
 
-// checkRates compares what the shard counts with what the model counts, span by span.
+// checkRates compares what the shard counts with what the model counts, span by span: by cells
+// and by every row.
 func (w *world) checkRates(q span.RateQuery) {
 	w.t.Helper()
-	rates := span.NewRates()
-	if err := w.shard.Rates(context.Background(), q, rates); err != nil {
-		w.t.Fatalf("rates %+v: %v", q, err)
-	}
-	type told struct {
-		of                   enginetest.RateOf
-		spans, errors, total uint64
-		durations            string
-	}
-	want, got := map[enginetest.RateOf]told{}, map[enginetest.RateOf]told{}
+	want := map[enginetest.RateOf]counted{}
 	for of, r := range w.model.Rates(q) {
-		var durations span.Durations
-		for _, d := range r.Durations {
-			durations.Add(d, 1)
+		want[of] = countedOf(r)
+	}
+	for _, q.Scan = range []bool{false, true} {
+		rates := span.NewRates()
+		if err := w.shard.Rates(context.Background(), q, rates); err != nil {
+			w.t.Fatalf("rates %+v: %v", q, err)
 		}
-		want[of] = told{of, r.Spans, r.Errors, uint64(len(r.Durations)), sizes(&durations)}
-	}
-	for _, r := range rates.Sorted() {
-		of := enginetest.RateOf{Operation: r.Operation, Start: r.Start}
-		got[of] = told{of, r.Spans, r.Errors, r.Durations.Total(), sizes(&r.Durations)}
-	}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(told{})); diff != "" {
-		w.t.Fatalf("rates %+v (-want +got):\n%s", q, diff)
+		got := map[enginetest.RateOf]counted{}
+		for _, r := range rates.Sorted() {
+			got[enginetest.RateOf{Operation: r.Operation, Start: r.Start}] = counted{r.Spans, r.Errors, r.Durations.Total(), sizes(&r.Durations)}
+		}
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(counted{})); diff != "" {
+			w.t.Fatalf("rates %+v (-want +got):\n%s", q, diff)
+		}
 	}
 }
 

@@ -303,8 +303,7 @@ func TestAskingCommandsPrintWhatTheyFind(t *testing.T) {
 		wants(t, 1, []string{"trace 00000000000000000000000000000bad not found"}, with("trace", "bad")...)
 		wants(t, 0, []string{"(?m)^SERVICE\n\"\"\naccount$"}, with("services")...)
 		wants(t, 0, []string{"(?m)^NAME +KIND\n", "(?m)^get / +server$"}, with("services", "frontend")...)
-		wants(t, 0, []string{`(?m)^PARENT +CHILD +CALLS\n`, `(?m)^frontend +backend +1$`}, with("graph")...)
-		wants(t, 0, []string{`^digraph services \{`, `"frontend" -> "backend" \[label="1"\];`}, with("graph", "-o", "dot")...)
+		checkGraph(t, with, server.Admin)
 	}
 }
 

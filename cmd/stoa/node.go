@@ -64,6 +64,7 @@ func openNode(ctx context.Context, o nodeOptions) (*node, error) {
 		Log: o.logger, Metrics: metricsHandler(n), Tenants: n.served(o.tenantHeader),
 		Imports: importsHandler(n.store.Imports()), Attributes: attributesHandler(n.store), Rates: ratesHandler(n.store),
 		Query: queryhttp.New(n.store, queryhttp.Options{Log: o.logger}),
+		Edges: edgesHandler(n.store),
 	}
 	if n.archive != nil {
 		served.Archive = n.archive

@@ -184,12 +184,8 @@ func ratesOf(values url.Values) (q span.RateQuery, err error) {
 	if q.Kinds, err = parseKinds(values.Get("kind")); err != nil {
 		return q, fmt.Errorf("kind %w", err)
 	}
-	for name, to := range map[string]*uint64{"from": &q.StartMin, "to": &q.StartMax} {
-		if text := values.Get(name); text != "" {
-			if *to, err = strconv.ParseUint(text, 10, 64); err != nil {
-				return q, fmt.Errorf("%s %q: want nanoseconds since 1970", name, text)
-			}
-		}
+	if err = readRange(values, &q.StartMin, &q.StartMax); err != nil {
+		return q, err
 	}
 	if text := values.Get("step"); text != "" {
 		step, err := time.ParseDuration(text)
@@ -244,8 +240,7 @@ func printRates(w io.Writer, form string, q span.RateQuery, rates []rateJSON) er
 		if seconds > 0 {
 			rate = strconv.FormatFloat(float64(r.Spans)/seconds, 'g', 4, 64)
 		}
-		failed := strconv.FormatFloat(100*float64(r.Errors)/float64(r.Spans), 'f', 1, 64) + " %"
-		rows[i] = []string{r.Service, r.Name, r.Kind, exact(r.Spans), rate, failed,
+		rows[i] = []string{r.Service, r.Name, r.Kind, exact(r.Spans), rate, shareText(r.Errors, r.Spans),
 			durationText(r.P50Nano), durationText(r.P90Nano), durationText(r.P95Nano), durationText(r.P99Nano)}
 		if q.Step > 0 {
 			start, _ := strconv.ParseUint(r.StartUnixNano, 10, 64)

@@ -183,6 +183,7 @@ func (n *node) served(header string) api.Tenants {
 			Name: t.name, Store: t.store,
 			Imports: importsHandler(t.store.Imports()), Attributes: attributesHandler(t.store), Rates: ratesHandler(t.store),
 			Query: queryhttp.New(t.store, queryhttp.Options{Log: n.log.With("tenant", t.name), HideReasons: true}),
+			Edges: edgesHandler(t.store),
 		}
 		if t.archive != nil {
 			one.Archive = t.archive

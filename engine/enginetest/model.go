@@ -180,12 +180,24 @@ func (m *Model) Summary(id span.TraceID) span.Summary {
 // Edges counts the calls whose callee starts in the range, by (caller, callee).
 func (m *Model) Edges(startMin, startMax uint64) map[[2]string]uint64 {
 	calls := make(map[[2]string]uint64)
+	for edge, rated := range m.EdgesRated(startMin, startMax) {
+		calls[edge] = rated.Spans
+	}
+	return calls
+}
+
+// EdgesRated tells of them how many failed and how long each took.
+func (m *Model) EdgesRated(startMin, startMax uint64) map[[2]string]Rated {
+	calls := make(map[[2]string]Rated)
 	for id := range m.traces {
 		rows := m.Trace(id)
 		for i, row := range rows {
 			parent := parentOf(rows, i)
 			if parent >= 0 && row.Start() >= startMin && row.Start() <= startMax {
-				calls[[2]string{string(rows[parent].Service()), string(row.Service())}]++
+				edge := [2]string{string(rows[parent].Service()), string(row.Service())}
+				rated := calls[edge]
+				rated.add(row)
+				calls[edge] = rated
 			}
 		}
 	}

@@ -14,6 +14,18 @@ type Rated struct {
 	Durations     []uint64
 }
 
+func (r *Rated) add(row span.Row) {
+	r.Spans++
+	if row.StatusCode() == span.StatusError {
+		r.Errors++
+	}
+	duration := uint64(0)
+	if start, end := row.Start(), row.End(); end > start && end-start < 1<<63 {
+		duration = end - start
+	}
+	r.Durations = append(r.Durations, duration)
+}
+
 // Rates counts the distinct spans that a query asks for.
 func (m *Model) Rates(q span.RateQuery) map[RateOf]Rated {
 	rates := make(map[RateOf]Rated)
@@ -32,15 +44,7 @@ func (m *Model) Rates(q span.RateQuery) map[RateOf]Rated {
 				continue
 			}
 			r := rates[of]
-			r.Spans++
-			if row.StatusCode() == span.StatusError {
-				r.Errors++
-			}
-			duration := uint64(0)
-			if start, end := row.Start(), row.End(); end > start && end-start < 1<<63 {
-				duration = end - start
-			}
-			r.Durations = append(r.Durations, duration)
+			r.add(row)
 			rates[of] = r
 		}
 	}

@@ -9,6 +9,9 @@ import (
 	"github.com/stoadb/stoa/internal/vfs"
 )
 
+// CellTraceRowsMax is the longest trace that cells of edges count.
+const CellTraceRowsMax = cellTraceRowsMax
+
 // FillTemplates makes all that follows find no room among the templates of the segment:
 // what a few hundred spans with nothing in common would do, in a file that a person can read.
 func (w *Writer) FillTemplates() {

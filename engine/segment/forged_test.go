@@ -149,7 +149,7 @@ func allocated(do func()) uint64 {
 // checksums stands.
 func TestVerifyFindsEveryLieAboutTheRows(t *testing.T) {
 	m := forgeableMixed(t)
-	for _, section := range []string{"row groups", "trace rows", "catalog", "keys", "terms"} {
+	for _, section := range []string{"row groups", "trace rows", "catalog", "keys", "terms", "cells of edges", "cells of operations"} {
 		for at, size := 0, 1; at < size; at++ {
 			data, ok := segment.ForgeSection(m, "s", section, func(payload []byte) []byte {
 				size = len(payload)

@@ -39,6 +39,8 @@ const (
 	sectionTerms   // of package index: which templates have a value
 	sectionFilters // where the filters of columns stand
 	sectionHashes
+	sectionEdgeCells // what was counted of the rows, see Cells
+	sectionOperationCells
 	sections
 )
 

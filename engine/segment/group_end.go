@@ -52,6 +52,10 @@ func (g *groupWriter) end() error {
 		}
 		g.addFilters(id)
 	}
+	g.w.cells.add(g.w, &ref, rowColumns{
+		resources: g.resources.codes, templates: g.templates[span.SpanLevel].codes,
+		starts: g.ints[colStart], lengths: g.ints[colDuration], ids: g.spanIDs, parentIDs: g.parents,
+	})
 	g.count(&ref)
 	g.w.addRef(ref)
 	g.reset()
@@ -182,24 +186,16 @@ func (g *groupWriter) slotOf(id span.SpanID, begin int, mask uint64) uint64 {
 	return at
 }
 
-// count adds the group's operations to the catalog, and what its own templates hold to the
-// counts of keys.
+// count counts the group's operations, by the facts that its cells were made of, and what its own
+// templates hold for the counts of keys.
 func (g *groupWriter) count(ref *groupRef) {
-	templates := uint64(len(ref.templates[span.SpanLevel]))
-	g.pairs.grow(len(g.templates[span.SpanLevel].codes))
-	for row, template := range g.templates[span.SpanLevel].codes {
-		g.pairs.add(g.resources.codes[row]<<32|template<<1, 1)
-	}
-	for _, pair := range g.pairs.slots {
-		if pair.count == 0 {
-			continue
-		}
-		resource, template := ref.resources[pair.key>>32], pair.key&(1<<32-1)>>1
-		if template < templates {
-			g.w.countOperation(resource, ref.templates[span.SpanLevel][template], pair.count)
+	for i := range g.w.cells.group.facts {
+		f := &g.w.cells.group.facts[i]
+		if f.shared {
+			g.w.countOperation(f.resource, f.template, f.rows)
 		} else {
 			local := g.w.folding[span.SpanLevel].local
-			g.w.catalog.Add(g.w.serviceOf(resource), local.nameOf(uint32(template-templates)), local.kindOf(uint32(template-templates)), pair.count)
+			g.w.catalog.Add(g.w.serviceOf(f.resource), local.nameOf(f.template), local.kindOf(f.template), f.rows)
 		}
 	}
 	for _, level := range levels {

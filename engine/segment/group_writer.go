@@ -37,7 +37,6 @@ type groupWriter struct {
 	pages         column.Pages
 	slots         []uint32
 	hashes        []uint64
-	pairs         tally // of resource and template
 }
 
 // attrWriter collects the values of one attribute column that are in no template.

@@ -96,4 +96,37 @@ const (
 	// operationsKeptMax pairs of services and templates are counted before the catalog is told:
 	// some 4 MiB.
 	operationsKeptMax = 1 << 16
+	// operationPairsMax pairs of resources and templates are counted in a table of 256 KiB.
+	operationPairsMax = 1 << 16
+	// Cells of operations are given up beyond operationLinesMax of them, or names of
+	// operationNameBytesMax together: that is where the catalog, which names them, gives up too.
+	operationLinesMax     = 1 << 14
+	operationNameBytesMax = 1 << 20
+	// cellPairsMax pairs of a cell and a size of duration are kept of each kind of cells: a
+	// writer holds 6 MiB of them, and who adds them up is done in a fraction of a millisecond.
+	cellPairsMax = 1 << 18
+	// cellsShare: cells take at most one part in so many of what the pages of rows take, but
+	// always may take cellBytesMin. Edges get half of it, operations what is left.
+	cellsShare   = 50
+	cellBytesMin = 8 << 10
+	// freshPairsMin pairs are noted before they are folded: they stay in the processor's cache.
+	freshPairsMin = 1 << 14
+	// cellSpansMin spans must a cell have on the average where there are more than cellsMin cells:
+	// else they are half names and steps.
+	cellsMin     = 1 << 10
+	cellSpansMin = 16
+	// pairSpansMin spans must have one pair on the average where there are many: pairs of fewer
+	// take more than cells may.
+	pairSpansMin = 2
+	// countedLinesMax edges or operations have counts in place, of 7.5 KiB each, for
+	// countedLinesEach of which there is room at once.
+	countedLinesMax  = 512
+	countedLinesEach = 8
+	// A pair takes cellPairBits at least in a page; what comes to more than a page is not tried.
+	cellPairBits = 5
+	// cellTraceRowsMax is the longest trace whose calls are counted in cells: a writer holds 48
+	// bytes a row of the one at hand.
+	cellTraceRowsMax = 1 << 18
+	// recentLinesMax edges are found without a map.
+	recentLinesMax = 1 << 10
 )

@@ -27,6 +27,9 @@ func looked(s *segment.Segment) (out []byte, err error) {
 			return nil, err
 		}
 	}
+	if out, err = cellsTold(out, s); err != nil {
+		return nil, err
+	}
 	var columns []uint32
 	for _, level := range itemLevels {
 		t, err := s.Templates(level)

@@ -25,6 +25,7 @@ type page struct {
 	filters   []*index.Filter
 	terms     *index.Terms
 	templates *Templates
+	cells     *Cells
 	bytes     int // what it holds; the shard's lock guards it once it is kept
 }
 

@@ -131,6 +131,9 @@ var buildsOn = [sections][]int{
 	sectionTraceRows: {sectionTraceIDs},
 	sectionTerms:     {sectionTemplates},
 	sectionFilters:   {sectionColumns},
+
+	sectionEdgeCells:      {sectionResources},
+	sectionOperationCells: {sectionCatalog},
 }
 
 var errBuildsOn = errors.New("builds on a section that cannot be read")
@@ -230,6 +233,7 @@ func (p *printer) footer(end tail, lengths [sections]uint32) {
 
 // section writes one; its damage is noted already.
 func (p *printer) section(i int, length uint32) {
+	var cells *Cells
 	p.part(int64(length), func(page []byte) string {
 		err := p.sections[i]
 		payload, _, openErr := column.OpenPage(page, nil)
@@ -239,8 +243,14 @@ func (p *printer) section(i int, length uint32) {
 		case err != nil:
 			return fmt.Sprintf("%s: NOT READ: %v", sectionNames[i], err)
 		}
+		if isCells(i) {
+			cells, _ = p.s.decodeCells(i, payload) // it was read before without an error
+		}
 		return sectionNames[i] + ": " + p.s.sectionWords(i, payload) + ", " + column.PageForm(page)
 	})
+	for _, line := range cells.listed() {
+		p.line("%16s %s", "", line)
+	}
 }
 
 // page writes a page; after it then may write more about it.

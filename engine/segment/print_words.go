@@ -70,6 +70,9 @@ func (s *Segment) sectionWords(i int, payload []byte) string {
 		return s.termsWords(payload)
 	case sectionFilters:
 		return s.filtersWords()
+	case sectionEdgeCells, sectionOperationCells:
+		cells, _ := s.decodeCells(i, payload) // it was read before without an error
+		return cells.words()
 	default:
 		return fmt.Sprint(s.received)
 	}
@@ -95,4 +98,51 @@ func (s *Segment) filtersWords() string {
 		ids[i] = f.column
 	}
 	return "of columns " + listed(ids)
+}
+
+// words tells how many cells there are, and of which steps.
+func (c *Cells) words() string {
+	if c == nil {
+		return "none, the rows tell it"
+	}
+	return fmt.Sprintf("%d, a step is %s, %d sizes of durations", len(c.cells), c.stepWords(), len(c.sizes))
+}
+
+func (c *Cells) stepWords() string {
+	switch c.Step {
+	case 0:
+		return "all time"
+	case 60e9:
+		return "a minute"
+	case 600e9:
+		return "ten minutes"
+	case 3600e9:
+		return "an hour"
+	default:
+		return "a day"
+	}
+}
+
+// listed writes cells, the first ones of many.
+func (c *Cells) listed() (lines []string) {
+	if c == nil {
+		return nil
+	}
+	for i := range c.cells[:min(len(c.cells), listedMax)] {
+		cell := &c.cells[i]
+		who := ""
+		if c.Services != nil {
+			who = fmt.Sprintf("%q calls %q, kind %d", c.Services[cell.Parent], c.Services[cell.Callee], cell.Kind)
+		} else {
+			o := c.Operations[cell.Callee]
+			who = fmt.Sprintf("%q of %q, kind %d", o.Name, o.Service, o.Kind)
+		}
+		var d span.Durations
+		c.AddTo(&d, i)
+		lines = append(lines, fmt.Sprintf("from %d: %s: %d spans, %d errors, %d ns median", cell.Start, who, cell.Spans, cell.Errors, d.Quantile(0.5)))
+	}
+	if more := len(c.cells) - listedMax; more > 0 {
+		lines = append(lines, fmt.Sprintf("and %d more cells", more))
+	}
+	return lines
 }

@@ -165,6 +165,11 @@ func (s *Segment) loadSections(sectionsEnd int64, lengths [sections]uint32) erro
 	begin := offset
 	var payloads [sections][]byte
 	for i, length := range lengths {
+		if isCells(i) {
+			s.refs[i] = sectionRef{offset, length}
+			offset += int64(length)
+			continue
+		}
 		payload, err := s.readPage(offset, length)
 		if err != nil {
 			return err
@@ -177,6 +182,9 @@ func (s *Segment) loadSections(sectionsEnd int64, lengths [sections]uint32) erro
 		offset += int64(length)
 	}
 	for i := range payloads {
+		if isCells(i) {
+			continue
+		}
 		if err := s.loadSection(i, &payloads, begin); err != nil {
 			return codec.At(err, s.info.Name, s.refs[i].offset)
 		}
@@ -229,6 +237,8 @@ func (s *Segment) loadSection(i int, payloads *[sections][]byte, begin int64) (e
 		var hashes []Received
 		hashes, err = decodeHashes(payload)
 		s.received = len(hashes)
+	case sectionEdgeCells, sectionOperationCells:
+		_, err = s.decodeCells(i, payload)
 	}
 	return err
 }

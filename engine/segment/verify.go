@@ -11,7 +11,7 @@ import (
 )
 
 // Verify reads a whole segment: every page is checked and decoded; what searches skip by
-// (ranges, lists of the directory, templates, terms, filters, counts) and the order of rows
+// (ranges, lists of the directory, templates, terms, filters, counts, cells) and the order of rows
 // are compared with the rows; and the checksum of the file is computed again. It joins all
 // damages, each with file and offset.
 func Verify(fs vfs.FS, name string) error {
@@ -21,9 +21,11 @@ func Verify(fs vfs.FS, name string) error {
 	}
 	defer s.Close()
 	v := newVerifier(s)
+	v.cells = newCellVerifier(v)
 	for i := range s.groups {
 		v.group(i)
 	}
+	v.cells.end()
 	v.templates()
 	v.tables()
 	v.counts()
@@ -42,8 +44,9 @@ type verifier struct {
 	resources  []bool
 	scopes     []bool
 	filters    map[uint32]*knownFilters // by column
-	order      traceKey                 // of the trace before
-	maxima     Info                     // ranges over the groups
+	cells      *cellVerifier
+	order      traceKey // of the trace before
+	maxima     Info     // ranges over the groups
 	text       []byte
 }
 

@@ -15,6 +15,7 @@ func (v *verifier) group(i int) {
 	g := &v.s.groups[i]
 	v.ranges(g, b)
 	v.traceOrder(g, b)
+	v.cells.group(g, b)
 	for row := 0; row < b.Len() && v.s.catalog.Complete(); row++ {
 		r := span.Row{Batch: b, Pos: row}
 		v.operations[span.Operation{Service: string(r.Service()), Name: string(r.Name()), Kind: r.Kind()}]++

@@ -175,11 +175,30 @@ func (c *groupCopy) write() error {
 			return err
 		}
 	}
-	g.resources.codes, g.templates[span.SpanLevel].codes = resources, templates
+	if err := c.cells(resources, templates); err != nil {
+		return err
+	}
 	g.count(&c.ref)
-	g.resources.codes, g.templates[span.SpanLevel].codes = nil, nil
 	w.info.Rows += c.ref.Rows
 	w.addRef(c.ref)
+	return nil
+}
+
+// cells counts the rows.
+func (c *groupCopy) cells(resources, templates []uint64) error {
+	cols := rowColumns{resources: resources, templates: templates}
+	var err error
+	if cols.starts, err = c.scan.Starts(nil, nil); err != nil {
+		return err
+	}
+	if cols.lengths, err = c.scan.Lengths(nil, nil); err != nil {
+		return err
+	}
+	if c.scan.ids(); c.scan.err != nil {
+		return c.scan.err
+	}
+	cols.ids, cols.parentIDs = c.scan.b.SpanIDs, c.scan.b.ParentIDs
+	c.w.cells.add(c.w, &c.ref, cols)
 	return nil
 }
 

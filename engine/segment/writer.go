@@ -37,6 +37,8 @@ type Writer struct {
 	keys       []keyStats // by column
 	filters    filterWriter
 
+	cells *cellWriter
+
 	templateTexts *templateTexts
 	folding       [span.Levels]*folding
 	templates     [span.Levels]*templateTable // those of the segment, once all are there
@@ -76,6 +78,7 @@ func NewWriter(fs vfs.FS, name string, meta Meta) (*Writer, error) {
 		columnIDs: map[columnKey]uint32{},
 		catalog:   index.NewCatalog(), operations: map[[2]uint32]uint64{},
 		sources: map[*span.Batch]*source{},
+		cells:   newCellWriter(),
 	}
 	w.templateTexts = newTemplateTexts()
 	for _, level := range levels {
@@ -171,6 +174,7 @@ func (w *Writer) finish() error {
 		}
 	}
 	w.tellOperations()
+	edgeCells, operationCells := w.cells.sections(w)
 	pages := sectionPages{w: w}
 	for i, payload := range [sections][]byte{
 		sectionResources: appendTables(nil, w.resources.batch),
@@ -183,6 +187,8 @@ func (w *Writer) finish() error {
 		sectionCatalog:   w.catalog.AppendBinary(nil),
 		sectionHashes:    appendHashes(nil, w.hashes),
 		sectionKeys:      appendKeyCounts(nil, w.columns, w.keys),
+
+		sectionEdgeCells: edgeCells, sectionOperationCells: operationCells,
 	} {
 		if !ofIndex(i) {
 			pages.set(i, payload)

@@ -21,8 +21,11 @@ type Durations struct {
 // durationSteps is how many steps an octave has, as a power of two.
 const durationSteps = 5
 
-// durationSize gives the size of a duration: 0 to 63 for themselves, then 32 for each octave.
-func durationSize(d uint64) int {
+// DurationSizes is how many sizes there are: 0 to DurationSizes - 1.
+const DurationSizes = (64-durationSteps-1)<<durationSteps + 1<<(durationSteps+1)
+
+// DurationSize gives the size of a duration: 0 to 63 for themselves, then 32 for each octave.
+func DurationSize(d uint64) int {
 	shift := max(bits.Len64(d)-durationSteps-1, 0)
 	return shift<<durationSteps + int(d>>shift)
 }
@@ -39,9 +42,35 @@ func (c *Durations) Add(d, n uint64) {
 	if n == 0 {
 		return
 	}
-	c.reach(durationSize(d), durationSize(d)+1)
-	c.counts[durationSize(d)-c.first] += n
+	size := DurationSize(d)
+	c.reach(size, size+1)
+	c.counts[size-c.first] += n
 	c.total += n
+}
+
+// AddSizes counts counts[i] durations of size sizes[i], which rise.
+func (c *Durations) AddSizes(sizes []uint16, counts []uint32) {
+	if len(sizes) == 0 {
+		return
+	}
+	c.reach(int(sizes[0]), int(sizes[len(sizes)-1])+1)
+	total := uint64(0)
+	for i, size := range sizes {
+		c.counts[int(size)-c.first] += uint64(counts[i])
+		total += uint64(counts[i])
+	}
+	c.total += total
+}
+
+// Take takes back one duration d that was counted; false where none was.
+func (c *Durations) Take(d uint64) bool {
+	size := DurationSize(d)
+	if size < c.first || size >= c.first+len(c.counts) || c.counts[size-c.first] == 0 {
+		return false
+	}
+	c.counts[size-c.first]--
+	c.total--
+	return true
 }
 
 // AddAll counts what another counted.
@@ -56,8 +85,13 @@ func (c *Durations) AddAll(other *Durations) {
 	c.total += other.total
 }
 
-// reach makes room for sizes [first, end).
+// reach makes room for sizes [first, end), and for those of their octaves: others of them follow.
 func (c *Durations) reach(first, end int) {
+	if first >= c.first && end <= c.first+len(c.counts) {
+		return
+	}
+	const octave = 1 << durationSteps
+	first, end = first&^(octave-1), (end+octave-1)&^(octave-1)
 	if len(c.counts) == 0 {
 		c.first = first
 	}

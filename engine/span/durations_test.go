@@ -94,3 +94,42 @@ func TestQuantilesAreThoseOfTheDurations(t *testing.T) {
 		t.Error("nothing has a median")
 	}
 }
+
+// What is added by sizes is what is added one by one, and what is taken back was never there.
+func TestDurationsAreAddedBySizesAndTakenBack(t *testing.T) {
+	var want, got, back span.Durations
+	var sizes []uint16
+	var counts []uint32
+	list := edges()
+	slices.Sort(list)
+	for _, d := range list {
+		want.Add(d, 1)
+		back.Add(d, 2)
+		if size := uint16(span.DurationSize(d)); len(sizes) > 0 && sizes[len(sizes)-1] == size {
+			counts[len(counts)-1]++
+		} else {
+			sizes, counts = append(sizes, size), append(counts, 1)
+		}
+	}
+	got.AddSizes(sizes[5:], counts[5:])
+	got.AddSizes(sizes[:5], counts[:5])
+	for _, d := range list {
+		if !back.Take(d) {
+			t.Fatalf("%d is not there", d)
+		}
+	}
+	told := func(d *span.Durations) (all [][3]uint64) {
+		d.Each(func(least, most, n uint64) { all = append(all, [3]uint64{least, most, n}) })
+		return all
+	}
+	if !slices.Equal(told(&want), told(&got)) || !slices.Equal(told(&want), told(&back)) || want.Total() != got.Total() || want.Total() != back.Total() {
+		t.Error("sizes differ")
+	}
+	var none span.Durations
+	if none.Take(0) || none.Take(1<<63) || none.Total() != 0 {
+		t.Error("something is taken where nothing is")
+	}
+	if sizes[len(sizes)-1] != span.DurationSizes-1 {
+		t.Errorf("the last size is %d of %d", sizes[len(sizes)-1], span.DurationSizes)
+	}
+}

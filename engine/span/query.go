@@ -93,12 +93,6 @@ type Operation struct {
 	Kind          int32
 }
 
-// Edge is a caller and a callee of the service graph.
-type Edge struct {
-	Parent, Child string
-	Calls         uint64
-}
-
 // Limits of searches: one that asks for more is refused, never silently cut.
 const (
 	LimitDefault   = 100    // traces, where the asker names none

@@ -18,6 +18,9 @@ type RateQuery struct {
 	// Step is the length of a step of time in nanoseconds, which begin at its multiples; 0
 	// takes the whole range as one.
 	Step uint64
+	// Scan reads every row in the range and no cells. It is slow, and what cells are compared
+	// with.
+	Scan bool
 }
 
 // RatesMax bounds the rates of one answer: operations times steps.

@@ -1,0 +1,380 @@
+package segment
+
+import (
+	"encoding/binary"
+	"math"
+	"slices"
+
+	"github.com/stoadb/stoa/engine/column"
+	"github.com/stoadb/stoa/engine/span"
+)
+
+// cellTable collects the cells of one kind while a segment is written: of a line (an edge with
+// a kind, or an operation) and a step of time, how many spans there were of each size, and how
+// many failed.
+//
+// Rows come by time: nearly all spans of a line fall into the step of the one before, or the next
+// one. Its sizes are counted in place, and leave as pairs of cell and size when a later step
+// begins. Pairs are noted one after another and folded when there are many: sorting numbers goes
+// over memory in order, where a table would be hit at another place by each span.
+//
+// It begins with the shortest step. Whenever there are too many pairs, cells go together to those
+// of the next longer one; where even one step for all time has too many, it gives up. When that
+// is looked at is a matter of the spans added so far, which come in the order of the segment's
+// rows: what comes out is a function of the rows, not of row groups.
+type cellTable struct {
+	step    int  // in cellSteps
+	none    bool // given up: nothing is held any more
+	lines   []cellLine
+	cells   []cellSum
+	cellIDs map[cellKey]uint32 // + 1
+	pairs   []cellPair         // by key, each once
+	fresh   []cellPair         // those noted since
+	spare   []cellPair
+	room    []uint32 // for counts of lines
+	added   int      // spans
+
+	// The step that the span added last starts in: its first nanosecond, and how many follow.
+	first, more uint64
+}
+
+// cellLine is what cells of all steps have in common, and the cell at hand: that of the latest
+// step so far, which begins at first.
+type cellLine struct {
+	parent, callee uint32 // as cellWriter numbers them
+	kind           int32
+	cell           uint32 // + 1, 0 is none
+	first          uint64
+	counts         []uint32 // of the cell at hand, by size; nil where there are many lines
+	least, end     uint32   // the sizes that it has
+}
+
+type cellKey struct {
+	line  uint32
+	start uint64
+}
+
+type cellSum struct {
+	cellKey
+	errors uint64
+}
+
+// cellPair is a cell and a size, as cell * 2^11 + size, and how many spans it has.
+type cellPair struct{ key, spans uint32 }
+
+const cellSizeBits = 11
+
+func newCellTable() cellTable {
+	t := cellTable{cellIDs: map[cellKey]uint32{}}
+	t.moveTo(0)
+	return t
+}
+
+// giveUp frees what is held.
+func (t *cellTable) giveUp() { *t = cellTable{none: true} }
+
+// line gives a new line.
+func (t *cellTable) line(parent, callee uint32, kind int32) uint32 {
+	l := cellLine{parent: parent, callee: callee, kind: kind}
+	if len(t.lines) < countedLinesMax {
+		if len(t.room) == 0 {
+			t.room = make([]uint32, countedLinesEach*span.DurationSizes)
+		}
+		l.counts, t.room = t.room[:span.DurationSizes], t.room[span.DurationSizes:]
+	}
+	t.lines = append(t.lines, l)
+	return uint32(len(t.lines) - 1)
+}
+
+// stepStart gives where the step of a time begins; a length of 0 is all time.
+func stepStart(start, length uint64) uint64 {
+	if length == 0 {
+		return 0
+	}
+	return start - start%length
+}
+
+// moveTo makes the step of a time the one at hand.
+func (t *cellTable) moveTo(start uint64) {
+	t.first, t.more = stepStart(start, cellSteps[t.step]), math.MaxUint64
+	if length := cellSteps[t.step]; length > 0 {
+		t.more = length - 1
+	}
+}
+
+// add counts a span of a line.
+func (t *cellTable) add(line uint32, start uint64, failed bool, size uint32) {
+	if start < t.first || start-t.first > t.more {
+		t.moveTo(start)
+	}
+	t.added++
+	l := &t.lines[line]
+	if l.cell == 0 || l.first != t.first {
+		t.addElsewhere(line, failed, size)
+		return
+	}
+	if failed {
+		t.cells[l.cell-1].errors++
+	}
+	t.note(l, l.cell-1, size)
+}
+
+// note counts a size of a cell.
+func (t *cellTable) note(l *cellLine, cell, size uint32) {
+	if l.counts != nil && cell == l.cell-1 {
+		l.counts[size]++
+		l.least, l.end = min(l.least, size), max(l.end, size+1)
+		return
+	}
+	if t.fresh = append(t.fresh, cellPair{cell<<cellSizeBits | size, 1}); len(t.fresh) >= max(freshPairsMin, len(t.pairs)/2) {
+		t.fold()
+	}
+}
+
+// addElsewhere counts a span of another step than that of the line's cell at hand; a later one
+// becomes that. Where cells have few spans each, their step was too short.
+func (t *cellTable) addElsewhere(line uint32, failed bool, size uint32) {
+	l := &t.lines[line]
+	cell := t.cell(cellKey{line, t.first})
+	if l.cell == 0 || l.first < t.first {
+		t.drain(l)
+		l.cell, l.first = cell+1, t.first
+	}
+	if failed {
+		t.cells[cell].errors++
+	}
+	if t.note(l, cell, size); len(t.cells) > max(cellsMin, t.added/cellSpansMin) {
+		t.lengthen()
+	}
+}
+
+// drain notes what was counted of the cell at hand of a line.
+func (t *cellTable) drain(l *cellLine) {
+	for size := l.least; size < l.end; size++ {
+		if n := l.counts[size]; n > 0 {
+			t.fresh = append(t.fresh, cellPair{(l.cell-1)<<cellSizeBits | size, n})
+			l.counts[size] = 0
+		}
+	}
+	l.least, l.end = span.DurationSizes, 0
+}
+
+// cell gives the cell of a line and step.
+func (t *cellTable) cell(key cellKey) uint32 {
+	id := t.cellIDs[key]
+	if id == 0 {
+		t.cells = append(t.cells, cellSum{cellKey: key})
+		id = uint32(len(t.cells))
+		t.cellIDs[key] = id
+	}
+	return id - 1
+}
+
+// fold adds up what was noted, and goes to longer steps where that is too much.
+func (t *cellTable) fold() {
+	t.fresh, t.spare = sortPairs(t.fresh, t.spare)
+	merged, old := t.spare[:0], t.pairs
+	for _, p := range t.fresh {
+		for len(old) > 0 && old[0].key < p.key {
+			merged = append(merged, old[0])
+			old = old[1:]
+		}
+		if len(old) > 0 && old[0].key == p.key {
+			p.spans += old[0].spans
+			old = old[1:]
+		}
+		if n := len(merged); n > 0 && merged[n-1].key == p.key {
+			merged[n-1].spans += p.spans
+			continue
+		}
+		merged = append(merged, p)
+	}
+	t.pairs, t.spare, t.fresh = append(merged, old...), t.pairs, t.fresh[:0]
+	for !t.none && t.tooMany() {
+		t.lengthen()
+	}
+}
+
+// tooMany reports more pairs than are held, or so many that they would never fit into a page.
+func (t *cellTable) tooMany() bool {
+	return len(t.pairs) > min(cellPairsMax, max(freshPairsMin, t.added/pairSpansMin))
+}
+
+// sortPairs sorts by key: by digits from the lowest up, which is as fast as it gets for so many
+// numbers below 2^33. It gives the sorted pairs, and memory for the next time.
+func sortPairs(pairs, scratch []cellPair) (sorted, spare []cellPair) {
+	most := uint32(0)
+	for _, p := range pairs {
+		most = max(most, p.key)
+	}
+	scratch = slices.Grow(scratch[:0], len(pairs))[:len(pairs)]
+	const digits = 1 << cellSizeBits
+	for shift := 0; most>>shift > 0; shift += cellSizeBits {
+		var places [digits]uint32
+		for _, p := range pairs {
+			places[p.key>>shift%digits]++
+		}
+		sum := uint32(0)
+		for digit, n := range places {
+			places[digit], sum = sum, sum+n
+		}
+		for _, p := range pairs {
+			place := &places[p.key>>shift%digits]
+			scratch[*place] = p
+			*place++
+		}
+		pairs, scratch = scratch, pairs
+	}
+	return pairs, scratch
+}
+
+// lengthen goes to the next longer step, or gives up behind the last one.
+func (t *cellTable) lengthen() {
+	if t.step+1 == len(cellSteps) {
+		t.giveUp()
+		return
+	}
+	for i := range t.lines {
+		t.drain(&t.lines[i])
+		t.lines[i].cell = 0
+	}
+	t.step++
+	cells := t.cells
+	t.cells, t.cellIDs = nil, map[cellKey]uint32{}
+	ids := make([]uint32, len(cells))
+	for i, c := range cells {
+		ids[i] = t.cell(cellKey{c.line, stepStart(c.start, cellSteps[t.step])})
+		t.cells[ids[i]].errors += c.errors
+	}
+	for _, list := range [][]cellPair{t.pairs, t.fresh} {
+		for i := range list {
+			p := &list[i]
+			p.key = ids[p.key>>cellSizeBits]<<cellSizeBits | p.key%(1<<cellSizeBits)
+		}
+	}
+	t.pairs, t.spare = sortPairs(t.pairs, t.spare)
+	n := 0
+	for _, p := range t.pairs {
+		if n > 0 && t.pairs[n-1].key == p.key {
+			t.pairs[n-1].spans += p.spans
+			continue
+		}
+		t.pairs[n] = p
+		n++
+	}
+	t.pairs = t.pairs[:n]
+	t.moveTo(t.first)
+}
+
+// section gives the section of cells with the shortest step that takes no more than bytesMax
+// as a page, or one without cells, and how many bytes its page takes. rank gives a line's names
+// as the segment numbers them.
+func (t *cellTable) section(bytesMax int, rank func(l *cellLine) (parent, callee uint32, kind int32)) (payload []byte, pageBytes int) {
+	for i := range t.lines {
+		t.drain(&t.lines[i])
+	}
+	if !t.none {
+		t.fold()
+	}
+	for !t.none {
+		if len(t.pairs)*cellPairBits/8 > bytesMax {
+			t.lengthen()
+			continue
+		}
+		payload = appendCells(nil, uint64(t.step+1), t.sorted(rank))
+		if pageBytes = len(column.AppendPage(nil, payload, true)); pageBytes <= bytesMax {
+			return payload, pageBytes
+		}
+		t.lengthen()
+	}
+	payload = appendCells(nil, 0, new(Cells))
+	return payload, len(column.AppendPage(nil, payload, true))
+}
+
+// sorted gives the cells as they are stored.
+func (t *cellTable) sorted(rank func(l *cellLine) (parent, callee uint32, kind int32)) *Cells {
+	out := &Cells{Step: cellSteps[t.step], cells: make([]Cell, len(t.cells))}
+	order := make([]uint32, len(t.cells))
+	for i, c := range t.cells {
+		l := &t.lines[c.line]
+		out.cells[i] = Cell{Start: c.start, Errors: c.errors}
+		out.cells[i].Parent, out.cells[i].Callee, out.cells[i].Kind = rank(l)
+		order[i] = uint32(i)
+	}
+	slices.SortFunc(order, func(a, b uint32) int { return out.cells[a].compare(&out.cells[b]) })
+	places := make([]uint32, len(order))
+	cells := make([]Cell, len(order))
+	for place, i := range order {
+		places[i], cells[place] = uint32(place), out.cells[i]
+	}
+	out.cells = cells
+	t.sizesInto(out, places)
+	return out
+}
+
+// sizesInto gives each cell its sizes, which stand together; places are where the cells go.
+func (t *cellTable) sizesInto(out *Cells, places []uint32) {
+	cells := out.cells
+	for _, p := range t.pairs {
+		cells[places[p.key>>cellSizeBits]].end++
+	}
+	next, begin := make([]uint32, len(cells)), uint32(0)
+	for i := range cells {
+		next[i] = begin
+		begin += cells[i].end
+		cells[i].end = begin
+	}
+	out.sizes, out.counts = make([]uint16, begin), make([]uint32, begin)
+	for _, p := range t.pairs {
+		place := places[p.key>>cellSizeBits]
+		out.sizes[next[place]], out.counts[next[place]] = uint16(p.key%(1<<cellSizeBits)), p.spans
+		next[place]++
+		cells[place].Spans += uint64(p.spans)
+	}
+}
+
+// appendCells appends a section of cells, without names: those are the segment's.
+//
+//	step v: 0 there are no cells, and nothing follows; else 1 a minute, 2 ten minutes, 3 an hour,
+//	        4 a day, 5 all time
+//	cells v; where there are any, sorted by start, parent, callee and kind, as integers of
+//	        package column, one list after another: number of the step - that of the cell
+//	        before; parent; callee; kind zigzag; errors; sizes
+//	        of all sizes: size - the one before it in the cell; spans
+func appendCells(dst []byte, step uint64, c *Cells) []byte {
+	dst = binary.AppendUvarint(dst, step)
+	if step == 0 {
+		return dst
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(c.cells)))
+	list := make([]uint64, len(c.cells))
+	each := func(value func(i int, cell *Cell) uint64) {
+		for i := range c.cells {
+			list[i] = value(i, &c.cells[i])
+		}
+		dst = column.AppendBytewise(dst, list)
+	}
+	each(func(i int, cell *Cell) uint64 {
+		if i == 0 {
+			return c.number(cell)
+		}
+		return c.number(cell) - c.number(&c.cells[i-1])
+	})
+	each(func(_ int, cell *Cell) uint64 { return uint64(cell.Parent) })
+	each(func(_ int, cell *Cell) uint64 { return uint64(cell.Callee) })
+	each(func(_ int, cell *Cell) uint64 { return uint64(uint32(cell.Kind<<1 ^ cell.Kind>>31)) })
+	each(func(_ int, cell *Cell) uint64 { return cell.Errors })
+	each(func(i int, _ *Cell) uint64 { begin, end := c.rangeOf(i); return uint64(end - begin) })
+	sizes, spans := make([]uint64, len(c.sizes)), make([]uint64, len(c.sizes))
+	for i := range c.cells {
+		before := uint16(0)
+		for begin, end := c.rangeOf(i); begin < end; begin++ {
+			sizes[begin], spans[begin] = uint64(c.sizes[begin]-before), uint64(c.counts[begin])
+			before = c.sizes[begin]
+		}
+	}
+	return column.AppendBytewise(column.AppendBytewise(dst, sizes), spans)
+}
+
+// The sizes of durations fit beside the number of a cell.
+var _ = [1]struct{}{}[span.DurationSizes>>cellSizeBits]

@@ -1,0 +1,347 @@
+package segment
+
+import (
+	"slices"
+
+	"github.com/stoadb/stoa/engine/span"
+)
+
+// cellWriter makes the cells of a segment: from the columns of each row group as it ends, be
+// its rows added or taken over, so that both give the same. Spans of operations are counted at
+// once; calls when a trace is whole, which may be some row groups later.
+type cellWriter struct {
+	edges, operations cellTable
+
+	services     map[string]uint32 // numbers, in order of first use
+	serviceNames []string
+	serviceOf    []uint32 // by resource: number + 1, 0 is not known yet
+	names        map[string]uint32
+	nameTexts    []string
+	nameOf       []uint32 // by template of the segment: number + 1
+	nameBytes    int
+
+	callees     map[callee]uint32
+	calleeList  []callee
+	lines       map[operationKey]uint32 // of operations
+	edgeLines   map[uint64]uint32       // by parent's service << 32 | callee
+	recentLines [recentLinesMax]recentLine
+
+	group rowGroupFacts
+
+	// Rows of traces that are not whole yet: of the one that goes on, between two groups.
+	rows      []cellRow
+	ids       []span.SpanID
+	parentIDs []span.SpanID
+	kinds     []int32
+	resolver  span.Resolver
+	parents   []int32
+}
+
+// callee is whose span a call is, as an edge's line tells it.
+type callee struct {
+	service uint32
+	kind    int32
+}
+
+type operationKey struct {
+	service, name uint32
+	kind          int32
+}
+
+// recentLine is the line of an edge that was asked for; key + 1, 0 is none.
+type recentLine struct {
+	key  uint64
+	line uint32
+}
+
+// cellRow is a row as calls need it.
+type cellRow struct {
+	start           uint64
+	size            uint32
+	service, callee uint32
+	failed          bool
+}
+
+// rowColumns are the columns of a row group that cells are made of.
+type rowColumns struct {
+	resources, templates []uint64 // codes
+	starts, lengths      []uint64 // end - start, wrapping
+	ids, parentIDs       []span.SpanID
+}
+
+// rowFact is what rows with one resource and one template have in common.
+type rowFact struct {
+	resource        uint32
+	template        uint32 // of the segment where shared says so, else of the row group
+	shared          bool
+	service, callee uint32
+	operation       uint32 // line
+	kind            int32
+	failed, counted bool // counted: operation is known
+	rows            uint64
+}
+
+// rowGroupFacts are those of a row group, by the pair of codes: in a table where one of all
+// pairs is small, which is nearly always.
+type rowGroupFacts struct {
+	templates uint64
+	table     []uint32 // by resource * templates + template: position in facts + 1
+	rare      map[uint64]uint32
+	facts     []rowFact
+}
+
+func newCellWriter() *cellWriter {
+	return &cellWriter{
+		edges: newCellTable(), operations: newCellTable(),
+		services: map[string]uint32{}, names: map[string]uint32{},
+		callees: map[callee]uint32{}, lines: map[operationKey]uint32{}, edgeLines: map[uint64]uint32{},
+	}
+}
+
+// add counts the rows of a row group; w.traces has its traces already.
+func (c *cellWriter) add(w *Writer, ref *groupRef, cols rowColumns) {
+	c.begin(ref)
+	if len(c.lines) > operationLinesMax || c.nameBytes > operationNameBytesMax || !w.catalog.Complete() {
+		c.operations.giveUp()
+	}
+	if c.operations.none {
+		c.lines, c.names, c.nameTexts, c.nameOf = nil, nil, nil, nil
+	}
+	c.count(w, ref, cols)
+	if c.edges.none {
+		return
+	}
+	// What is pending begins with the trace that goes on from the groups before.
+	rest := len(c.ids)
+	c.ids, c.parentIDs = append(c.ids, cols.ids...), append(c.parentIDs, cols.parentIDs...)
+	begin := 0
+	for _, t := range w.traces[firstFrom(w.traces, ref.FirstRow):] {
+		end := rest + int(t.first) - ref.FirstRow
+		c.resolve(begin, end)
+		begin = end
+	}
+	c.keepFrom(begin)
+}
+
+// firstFrom gives the first trace that begins at row or behind it; there are few.
+func firstFrom(traces []traceRef, row int) int {
+	i := len(traces)
+	for i > 0 && int(traces[i-1].first) >= row {
+		i--
+	}
+	return i
+}
+
+// begin makes room for the pairs of a row group.
+func (c *cellWriter) begin(ref *groupRef) {
+	g := &c.group
+	g.templates, g.facts, g.rare = uint64(ref.codes(span.SpanLevel)), g.facts[:0], nil
+	pairs := uint64(len(ref.resources)) * g.templates
+	if pairs > operationPairsMax {
+		g.table, g.rare = g.table[:0], map[uint64]uint32{}
+		return
+	}
+	if uint64(cap(g.table)) < pairs {
+		g.table = make([]uint32, pairs)
+	}
+	g.table = g.table[:pairs]
+	clear(g.table)
+}
+
+// count goes over the rows: each is a span of its operation, and a row of its trace.
+func (c *cellWriter) count(w *Writer, ref *groupRef, cols rowColumns) {
+	g := &c.group
+	for row, start := range cols.starts {
+		pair := cols.resources[row]*g.templates + cols.templates[row]
+		at := uint32(0)
+		if g.rare == nil {
+			at = g.table[pair]
+		} else {
+			at = g.rare[pair]
+		}
+		if at == 0 {
+			at = c.fact(w, ref, pair)
+		}
+		f := &g.facts[at-1]
+		f.rows++
+		size := uint32(span.DurationSize(span.Duration(start, start+cols.lengths[row])))
+		if f.counted && !c.operations.none {
+			c.operations.add(f.operation, start, f.failed, size)
+		}
+		if !c.edges.none {
+			c.rows = append(c.rows, cellRow{start, size, f.service, f.callee, f.failed})
+			c.kinds = append(c.kinds, f.kind)
+		}
+	}
+}
+
+// fact works out what the rows of a pair of codes have in common, and gives its position + 1.
+func (c *cellWriter) fact(w *Writer, ref *groupRef, pair uint64) uint32 {
+	g := &c.group
+	resource, code := ref.resources[pair/g.templates], pair%g.templates
+	shared := uint64(len(ref.templates[span.SpanLevel]))
+	t, id := w.folding[span.SpanLevel].local, uint32(code-shared)
+	if code < shared {
+		t, id = w.folding[span.SpanLevel].shared, ref.templates[span.SpanLevel][code]
+	}
+	scalars := t.table.scalarsAt(id)
+	f := rowFact{
+		resource: resource, template: id, shared: code < shared,
+		service: c.service(w.resources.batch, resource),
+		kind:    int32(scalars[scalarKind]), failed: int32(scalars[scalarStatusCode]) == span.StatusError,
+	}
+	if !c.edges.none {
+		f.callee = numberOf(c.callees, callee{f.service, f.kind}, &c.calleeList)
+	}
+	if !c.operations.none {
+		key := operationKey{f.service, c.name(t, id, code < shared), f.kind}
+		line, ok := c.lines[key]
+		if !ok {
+			line = c.operations.line(key.service, key.name, key.kind)
+			c.lines[key] = line
+		}
+		f.operation, f.counted = line, true
+	}
+	g.facts = append(g.facts, f)
+	at := uint32(len(g.facts))
+	if g.rare == nil {
+		g.table[pair] = at
+	} else {
+		g.rare[pair] = at
+	}
+	return at
+}
+
+// numberOf gives the number of a key, the next one where it is new.
+func numberOf[K comparable](numbers map[K]uint32, key K, list *[]K) uint32 {
+	n, ok := numbers[key]
+	if !ok {
+		n = uint32(len(*list))
+		numbers[key] = n
+		*list = append(*list, key)
+	}
+	return n
+}
+
+// service gives the number of a resource's service.
+func (c *cellWriter) service(resources *span.Batch, id uint32) uint32 {
+	for int(id) >= len(c.serviceOf) {
+		c.serviceOf = append(c.serviceOf, make([]uint32, max(int(id)+1-len(c.serviceOf), 64))...)
+	}
+	if c.serviceOf[id] == 0 {
+		name := resources.Bytes(resources.Resources[id].Service)
+		n, ok := c.services[string(name)]
+		if !ok {
+			n = numberOf(c.services, string(name), &c.serviceNames)
+		}
+		c.serviceOf[id] = n + 1
+	}
+	return c.serviceOf[id] - 1
+}
+
+// name gives the number of a template's name. Those of the segment's templates are remembered.
+func (c *cellWriter) name(t *templateWriter, id uint32, shared bool) uint32 {
+	if shared && int(id) < len(c.nameOf) && c.nameOf[id] > 0 {
+		return c.nameOf[id] - 1
+	}
+	var name []byte
+	for _, s := range t.table.slotsOf(id) {
+		if s.column == colName {
+			name = t.texts.batch.Bytes(span.TextID(s.value))
+		}
+	}
+	n, ok := c.names[string(name)]
+	if !ok {
+		n = numberOf(c.names, string(name), &c.nameTexts)
+		c.nameBytes += len(name)
+	}
+	if shared {
+		for int(id) >= len(c.nameOf) {
+			c.nameOf = append(c.nameOf, make([]uint32, max(int(id)+1-len(c.nameOf), 64))...)
+		}
+		c.nameOf[id] = n + 1
+	}
+	return n
+}
+
+// resolve counts the calls of the trace whose rows are pending from begin to end.
+func (c *cellWriter) resolve(begin, end int) {
+	if end-begin > cellTraceRowsMax {
+		c.edges.giveUp()
+	}
+	if end-begin < 2 || c.edges.none {
+		return // a span alone has no parent
+	}
+	rows := c.rows[begin:end]
+	c.parents = c.resolver.Resolve(c.parents, c.ids[begin:end], c.parentIDs[begin:end], c.kinds[begin:end])
+	for i, parent := range c.parents {
+		if parent < 0 {
+			continue
+		}
+		r := &rows[i]
+		if c.edges.add(c.edgeLine(rows[parent].service, r.callee), r.start, r.failed, r.size); c.edges.none {
+			return
+		}
+	}
+}
+
+// edgeLine gives the line of an edge.
+func (c *cellWriter) edgeLine(parent, callee uint32) uint32 {
+	key := uint64(parent)<<32 | uint64(callee)
+	recent := &c.recentLines[key*0x9e3779b97f4a7c15>>32%recentLinesMax]
+	if recent.key == key+1 {
+		return recent.line
+	}
+	line, ok := c.edgeLines[key]
+	if !ok {
+		who := c.calleeList[callee]
+		line = c.edges.line(parent, who.service, who.kind)
+		c.edgeLines[key] = line
+	}
+	*recent = recentLine{key + 1, line}
+	return line
+}
+
+// keepFrom keeps the rows of the trace that may go on, unless it is longer than is held.
+func (c *cellWriter) keepFrom(begin int) {
+	if len(c.ids)-begin > cellTraceRowsMax || len(c.calleeList) > cellPairsMax {
+		c.edges.giveUp()
+	}
+	if c.edges.none {
+		c.rows, c.ids, c.parentIDs, c.kinds, c.edgeLines, c.callees, c.calleeList = nil, nil, nil, nil, nil, nil, nil
+		return
+	}
+	n := copy(c.ids, c.ids[begin:])
+	copy(c.parentIDs, c.parentIDs[begin:])
+	copy(c.rows, c.rows[begin:])
+	copy(c.kinds, c.kinds[begin:])
+	c.ids, c.parentIDs, c.rows, c.kinds = c.ids[:n], c.parentIDs[:n], c.rows[:n], c.kinds[:n]
+}
+
+// sections gives the sections of both kinds, when all rows are there.
+func (c *cellWriter) sections(w *Writer) (edges, operations []byte) {
+	var taken int
+	c.resolve(0, len(c.ids))
+	left := int(max(cellBytesMin, w.out.offset()/cellsShare))
+	services := servicesOf(w.resources.batch)
+	edges, taken = c.edges.section(left/2, func(l *cellLine) (parent, callee uint32, kind int32) {
+		return place(services, c.serviceNames[l.parent]), place(services, c.serviceNames[l.callee]), l.kind
+	})
+	if !w.catalog.Complete() {
+		c.operations.giveUp()
+	}
+	listed := w.catalog.Operations("")
+	places := make(map[span.Operation]uint32, len(listed))
+	for i, o := range listed {
+		places[o] = uint32(i)
+	}
+	operations, _ = c.operations.section(left-taken, func(l *cellLine) (parent, callee uint32, kind int32) {
+		return 0, places[span.Operation{Service: c.serviceNames[l.parent], Name: c.nameTexts[l.callee], Kind: l.kind}], 0
+	})
+	return edges, operations
+}
+
+func place(list []string, text string) uint32 {
+	at, _ := slices.BinarySearch(list, text)
+	return uint32(at)
+}
