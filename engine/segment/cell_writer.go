@@ -81,12 +81,10 @@ type rowFact struct {
 	rows            uint64
 }
 
-// rowGroupFacts are those of a row group, by the pair of codes: in a table where one of all
-// pairs is small, which is nearly always.
+// rowGroupFacts are those of a row group, by the pair of codes: resource * templates + template.
 type rowGroupFacts struct {
 	templates uint64
-	table     []uint32 // by resource * templates + template: position in facts + 1
-	rare      map[uint64]uint32
+	numbers   pairNumbers // positions in facts
 	facts     []rowFact
 }
 
@@ -100,7 +98,8 @@ func newCellWriter() *cellWriter {
 
 // add counts the rows of a row group; w.traces has its traces already.
 func (c *cellWriter) add(w *Writer, ref *groupRef, cols rowColumns) {
-	c.begin(ref)
+	c.group.templates, c.group.facts = uint64(ref.codes(span.SpanLevel)), c.group.facts[:0]
+	c.group.numbers.reset(len(cols.starts))
 	if len(c.lines) > operationLinesMax || c.nameBytes > operationNameBytesMax || !w.catalog.Complete() {
 		c.operations.giveUp()
 	}
@@ -132,37 +131,16 @@ func firstFrom(traces []traceRef, row int) int {
 	return i
 }
 
-// begin makes room for the pairs of a row group.
-func (c *cellWriter) begin(ref *groupRef) {
-	g := &c.group
-	g.templates, g.facts, g.rare = uint64(ref.codes(span.SpanLevel)), g.facts[:0], nil
-	pairs := uint64(len(ref.resources)) * g.templates
-	if pairs > operationPairsMax {
-		g.table, g.rare = g.table[:0], map[uint64]uint32{}
-		return
-	}
-	if uint64(cap(g.table)) < pairs {
-		g.table = make([]uint32, pairs)
-	}
-	g.table = g.table[:pairs]
-	clear(g.table)
-}
-
 // count goes over the rows: each is a span of its operation, and a row of its trace.
 func (c *cellWriter) count(w *Writer, ref *groupRef, cols rowColumns) {
 	g := &c.group
 	for row, start := range cols.starts {
 		pair := cols.resources[row]*g.templates + cols.templates[row]
-		at := uint32(0)
-		if g.rare == nil {
-			at = g.table[pair]
-		} else {
-			at = g.rare[pair]
+		at := g.numbers.at(pair)
+		if *at == 0 {
+			*at = c.fact(w, ref, pair)
 		}
-		if at == 0 {
-			at = c.fact(w, ref, pair)
-		}
-		f := &g.facts[at-1]
+		f := &g.facts[*at-1]
 		f.rows++
 		size := uint32(span.DurationSize(span.Duration(start, start+cols.lengths[row])))
 		if f.counted && !c.operations.none {
@@ -203,13 +181,7 @@ func (c *cellWriter) fact(w *Writer, ref *groupRef, pair uint64) uint32 {
 		f.operation, f.counted = line, true
 	}
 	g.facts = append(g.facts, f)
-	at := uint32(len(g.facts))
-	if g.rare == nil {
-		g.table[pair] = at
-	} else {
-		g.rare[pair] = at
-	}
-	return at
+	return uint32(len(g.facts))
 }
 
 // numberOf gives the number of a key, the next one where it is new.

@@ -15,7 +15,7 @@ type Facts struct {
 	List []Fact
 
 	resources, lengths []uint64
-	table              []uint32
+	numbers            pairNumbers
 }
 
 // Fact is what rows of a row group have in common: a resource's service, and a template's
@@ -74,31 +74,14 @@ func (f *Facts) facts(scan *GroupScan) error {
 	}
 	f.Of, f.List = f.Of[:0], f.List[:0]
 	templates := uint64(scan.group.codes(span.SpanLevel))
-	pairs := uint64(len(scan.group.resources)) * templates
-	known := map[uint64]uint32{}
-	if pairs <= operationPairsMax {
-		if uint64(cap(f.table)) < pairs {
-			f.table = make([]uint32, pairs)
-		}
-		f.table = f.table[:pairs]
-		clear(f.table)
-	}
+	f.numbers.reset(len(it.items.codes))
 	for row, code := range it.items.codes {
-		pair, at := f.resources[row]*templates+uint64(code), uint32(0)
-		if pairs <= operationPairsMax {
-			at = f.table[pair]
-		} else {
-			at = known[pair]
-		}
-		if at == 0 {
+		at := f.numbers.at(f.resources[row]*templates + uint64(code))
+		if *at == 0 {
 			f.List = append(f.List, scan.fact(it, f.resources[row], code))
-			if at = uint32(len(f.List)); pairs <= operationPairsMax {
-				f.table[pair] = at
-			} else {
-				known[pair] = at
-			}
+			*at = uint32(len(f.List))
 		}
-		f.Of = append(f.Of, at-1)
+		f.Of = append(f.Of, *at-1)
 	}
 	return nil
 }

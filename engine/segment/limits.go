@@ -96,8 +96,6 @@ const (
 	// operationsKeptMax pairs of services and templates are counted before the catalog is told:
 	// some 4 MiB.
 	operationsKeptMax = 1 << 16
-	// operationPairsMax pairs of resources and templates are counted in a table of 256 KiB.
-	operationPairsMax = 1 << 16
 	// Cells of operations are given up beyond operationLinesMax of them, or names of
 	// operationNameBytesMax together: that is where the catalog, which names them, gives up too.
 	operationLinesMax     = 1 << 14
