@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 
-	"github.com/stoadb/stoa/api/client"
 	"github.com/stoadb/stoa/engine/span"
 )
 
@@ -21,17 +20,18 @@ func TruthGet(name string, truth *Truth, ids []span.TraceID) (Class, error) {
 		return Class{}, fmt.Errorf("%s: no ids to ask for", name)
 	}
 	return newClass(name, len(ids), func() (Ask, Check) {
-		var answer chunks
-		return func(ctx context.Context, c *client.Client, i int) (int, error) {
+		answer := chunks{read: truth.reading.read}
+		return func(ctx context.Context, c Asker, i int) (int, error) {
 				answer.reset()
 				err := c.GetTraces(ctx, ids[i%len(ids):][:1], answer.add)
-				return len(answer.ends), err
-			}, func(i int) error {
+				return 0, err
+			}, func(i int) (int, error) {
 				var want []Trace
 				if trace, ok := truth.Trace(ids[i%len(ids)]); ok {
 					want = []Trace{trace}
 				}
-				return answer.compare(want)
+				wrong := answer.compare(want)
+				return len(answer.traces), wrong
 			}
 	}), nil
 }
@@ -43,18 +43,19 @@ func TruthFind(name string, truth *Truth, queries []span.Query) (Class, error) {
 		return Class{}, err
 	}
 	return newClass(name, len(queries), func() (Ask, Check) {
-		var answer chunks
-		return func(ctx context.Context, c *client.Client, i int) (int, error) {
+		answer := chunks{read: truth.reading.read}
+		return func(ctx context.Context, c Asker, i int) (int, error) {
 				answer.reset()
 				err := c.FindTraces(ctx, queries[i%len(queries)], answer.add)
-				return len(answer.ends), err
-			}, func(i int) error {
+				return 0, err
+			}, func(i int) (int, error) {
 				found := wants[i%len(wants)]
 				want := make([]Trace, len(found))
 				for j := range found {
 					want[j], _ = truth.Trace(found[j].TraceID)
 				}
-				return answer.compare(want)
+				wrong := answer.compare(want)
+				return len(answer.traces), wrong
 			}
 	}), nil
 }
@@ -66,26 +67,20 @@ func TruthFindAny(name string, truth *Truth, queries []span.Query) (Class, error
 	for i := range all {
 		all[i].Limit = math.MaxInt
 	}
-	wants, err := truth.findAll(name, all)
+	matches, err := truth.matches(name, all)
 	if err != nil {
 		return Class{}, err
 	}
-	matches := make([]map[span.TraceID]bool, len(wants))
-	for i, found := range wants {
-		matches[i] = make(map[span.TraceID]bool, len(found))
-		for _, f := range found {
-			matches[i][f.TraceID] = true
-		}
-	}
 	return newClass(name, len(queries), func() (Ask, Check) {
-		var answer chunks
-		return func(ctx context.Context, c *client.Client, i int) (int, error) {
+		answer := chunks{read: truth.reading.read}
+		return func(ctx context.Context, c Asker, i int) (int, error) {
 				answer.reset()
 				err := c.FindTraces(ctx, queries[i%len(queries)], answer.add)
-				return len(answer.ends), err
-			}, func(i int) error {
+				return 0, err
+			}, func(i int) (int, error) {
 				at := i % len(queries)
-				return answer.compareAny(truth, matches[at], queries[at].LimitOrDefault())
+				wrong := answer.compareAny(truth, matches[at], queries[at].LimitOrDefault())
+				return len(answer.traces), wrong
 			}
 	}), nil
 }
@@ -99,21 +94,21 @@ func TruthSummaries(name string, truth *Truth, queries []span.Query) (Class, err
 	truth.group() // before several clients compare at once
 	return newClass(name, len(queries), func() (Ask, Check) {
 		var answer []span.Summary
-		return func(ctx context.Context, c *client.Client, i int) (n int, err error) {
+		return func(ctx context.Context, c Asker, i int) (n int, err error) {
 				answer, err = c.Summaries(ctx, queries[i%len(queries)])
 				return len(answer), err
-			}, func(i int) error {
+			}, func(i int) (int, error) {
 				found := wants[i%len(wants)]
 				if len(answer) != len(found) {
-					return fmt.Errorf("%d summaries, not %d", len(answer), len(found))
+					return len(answer), fmt.Errorf("%d summaries, not %d", len(answer), len(found))
 				}
 				for j := range found {
 					want := truth.Summary(found[j].TraceID)
 					if got, want := spelled(answer[j]), spelled(want); got != want {
-						return fmt.Errorf("summary %d is %s, not %s", j, got, want)
+						return len(answer), fmt.Errorf("summary %d is %s, not %s", j, got, want)
 					}
 				}
-				return nil
+				return len(answer), nil
 			}
 	}), nil
 }
@@ -128,13 +123,18 @@ func spelled(s span.Summary) string {
 // TruthServices asks for the names of all services; the protocol knows no order of them.
 func TruthServices(name string, truth *Truth) Class {
 	want := truth.Services()
+	first, last := truth.window()
 	return newClass(name, 1, func() (Ask, Check) {
 		var answer []string
-		return func(ctx context.Context, c *client.Client, _ int) (n int, err error) {
-				answer, err = c.Services(ctx)
+		return func(ctx context.Context, c Asker, _ int) (n int, err error) {
+				if names, ok := c.(NameAsker); ok {
+					answer, err = names.ServiceNames(ctx, first, last)
+				} else {
+					answer, err = c.Services(ctx)
+				}
 				return len(answer), err
-			}, func(int) error {
-				return differ(slices.Sorted(slices.Values(answer)), want)
+			}, func(int) (int, error) {
+				return len(answer), differ(slices.Sorted(slices.Values(answer)), want)
 			}
 	})
 }
@@ -149,12 +149,39 @@ func TruthOperations(name string, truth *Truth) Class {
 	}
 	return newClass(name, len(services), func() (Ask, Check) {
 		var answer []span.Operation
-		return func(ctx context.Context, c *client.Client, i int) (n int, err error) {
+		return func(ctx context.Context, c Asker, i int) (n int, err error) {
 				answer, err = c.Operations(ctx, services[i%len(services)])
 				return len(answer), err
-			}, func(i int) error {
+			}, func(i int) (int, error) {
 				got := slices.SortedFunc(slices.Values(answer), compareOperations)
-				return differ(got, wants[i%len(wants)])
+				return len(answer), differ(got, wants[i%len(wants)])
+			}
+	})
+}
+
+// TruthOperationNames asks for the distinct span names of each service in turn, without
+// their kinds, of servers that can be asked so: see NameAsker.
+func TruthOperationNames(name string, truth *Truth) Class {
+	services := slices.DeleteFunc(truth.Services(), func(service string) bool { return service == "" })
+	wants := make([][]string, len(services))
+	for i, service := range services {
+		for _, operation := range truth.Operations(service) {
+			wants[i] = append(wants[i], operation.Name)
+		}
+		wants[i] = slices.Compact(wants[i]) // sorted by name
+	}
+	first, last := truth.window()
+	return newClass(name, len(services), func() (Ask, Check) {
+		var answer []string
+		return func(ctx context.Context, c Asker, i int) (n int, err error) {
+				names, ok := c.(NameAsker)
+				if !ok {
+					return 0, fmt.Errorf("%w: names without kinds", ErrNotServed)
+				}
+				answer, err = names.OperationNames(ctx, services[i%len(services)], first, last)
+				return len(answer), err
+			}, func(i int) (int, error) {
+				return len(answer), differ(slices.Sorted(slices.Values(answer)), wants[i%len(wants)])
 			}
 	})
 }
@@ -163,15 +190,16 @@ func TruthOperations(name string, truth *Truth) Class {
 // edges, and leaves open whether a service calls itself.
 func TruthGraph(name string, truth *Truth) Class {
 	want := truth.Edges()
+	first, last := truth.window()
 	return newClass(name, 1, func() (Ask, Check) {
 		var answer []span.Edge
-		return func(ctx context.Context, c *client.Client, _ int) (n int, err error) {
-				answer, err = c.Dependencies(ctx, 0, math.MaxInt64)
+		return func(ctx context.Context, c Asker, _ int) (n int, err error) {
+				answer, err = c.Dependencies(ctx, first, last)
 				return len(answer), err
-			}, func(int) error {
+			}, func(int) (int, error) {
 				got := slices.SortedFunc(slices.Values(answer), compareEdges)
 				got = slices.DeleteFunc(got, func(e span.Edge) bool { return e.Parent == e.Child })
-				return differ(got, want)
+				return len(answer), differ(got, want)
 			}
 	})
 }
@@ -212,6 +240,7 @@ func (t *Truth) findAll(name string, queries []span.Query) ([][]span.Found, erro
 // chunks keeps an answer of spans as bytes: a copy is all that is done to them while the
 // clock runs. Its memory serves the next answer.
 type chunks struct {
+	read   func(traces []Trace, chunk []byte) ([]Trace, error)
 	bytes  []byte
 	ends   []int
 	traces []Trace
@@ -231,7 +260,7 @@ func (c *chunks) decode() error {
 	begin := 0
 	var err error
 	for _, end := range c.ends {
-		if c.traces, err = AppendTraces(c.traces, c.bytes[begin:end]); err != nil {
+		if c.traces, err = c.read(c.traces, c.bytes[begin:end]); err != nil {
 			return err
 		}
 		begin = end

@@ -27,6 +27,9 @@ const (
 	retryMax   = 30 * time.Second
 	// answerBytesMax is how much of an answer to an export is read.
 	answerBytesMax = 1 << 20
+	// webAnswerBytesMax is the longest answer to a question over HTTP: the largest traces of
+	// the presets are some 100 MB of JSON.
+	webAnswerBytesMax = 1 << 30
 	// quietInterval is how often a process is looked at that is to become quiet: ten ticks
 	// of the processor time that the kernel tells.
 	quietInterval = time.Second

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -34,10 +35,14 @@ type Mix struct {
 
 // MixOptions say what is asked, and what is right.
 type MixOptions struct {
+	// API is over which the questions go: what it cannot be asked is a note of the mix, and
+	// searches bound times as closely as it can say. "" is StorageGRPC.
+	API API
 	// Rare is the key of the attribute that few traces share a value of; "" looks for one.
 	Rare string
 	// AnyOrder is for servers that promise no order: any traces that match are right, and
-	// summaries are not asked for. All time ends a second around the spans then.
+	// summaries are not asked for. All time ends a second around the spans then. Tempo
+	// promises none.
 	AnyOrder bool
 }
 
@@ -58,6 +63,9 @@ func NewMix(requests iter.Seq2[[]byte, error], options MixOptions) (*Mix, error)
 	if err != nil {
 		return nil, err
 	}
+	if options.API != "" {
+		truth.Over(options.API)
+	}
 	for request, err := range requests {
 		if err == nil {
 			err = truth.Add(request)
@@ -73,7 +81,11 @@ func NewMix(requests iter.Seq2[[]byte, error], options MixOptions) (*Mix, error)
 	if len(rareTags) == 0 && rare != "" {
 		m.Notes = append(m.Notes, fmt.Sprintf("no value of %s is rare", rare))
 	}
-	return m, m.add(truth, failed, status, rareTags, options.AnyOrder)
+	picks := NewPicks(truth, mixSeed)
+	if err := m.addCatalog(truth, picks); err != nil {
+		return m, err
+	}
+	return m, m.addSearches(truth, picks, failed, status, rareTags, options.AnyOrder)
 }
 
 // rareOf looks for rare values in the first requests.
@@ -98,10 +110,19 @@ func rareOf(requests iter.Seq2[[]byte, error], keys []string) ([]span.Tag, error
 	return nil, nil
 }
 
-// add makes the classes.
-func (m *Mix) add(truth *Truth, failed, status span.Tag, rare []span.Tag, anyOrder bool) error {
-	picks := NewPicks(truth, mixSeed)
-	m.Classes = []Class{TruthServices("services", truth), TruthOperations("operations", truth), TruthGraph("graph", truth)}
+// addCatalog makes the classes that are no searches.
+func (m *Mix) addCatalog(truth *Truth, picks *Picks) error {
+	classes := []Class{TruthServices("services", truth), TruthOperations("operations", truth)}
+	if truth.api.asksNames() {
+		classes = append(classes, TruthOperationNames("operation-names", truth))
+	}
+	for _, class := range append(classes, TruthGraph("graph", truth)) {
+		if why := truth.api.notAsked(class.Name); why != "" {
+			m.Notes = append(m.Notes, notAsked(class.Name, why))
+			continue
+		}
+		m.Classes = append(m.Classes, class)
+	}
 	for _, get := range []struct {
 		name string
 		ids  []span.TraceID
@@ -111,6 +132,18 @@ func (m *Mix) add(truth *Truth, failed, status span.Tag, rare []span.Tag, anyOrd
 			return err
 		}
 		m.Classes = append(m.Classes, class)
+	}
+	return nil
+}
+
+// notAsked is the note of a class that is left out.
+func notAsked(class, why string) string { return class + ": not asked: " + why }
+
+// addSearches makes the classes that are searches.
+func (m *Mix) addSearches(truth *Truth, picks *Picks, failed, status span.Tag, rare []span.Tag, anyOrder bool) error {
+	forms, why := truth.api.searches(anyOrder)
+	if why != "" {
+		m.Notes = append(m.Notes, why)
 	}
 	for _, search := range []struct {
 		name    string
@@ -127,24 +160,19 @@ func (m *Mix) add(truth *Truth, failed, status span.Tag, rare []span.Tag, anyOrd
 			m.Notes = append(m.Notes, fmt.Sprintf("%s: the spans have nothing that it could ask for", search.name))
 			continue
 		}
-		find := TruthFind
-		if anyOrder {
-			find = TruthFindAny
+		if anyOrder || truth.api != StorageGRPC {
 			truth.bound(search.queries)
 		}
-		whole, err := find(search.name, truth, search.queries)
-		if err != nil {
-			return err
+		for i, q := range search.queries {
+			search.queries[i] = truth.api.asked(q)
 		}
-		m.Classes = append(m.Classes, whole)
-		if anyOrder {
-			continue
+		for _, form := range forms {
+			class, err := form.class(search.name+form.suffix, truth, search.queries)
+			if err != nil {
+				return err
+			}
+			m.Classes = append(m.Classes, class)
 		}
-		short, err := TruthSummaries(search.name+"-summaries", truth, search.queries)
-		if err != nil {
-			return err
-		}
-		m.Classes = append(m.Classes, short)
 	}
 	return nil
 }
@@ -203,7 +231,10 @@ func (m *Mix) Ask(ctx context.Context, run MixRun) ([]QueryRecord, error) {
 		}
 		measured, err := measuring.Class(ctx, class)
 		if status.Code(err) == codes.Unimplemented {
-			note := class.Name + ": the server does not serve this call"
+			err = ErrNotServed
+		}
+		if errors.Is(err, ErrNotServed) {
+			note := notAsked(class.Name, strings.TrimPrefix(err.Error(), class.Name+": "))
 			if !slices.Contains(m.Notes, note) {
 				m.Notes = append(m.Notes, note)
 			}

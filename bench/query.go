@@ -8,18 +8,19 @@ import (
 	"sync"
 	"time"
 
-	"github.com/stoadb/stoa/api/client"
 	"github.com/stoadb/stoa/engine/span"
 )
 
-// Ask asks question i and gives how many traces, or other things, answered it.
-type Ask func(ctx context.Context, c *client.Client, i int) (answers int, err error)
+// Ask asks question i and gives how many traces, or other things, answered it, where that
+// is not left to Check.
+type Ask func(ctx context.Context, c Asker, i int) (answers int, err error)
 
-// Check compares the last answer, to question i, with the truth; the error says how they
-// differ. It runs outside of the time measured.
-type Check func(i int) error
+// Check compares the last answer, to question i, with the truth; wrong says how they
+// differ. It gives how many traces, or other things, there were. It runs outside of the
+// time measured, and so does what it reads of the answer.
+type Check func(i int) (answers int, wrong error)
 
-// Class is one kind of question, asked through the storage API, one after the other.
+// Class is one kind of question, asked over an API, one after the other.
 type Class struct {
 	Name      string
 	Questions int // how many differ; question i is question i modulo that
@@ -47,7 +48,7 @@ type Measured struct {
 
 // GetClass asks for whole traces by id.
 func GetClass(name string, ids []span.TraceID) Class {
-	return Class{Name: name, Questions: len(ids), Ask: func(ctx context.Context, c *client.Client, i int) (int, error) {
+	return Class{Name: name, Questions: len(ids), Ask: func(ctx context.Context, c Asker, i int) (int, error) {
 		chunks := 0
 		err := c.GetTraces(ctx, ids[i%len(ids):][:1], func([]byte) error { chunks++; return nil })
 		return min(chunks, 1), err
@@ -56,7 +57,7 @@ func GetClass(name string, ids []span.TraceID) Class {
 
 // FindClass asks one search for whole traces.
 func FindClass(name string, q span.Query) Class {
-	return Class{Name: name, Questions: 1, Ask: func(ctx context.Context, c *client.Client, _ int) (int, error) {
+	return Class{Name: name, Questions: 1, Ask: func(ctx context.Context, c Asker, _ int) (int, error) {
 		seen := 0
 		err := c.FindTraces(ctx, q, func([]byte) error { seen++; return nil })
 		return seen, err
@@ -65,20 +66,21 @@ func FindClass(name string, q span.Query) Class {
 
 // SummaryClass asks one search for summaries.
 func SummaryClass(name string, q span.Query) Class {
-	return Class{Name: name, Questions: 1, Ask: func(ctx context.Context, c *client.Client, _ int) (int, error) {
+	return Class{Name: name, Questions: 1, Ask: func(ctx context.Context, c Asker, _ int) (int, error) {
 		found, err := c.Summaries(ctx, q)
 		return len(found), err
 	}}
 }
 
 // Measure asks a class n times of the server at address, one question after the other,
-// warm.
+// warm, over Jaeger's storage API.
 func Measure(ctx context.Context, address string, class Class, n int) (Measured, error) {
 	return Measuring{Address: address, Clients: 1, Questions: n, Warm: WarmQuestions}.Class(ctx, class)
 }
 
 // Measuring says how a class is asked.
 type Measuring struct {
+	API       API // "" is StorageGRPC
 	Address   string
 	Clients   int // each over a connection of its own, one question at a time
 	Questions int // of all clients together
@@ -136,7 +138,7 @@ func (m Measuring) Class(ctx context.Context, class Class) (Measured, error) {
 
 // client asks its share: every question whose number is its own modulo the clients.
 func (m Measuring) client(ctx context.Context, class Class, first int) (Measured, error) {
-	c, err := client.Dial(ctx, m.Address)
+	c, err := m.API.Dial(ctx, m.Address)
 	if err != nil {
 		return Measured{}, err
 	}
@@ -154,22 +156,22 @@ func (m Measuring) client(ctx context.Context, class Class, first int) (Measured
 			}
 		}
 		begin := time.Now()
-		answers, err := class.Ask(ctx, c, i)
+		answers, err := class.Ask(ctx, c.Asker, i)
 		took := time.Since(begin)
 		if err != nil {
 			return Measured{}, fmt.Errorf("%s: %w", class.Name, err)
 		}
 		measured.Asked++
-		if !warming {
-			measured.Times = append(measured.Times, took)
-			measured.Answers += answers
-		}
 		var wrong error
 		switch {
 		case class.Check != nil:
-			wrong = class.Check(i)
+			answers, wrong = class.Check(i)
 		case answers == 0:
 			wrong = errors.New("no answer")
+		}
+		if !warming {
+			measured.Times = append(measured.Times, took)
+			measured.Answers += answers
 		}
 		if wrong != nil {
 			measured.Wrong++

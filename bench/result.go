@@ -17,7 +17,8 @@ type Record struct {
 	Format  int     `json:"format"` // recordFormat
 	Label   string  `json:"label"`  // of what was measured: "stoa", "jaeger memory"
 	Version string  `json:"version,omitempty"`
-	Time    string  `json:"time"` // RFC 3339
+	API     API     `json:"api,omitempty"` // over which Queries were asked; "" is StorageGRPC
+	Time    string  `json:"time"`          // RFC 3339
 	Machine Host    `json:"machine"`
 	Source  Sourced `json:"source"`
 

@@ -20,6 +20,9 @@ func WriteTable(w io.Writer, r Record) error {
 		fmt.Fprintf(&text, "load: %d connections to %s, %d requests, %d retries, settled: %s; others used %.0f %% of the machine\n",
 			l.Connections, l.Target, l.Requests, l.Retries, l.SettledBy, 100*l.Settled.OthersShare)
 	}
+	if r.API != "" {
+		fmt.Fprintf(&text, "asked over %s\n", r.API)
+	}
 	writeMetrics(&text, r.Metrics())
 	for _, q := range r.Queries {
 		if q.Wrong > 0 {

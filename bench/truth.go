@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -38,6 +39,9 @@ type Truth struct {
 	texts   []string
 	byText  map[string]uint32
 
+	api     API
+	reading reading
+
 	order   []uint32 // rows by trace, made when first asked for
 	rowEnds []uint32 // by trace: where its rows end in order
 }
@@ -56,7 +60,15 @@ func NewTruth(tags []span.Tag) (*Truth, error) {
 	if len(tags) > truthTagsMax {
 		return nil, fmt.Errorf("%d tags, a truth tells %d apart", len(tags), truthTagsMax)
 	}
-	return &Truth{tags: tags, byTrace: make(map[span.TraceID]uint32), byText: make(map[string]uint32)}, nil
+	t := &Truth{tags: tags, byTrace: make(map[span.TraceID]uint32), byText: make(map[string]uint32)}
+	t.Over(StorageGRPC)
+	return t, nil
+}
+
+// Over says over which API answers come that are compared with the truth: not every one
+// tells times to the nanosecond. It is called before the first Add, or not at all.
+func (t *Truth) Over(api API) {
+	t.api, t.reading = api, api.reading()
 }
 
 // Add takes the spans of one request.
@@ -86,7 +98,11 @@ func (t *Truth) add(batch *span.Batch, pos int, reader *tagReader) {
 	name := batch.Bytes(batch.Names[pos])
 	service := batch.Bytes(batch.Resources[batch.ResourceIDs[pos]].Service)
 	t.traces[trace].spans++
-	t.traces[trace].sum += spanHash(id[:], batch.SpanIDs[pos][:], batch.ParentIDs[pos][:], batch.Starts[pos], batch.Ends[pos], name)
+	start, end := batch.Starts[pos], batch.Ends[pos]
+	if unit := t.reading.unit; unit > 1 { // the API tells a start and a duration
+		start, end = start/unit, (max(start, end)-start)/unit
+	}
+	t.traces[trace].sum += spanHash(id[:], batch.SpanIDs[pos][:], batch.ParentIDs[pos][:], start, end, name)
 	t.traceOf = append(t.traceOf, trace)
 	t.starts = append(t.starts, batch.Starts[pos])
 	t.ends = append(t.ends, batch.Ends[pos])
@@ -119,6 +135,16 @@ func spanHash(traceID, spanID, parentID []byte, start, end uint64, name []byte) 
 	binary.LittleEndian.PutUint64(known[32:], start)
 	binary.LittleEndian.PutUint64(known[40:], end)
 	return codec.Hash64(known[:], codec.Hash64(name, 0))
+}
+
+// window is the time that a server is asked for where all of it is meant: all time, or where
+// an API has no word for that, a second around what was sent.
+func (t *Truth) window() (first, last uint64) {
+	if t.api == StorageGRPC {
+		return 0, math.MaxInt64
+	}
+	first, last = slices.Min(t.starts), slices.Max(t.starts)
+	return first - min(first, second), last + second
 }
 
 // Spans is how many spans were added.

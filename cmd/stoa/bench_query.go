@@ -14,23 +14,30 @@ import (
 	"github.com/stoadb/stoa/bench"
 )
 
-const benchQueryLong = `Asks a fixed mix of questions over Jaeger's storage API v2 (gRPC) and compares every answer
-with the truth, which is worked out here by loops over all spans: say the same recordings,
-or the same flags of a workload, that were loaded. Wrong answers are counted, and make the
-exit code 1.
+const benchQueryLong = `Asks a fixed mix of questions and compares every answer with the truth, which is worked out
+here by loops over all spans: say the same recordings, or the same flags of a workload, that
+were loaded. Wrong answers are counted, and make the exit code 1.
+
+--api says how: jaeger-grpc is Jaeger's storage API v2, which Stoa serves and Jaeger's own
+stores behind its remote_storage; jaeger-http the first HTTP API of Jaeger, which its page and
+VictoriaTraces know too; jaeger-http-v3 its API v3; tempo that of Tempo, with TraceQL. Times
+are as close as each can say. What an API or a server cannot be asked is told in a note, as
+"not asked", and is not counted.
 
 Classes: services, operations, graph (the service graph of all time), get (a trace by id),
 get-largest (the ten largest traces), get-absent (ids that are not there), operation-100s
 (service and operation in a window of 100 s), rare-tag (service and an attribute that three
 traces have at most), status-500, min-duration (the slowest thousandth of a service),
 operation-tag-duration, errors-100s. Searches ask for 20 whole traces; with -summaries in
-their names for summaries.
+their names for summaries. operation-names, over jaeger-http and tempo, asks for span names
+without their kinds. Tempo promises no order, and its times bound traces, not spans.
 
 Times are of a client of this process: until the last byte is here, before answers are
 compared. --ingest asks while spans of other services arrive.`
 
 // queryFlags are the flags of questions.
 type queryFlags struct {
+	api     string
 	address string
 	n       int
 	time    time.Duration
@@ -55,7 +62,9 @@ func newBenchQuery() *cobra.Command {
 		Long:  benchQueryLong,
 		Example: "  stoa bench query --preset shop --spans 2000000 --clients 1,8\n" +
 			"  stoa bench query hotrod.otlp.zst --class get --class rare-tag --questions 1000\n" +
-			"  stoa bench query hotrod.otlp.zst --ingest max",
+			"  stoa bench query hotrod.otlp.zst --ingest max\n" +
+			"  stoa bench query --preset shop --spans 200000 --api jaeger-http --addr 127.0.0.1:16686 --any-order\n" +
+			"  stoa bench query --preset shop --spans 200000 --api jaeger-http --addr http://127.0.0.1:10428/select/jaeger --any-order",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			clients, err := f.check()
 			if err != nil {
@@ -70,11 +79,12 @@ func newBenchQuery() *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(os.Stderr, "%s: working out the truth of %d spans\n", from.Name(), spans)
-			mix, err := bench.NewMix(untilDone(cmd.Context(), from.Requests()), bench.MixOptions{Rare: f.rare, AnyOrder: f.anyOrder})
+			mix, err := bench.NewMix(untilDone(cmd.Context(), from.Requests()), bench.MixOptions{API: bench.API(f.api), Rare: f.rare, AnyOrder: f.anyOrder})
 			if err != nil {
 				return err
 			}
 			record := bench.NewRecord(f.label, "", from, spans, bytes)
+			record.API = bench.API(f.api)
 			if record.Queries, err = f.ask(cmd, mix, clients); err != nil {
 				return err
 			}
@@ -88,7 +98,8 @@ func newBenchQuery() *cobra.Command {
 	source.addWorkload(cmd)
 	source.addAmplify(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&f.address, "addr", api.StorageAddress, "server to ask, HOST:PORT of its storage port")
+	flags.StringVar(&f.api, "api", string(bench.StorageGRPC), "how to ask: "+apiNames())
+	flags.StringVar(&f.address, "addr", "", "server to ask, HOST:PORT, and over HTTP a URL too (default: the port of the API on this machine, "+api.StorageAddress+" for "+string(bench.StorageGRPC)+")")
 	flags.IntVar(&f.n, "questions", 200, "questions of each class, of all clients together")
 	flags.DurationVar(&f.time, "class-time", 20*time.Second, "ask no more of a class after so long; three questions in any case")
 	flags.StringVar(&f.clients, "clients", "1", "how many ask at once; several numbers ask all of it for each: 1,8")
@@ -104,7 +115,18 @@ func newBenchQuery() *cobra.Command {
 }
 
 func (f *queryFlags) check() (clients []int, err error) {
-	if err := checkAddress("addr", f.address); err != nil {
+	if !slices.Contains(bench.APIs(), bench.API(f.api)) {
+		return nil, usagef("--api %q: want one of %s", f.api, apiNames())
+	}
+	if f.address == "" {
+		f.address = bench.API(f.api).DefaultAddress()
+	}
+	if bench.API(f.api) == bench.StorageGRPC {
+		err = checkAddress("addr", f.address)
+	} else if err = bench.CheckURL(f.address); err != nil {
+		err = usagef("--addr: %w", err)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if f.n < 1 {
@@ -119,6 +141,15 @@ func (f *queryFlags) check() (clients []int, err error) {
 		}
 	}
 	return parseClients(f.clients)
+}
+
+// apiNames are those of --api.
+func apiNames() string {
+	var names []string
+	for _, a := range bench.APIs() {
+		names = append(names, string(a))
+	}
+	return strings.Join(names, ", ")
 }
 
 // parseClients reads numbers of clients.
@@ -137,7 +168,7 @@ func parseClients(text string) (clients []int, err error) {
 func (f *queryFlags) ask(cmd *cobra.Command, mix *bench.Mix, clients []int) (all []bench.QueryRecord, err error) {
 	for _, n := range clients {
 		run := bench.MixRun{
-			Measuring: bench.Measuring{Address: f.address, Clients: n, Questions: f.n, Warm: bench.WarmQuestions, Time: f.time},
+			Measuring: bench.Measuring{API: bench.API(f.api), Address: f.address, Clients: n, Questions: f.n, Warm: bench.WarmQuestions, Time: f.time},
 			State:     "warm", Only: f.classes, Told: tellClass,
 		}
 		var records []bench.QueryRecord

@@ -126,7 +126,7 @@ func keepAsking(t *testing.T, address string) (stop func() int64) {
 	var answered atomic.Int64
 	q := span.AllTime()
 	q.Limit = 20
-	edges := func(ctx context.Context, c *client.Client, _ int) (int, error) {
+	edges := func(ctx context.Context, c bench.Asker, _ int) (int, error) {
 		found, err := c.Dependencies(ctx, q.StartMin, q.StartMax)
 		return len(found), err
 	}
