@@ -153,9 +153,9 @@ type reading struct {
 func (a API) reading() reading {
 	switch a {
 	case JaegerHTTP:
-		return reading{appendJaegerTraces, microsecond}
+		return reading{AppendJaegerJSON, microsecond}
 	case JaegerHTTP3:
-		return reading{appendOTLPJSON, 1}
+		return reading{AppendOTLPJSON, 1}
 	}
 	return reading{AppendTraces, 1}
 }

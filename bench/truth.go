@@ -138,12 +138,13 @@ func spanHash(traceID, spanID, parentID []byte, start, end uint64, name []byte) 
 }
 
 // window is the time that a server is asked for where all of it is meant: all time, or where
-// an API has no word for that, a second around what was sent.
+// an API has no word for that, from a second before the first start to one after the last end:
+// some servers take what ends outside for outside.
 func (t *Truth) window() (first, last uint64) {
 	if t.api == StorageGRPC {
 		return 0, math.MaxInt64
 	}
-	first, last = slices.Min(t.starts), slices.Max(t.starts)
+	first, last = slices.Min(t.starts), max(slices.Max(t.starts), slices.Max(t.ends))
 	return first - min(first, second), last + second
 }
 

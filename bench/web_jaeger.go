@@ -217,8 +217,8 @@ func (s *jaegerSpan) parent() string {
 	return other
 }
 
-// appendJaegerTraces adds the traces of an answer of Jaeger's first HTTP API.
-func appendJaegerTraces(traces []Trace, body []byte) ([]Trace, error) {
+// AppendJaegerJSON adds the traces of an answer of Jaeger's first HTTP API.
+func AppendJaegerJSON(traces []Trace, body []byte) ([]Trace, error) {
 	var answer jaegerAnswer[jaegerTrace]
 	if err := answer.read(body); err != nil {
 		return traces, err

@@ -156,9 +156,9 @@ type otlpJSON struct {
 	Error json.RawMessage `json:"error"`
 }
 
-// appendOTLPJSON adds the traces of an answer of Jaeger's API v3; spans of one trace that
+// AppendOTLPJSON adds the traces of an answer of Jaeger's API v3; spans of one trace that
 // follow one another are one, as AppendTraces has it.
-func appendOTLPJSON(traces []Trace, body []byte) ([]Trace, error) {
+func AppendOTLPJSON(traces []Trace, body []byte) ([]Trace, error) {
 	for messages := json.NewDecoder(bytes.NewReader(body)); ; {
 		var answer otlpJSON
 		if err := messages.Decode(&answer); errors.Is(err, io.EOF) {
