@@ -1,7 +1,7 @@
 # The quick gate is `go test ./...`. The targets below run the same tests with bigger
 # numbers, or measure. Every target works on a fresh clone.
 
-.PHONY: test race fuzz model kill e2e bench bench-check bench-baseline amplified ci stubs
+.PHONY: test race fuzz model kill e2e bench bench-check bench-baseline amplified peers ci stubs
 
 test:            ## what CI and the README run
 	go vet ./...
@@ -37,6 +37,10 @@ bench-check:     ## fails where the hot loops became 5 % dearer than the baselin
 SPANS ?= 3000000
 amplified:       ## SPANS spans into the real binary, every answer compared
 	STOA_BENCH_SPANS=$(SPANS) go test ./bench -timeout 4h -run '^$$' -bench 'Amplified|Together' -benchtime 1x
+
+peers: SPANS = 200000
+peers:           ## Stoa and Jaeger's stores over the same SPANS spans, one at a time: one table
+	SPANS=$(SPANS) bench/peers/run
 
 stubs:           ## generated gRPC stubs, from the modules' own .proto files
 	go generate ./api/...

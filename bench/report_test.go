@@ -171,3 +171,31 @@ func TestASinkTakesARequest(t *testing.T) {
 		t.Error("a sink of no kind")
 	}
 }
+
+// TestOneTableHasAStoreInEachColumn: a load and questions of one label share it, another API
+// has its own; wrong answers and what was not asked are told.
+func TestOneTableHasAStoreInEachColumn(t *testing.T) {
+	load, questions, web := recordOf("one", 1_000_000, 1), recordOf("one", 1_000_000, 1), recordOf("one", 1_000_000, 2)
+	load.Queries, questions.Load, web.Load = nil, nil, nil
+	load.Load.Settled.OthersShare = 0.07
+	questions.API, web.API = bench.StorageGRPC, bench.JaegerHTTP
+	questions.Asking = &bench.Cost{OthersShare: 0.12}
+	web.Queries[0].Wrong, web.Queries[0].FirstWrong = 3, "trace 1 is another"
+	web.Notes = []string{"graph: not asked: there is none", "get: not asked: no time", "edges: not asked: there is none", "hm"}
+	other := recordOf("two", 1_000_000, 4)
+	other.Queries, other.Notes = other.Queries[:1], []string{"hm"}
+	var text bytes.Buffer
+	if err := bench.WriteMarkdown(&text, []bench.Record{load, questions, web, other}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`| | one | one, jaeger-http | two |`, `|---|--:|--:|--:|`, `| load: spans, 1/s | 500000 |  | 125000 |`, `| load: disk, B/span | 40 |  | 160 |`,
+		`| load: others used, % of the machine | 7 |  | 0 |`, `| questions: others used, % of the machine | 12 |  |  |`,
+		`| get, warm, 1 client, ms | 0.5 / 2 | 1 / 4 (**3 of 200 wrong**) | 2 / 8 |`, `| get, warm, 8 clients, ms | 1 / 4 | 2 / 8 |  |`,
+		`- one, jaeger-http: 3 of 200 wrong, the first: trace 1 is another`, `- one, jaeger-http: graph, edges: not asked: there is none`, `- one, jaeger-http: get: not asked: no time`, `- one, jaeger-http; two: hm`,
+	} {
+		if strings.Count(text.String(), want+"\n") != 1 {
+			t.Errorf("%q is not once in\n%s", want, text.String())
+		}
+	}
+}

@@ -25,6 +25,7 @@ type Record struct {
 	Load      *LoadRecord   `json:"load,omitempty"`
 	Open      *OpenRecord   `json:"open,omitempty"`
 	Queries   []QueryRecord `json:"queries,omitempty"`
+	Asking    *Cost         `json:"asking,omitempty"` // of all Queries together, where the server's process was known
 	Baselines []SinkRecord  `json:"baselines,omitempty"`
 	Zstd      []ZstdRecord  `json:"zstd,omitempty"`
 	Notes     []string      `json:"notes,omitempty"` // what was skipped, and why

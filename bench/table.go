@@ -23,6 +23,10 @@ func WriteTable(w io.Writer, r Record) error {
 	if r.API != "" {
 		fmt.Fprintf(&text, "asked over %s\n", r.API)
 	}
+	if c := r.Asking; c != nil {
+		fmt.Fprintf(&text, "questions: the server used %s s of CPU, the client %s; others used %.0f %% of the machine\n",
+			Number(c.CPUSeconds), Number(c.ClientSeconds), 100*c.OthersShare)
+	}
 	writeMetrics(&text, r.Metrics())
 	for _, q := range r.Queries {
 		if q.Wrong > 0 {

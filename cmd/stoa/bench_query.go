@@ -49,6 +49,7 @@ type queryFlags struct {
 	anyOrder bool
 	ingest   string
 	target   string
+	pid      int
 	label    string
 	json     string
 }
@@ -85,7 +86,7 @@ func newBenchQuery() *cobra.Command {
 			}
 			record := bench.NewRecord(f.label, "", from, spans, bytes)
 			record.API = bench.API(f.api)
-			if record.Queries, err = f.ask(cmd, mix, clients); err != nil {
+			if err := f.askMetered(cmd, mix, clients, &record); err != nil {
 				return err
 			}
 			record.Notes = mix.Notes
@@ -109,6 +110,7 @@ func newBenchQuery() *cobra.Command {
 	flags.BoolVar(&f.anyOrder, "any-order", false, "the server promises no order, as Jaeger's own stores: any traces that match are right; no summaries")
 	flags.StringVar(&f.ingest, "ingest", "", "load spans of other services meanwhile: spans a second, or max")
 	flags.StringVar(&f.target, "target", "127.0.0.1:4317", "where --ingest sends them")
+	flags.IntVar(&f.pid, "pid", 0, "process of the server, on this machine: what it used for all questions, and what others did meanwhile, is told")
 	flags.StringVar(&f.label, "label", "stoa", "name of what is measured, for reports")
 	flags.StringVar(&f.json, "json", "", "file to write the record to, for bench report and compare")
 	return cmd
@@ -131,6 +133,9 @@ func (f *queryFlags) check() (clients []int, err error) {
 	}
 	if f.n < 1 {
 		return nil, usagef("--questions %d: want at least one", f.n)
+	}
+	if f.pid < 0 {
+		return nil, usagef("--pid %d: want that of a process", f.pid)
 	}
 	if f.cold && f.ingest != "" {
 		return nil, usagef("--cold and --ingest are two states: give one of them")
@@ -162,6 +167,25 @@ func parseClients(text string) (clients []int, err error) {
 		clients = append(clients, n)
 	}
 	return clients, nil
+}
+
+// askMetered asks, and reads what that took where the server's process is known.
+func (f *queryFlags) askMetered(cmd *cobra.Command, mix *bench.Mix, clients []int, record *bench.Record) (err error) {
+	if f.pid == 0 {
+		record.Queries, err = f.ask(cmd, mix, clients)
+		return err
+	}
+	meter, err := bench.NewMeter(f.pid)
+	if err != nil {
+		return err
+	}
+	defer meter.Stop()
+	if record.Queries, err = f.ask(cmd, mix, clients); err != nil {
+		return err
+	}
+	cost, err := meter.Read()
+	record.Asking = &cost
+	return err
 }
 
 // ask asks the mix for each number of clients.

@@ -18,7 +18,8 @@ func newBenchReport() *cobra.Command {
 		Use:   "report FILE ...",
 		Short: "Show records: as tables, as benchmark lines, or as a page with plots",
 		Long: `Shows what bench load, query, run and baseline wrote with --json. gobench prints lines of
-Go's benchmarks, which benchstat reads. --html writes one page with plots that needs nothing
+Go's benchmarks, which benchstat reads. markdown prints one table, a column for each label
+(and API), for a load and questions of a store that share its label. --html writes one page with plots that needs nothing
 from anywhere; records of different sizes are also plotted against their spans.`,
 		Example: "  stoa bench report today.json\n  stoa bench report -o gobench run*.json > new.txt && benchstat old.txt new.txt\n" +
 			"  stoa bench report --html report.html stoa-2M.json stoa-10M.json jaeger.json",
@@ -41,6 +42,8 @@ from anywhere; records of different sizes are also plotted against their spans.`
 				return printJSON(w, records)
 			case "gobench":
 				return bench.WriteBenchmarks(w, records)
+			case "markdown":
+				return bench.WriteMarkdown(w, records)
 			}
 			for i, record := range records {
 				if i > 0 {
@@ -53,7 +56,7 @@ from anywhere; records of different sizes are also plotted against their spans.`
 			return nil
 		},
 	}
-	output.add(cmd, "table", "gobench", "json")
+	output.add(cmd, "table", "gobench", "markdown", "json")
 	cmd.Flags().StringVar(&html, "html", "", "write a page with plots to this file")
 	return cmd
 }
