@@ -84,7 +84,9 @@ func (a API) Dial(ctx context.Context, address string) (Connection, error) {
 		return Connection{}, fmt.Errorf("no API %q: there are %q", a, APIs())
 	}
 	if err != nil {
-		return Connection{}, errors.Join(fmt.Errorf("no server of %s at %s: %w", a, w.root, err), w.close())
+		_ = w.close() // the first error is the one to tell
+		// Not %w: a server that is none of the API's is no class that is left out.
+		return Connection{}, fmt.Errorf("no server of %s at %s: %v", a, w.root, err)
 	}
 	return Connection{asker, w.close}, nil
 }

@@ -151,24 +151,3 @@ func TestSearchesAreSpelledInTraceQL(t *testing.T) {
 		}
 	}
 }
-
-// TestAServerOfAnotherAPIIsToldAtOnce: a page, a refusal, nobody, or an address that is none.
-func TestAServerOfAnotherAPIIsToldAtOnce(t *testing.T) {
-	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		_, _ = w.Write([]byte("<!doctype html>")) // whoever asked is still there
-	}))
-	defer page.Close()
-	nothing := httptest.NewServer(http.NotFoundHandler())
-	defer nothing.Close()
-	for _, api := range bench.APIs()[1:] {
-		for _, address := range []string{page.URL, nothing.URL, "127.0.0.1:1", "nowhere", "ftp://127.0.0.1:1", "http://127.0.0.1:1?a=b"} {
-			if c, err := api.Dial(t.Context(), address); err == nil {
-				t.Errorf("%s at %s: no error, %v", api, address, c.Close())
-			}
-		}
-	}
-	if _, err := bench.API("thrift").Dial(t.Context(), nothing.URL); err == nil {
-		t.Error("an API that there is none of")
-	}
-}

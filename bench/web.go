@@ -93,11 +93,12 @@ func (w *web) getAs(ctx context.Context, path string, parameters url.Values, acc
 	case code == http.StatusOK:
 		return w.body.Bytes(), nil
 	case code == http.StatusNotFound:
-		return nil, fmt.Errorf("GET %s: %w: %.200s", path, errNotFound, w.body.Bytes())
-	case code == http.StatusMethodNotAllowed || code == http.StatusNotImplemented:
+		return nil, fmt.Errorf("GET %s: %w: %.200q", path, errNotFound, bytes.TrimSpace(w.body.Bytes()))
+	case code == http.StatusMethodNotAllowed || code == http.StatusNotImplemented ||
+		code == http.StatusBadRequest && bytes.Contains(w.body.Bytes(), []byte("unsupported path")): // VictoriaTraces
 		return nil, fmt.Errorf("GET %s: %w: %s", path, ErrNotServed, answer.Status)
 	}
-	return nil, fmt.Errorf("GET %s: %s: %.200s", address, answer.Status, w.body.Bytes())
+	return nil, fmt.Errorf("GET %s: %s: %.200q", address, answer.Status, bytes.TrimSpace(w.body.Bytes()))
 }
 
 // catalog is get for a path that there is something at, or the server does not know it.

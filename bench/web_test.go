@@ -356,3 +356,59 @@ func FuzzAnswers(f *testing.F) {
 		}
 	})
 }
+
+// TestAServerOfAnotherAPIIsToldAtOnce: a page, a refusal, nobody, or an address that is none.
+func TestAServerOfAnotherAPIIsToldAtOnce(t *testing.T) {
+	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = w.Write([]byte("<!doctype html>")) // whoever asked is still there
+	}))
+	defer page.Close()
+	nothing := httptest.NewServer(http.NotFoundHandler())
+	defer nothing.Close()
+	for _, api := range bench.APIs()[1:] {
+		for _, address := range []string{page.URL, nothing.URL, "127.0.0.1:1", "nowhere", "ftp://127.0.0.1:1", "http://127.0.0.1:1?a=b"} {
+			if c, err := api.Dial(t.Context(), address); err == nil {
+				t.Errorf("%s at %s: no error, %v", api, address, c.Close())
+			} else if errors.Is(err, bench.ErrNotServed) {
+				t.Errorf("%s at %s: would be left out, not told: %v", api, address, err)
+			}
+		}
+	}
+	if _, err := bench.API("thrift").Dial(t.Context(), nothing.URL); err == nil {
+		t.Error("an API that there is none of")
+	}
+}
+
+// TestCallsThatAServerDoesNotServeAreLeftOut, however it says so; any other trouble ends the
+// questions.
+func TestCallsThatAServerDoesNotServeAreLeftOut(t *testing.T) {
+	const path = "/api/operations?service=till"
+	for what, c := range map[string]struct {
+		told    answered
+		leftOut bool
+	}{
+		"not found":        {answered{http.StatusNotFound, "text/plain", "404 page not found"}, true},
+		"not implemented":  {answered{http.StatusNotImplemented, "text/plain", ""}, true},
+		"no such method":   {answered{http.StatusMethodNotAllowed, "text/plain", ""}, true},
+		"unsupported path": {answered{http.StatusBadRequest, "text/plain", `unsupported path requested: "/api/operations"`}, true},
+		"a page":           {answered{http.StatusOK, "text/html; charset=utf-8", "<!doctype html>"}, true},
+		"another refusal":  {answered{http.StatusBadRequest, "text/plain", "no such service"}, false},
+		"trouble":          {answered{http.StatusInternalServerError, "application/json", `{"data":null}`}, false},
+		"no JSON":          {answered{http.StatusOK, "application/json", `{"data":`}, false},
+		"no kind":          {answered{http.StatusOK, "application/json", `{"data":[{"name":"a","spanKind":"wild"}]}`}, false},
+	} {
+		a := recordedAnswers(t, "jaeger-2.13.0-http")
+		a[path] = c.told
+		connection, err := bench.JaegerHTTP.Dial(t.Context(), a.serve(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = connection.Operations(t.Context(), "till"); err == nil || errors.Is(err, bench.ErrNotServed) != c.leftOut {
+			t.Errorf("%s: %v", what, err)
+		}
+		if err := connection.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

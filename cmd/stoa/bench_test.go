@@ -104,6 +104,16 @@ func TestBenchQueryFindsTheServerRight(t *testing.T) {
 	wants(t, exitError, []string{`[1-9][0-9]* answers are wrong`}, append(query, "--seed", "2", "--class", "get", "--class", "graph")...)
 	wants(t, exitOK, []string{`rare-tag, ingest, 2 clients`}, append(query, "--ingest", "5000", "--clients", "2")...)
 	wants(t, exitError, []string{`no class "speed"`}, append(query, "--class", "speed")...)
+	metered := filepath.Join(t.TempDir(), "metered.json")
+	wants(t, exitOK, []string{`asked over jaeger-grpc`, `questions: the server used [0-9.]+ s of CPU`}, append(query, "--class", "get", "--pid", strconv.Itoa(server.PID()), "--json", metered)...)
+	if record, err = bench.ReadRecord(metered); err != nil || record.API != bench.StorageGRPC || record.Asking == nil || record.Asking.AnonBytes == 0 {
+		t.Errorf("metered: %+v, %v", record, err)
+	}
+	wants(t, exitError, []string{`no server of jaeger-http at http://`}, append(query, "--api", "jaeger-http", "--addr", server.Admin)...)
+	wants(t, exitError, []string{`no server of tempo at http://`}, append(query, "--api", "tempo", "--addr", "http://"+server.Admin+"/tempo")...)
+	wants(t, exitUsage, []string{`--api "thrift": want one of jaeger-grpc, jaeger-http, jaeger-http-v3, tempo`}, append(query, "--api", "thrift")...)
+	wants(t, exitUsage, []string{`want HOST:PORT or http`}, append(query, "--api", "tempo", "--addr", "ftp://localhost:1")...)
+	wants(t, exitUsage, []string{`--addr "http://`}, append(query, "--addr", "http://"+server.Storage+"/x")...)
 	wants(t, exitUsage, []string{`--clients "0"`}, append(query, "--clients", "0")...)
 	wants(t, exitUsage, []string{`--ingest "-1"`}, append(query, "--ingest", "-1")...)
 	stopServer(t, server)
@@ -133,6 +143,7 @@ func TestBenchRunMeasuresItselfInOneCommand(t *testing.T) {
 	wants(t, exitOK, nil, "verify", filepath.Join(folder, "data"))
 	wants(t, exitOK, []string{`BenchmarkShop\S+/get/warm/1-client-`}, "bench", "report", "-o", "gobench", one)
 	wants(t, exitOK, []string{`written / disk .* must 4`}, "bench", "report", one)
+	wants(t, exitOK, []string{`\| \| stoa \|`, `\| get, cold, 1 client, ms \| [0-9.]+ / [0-9.]+ \|`}, "bench", "report", "-o", "markdown", one)
 	wants(t, exitOK, nil, "bench", "report", "--html", html, one, one)
 	if page, err := os.ReadFile(html); err != nil || !strings.Contains(string(page), "</html>") {
 		t.Errorf("a page of %d bytes, %v", len(page), err)
