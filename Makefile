@@ -40,7 +40,7 @@ amplified:       ## SPANS spans into the real binary, every answer compared
 
 peers: SPANS = 200000
 peers:           ## Stoa and Jaeger's stores over the same SPANS spans, one at a time: one table
-	SPANS=$(SPANS) bench/peers/run
+	@SPANS=$(SPANS) bench/peers/run
 
 stubs:           ## generated gRPC stubs, from the modules' own .proto files
 	go generate ./api/...

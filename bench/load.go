@@ -1,13 +1,14 @@
 // Package bench measures Stoa, and what can be measured beside it, as a sender and an
 // asker see it. A Source gives spans, recorded or made (bench/workload), as often as they
 // are needed; Loading sends them over any number of connections, as OTLP over gRPC or HTTP,
-// so that other stores can be loaded too; Truth works out what the answers must be, Measure
-// asks a Class of questions and compares, Times keeps what single calls took, and Watch
+// so that other stores can be loaded too; Truth works out what the answers must be, Measuring
+// asks a Class of questions over an API, gRPC or HTTP, and compares, Times keeps what single calls took, and Watch
 // tells what the server's process used meanwhile. A Record holds what was measured, as
 // JSON; reports and comparisons are made of it.
 //
 // Loading starts one goroutine for each connection, NewWatch one for sampling, Measuring
-// one for each client; all end before their call, or Stop, returns.
+// one for each client; all end before their call, or Stop, returns. Connections have those of
+// gRPC or net/http until they are closed.
 package bench
 
 import (
