@@ -112,10 +112,10 @@ const (
 	// cellSpansMin spans must a cell have on the average where there are more than cellsMin cells:
 	// else they are half names and steps.
 	cellsMin     = 1 << 10
-	cellSpansMin = 16
+	cellSpansMin = 32
 	// pairSpansMin spans must have one pair on the average where there are many: pairs of fewer
 	// take more than cells may.
-	pairSpansMin = 2
+	pairSpansMin = 4
 	// countedLinesMax edges or operations have counts in place, of 7.5 KiB each, for
 	// countedLinesEach of which there is room at once.
 	countedLinesMax  = 512
