@@ -143,7 +143,7 @@ func (t *cellTable) addElsewhere(line uint32, failed bool, size uint32) {
 	if failed {
 		t.cells[cell].errors++
 	}
-	if t.note(l, cell, size); len(t.cells) > max(cellsMin, t.added/cellSpansMin) {
+	if t.note(l, cell, size); len(t.cells) > t.added/cellSpansMin && t.hasSteps() {
 		t.lengthen()
 	}
 }
@@ -195,10 +195,15 @@ func (t *cellTable) fold() {
 	}
 }
 
-// tooMany reports more pairs than are held, or so many that they would never fit into a page.
+// tooMany reports more pairs than are held, or more than the spans so far would pay for where a
+// longer step may make them fewer.
 func (t *cellTable) tooMany() bool {
-	return len(t.pairs) > min(cellPairsMax, max(freshPairsMin, t.added/pairSpansMin))
+	return len(t.pairs) > cellPairsMax || len(t.pairs) > max(freshPairsMin, t.added/pairSpansMin) && t.hasSteps()
 }
+
+// hasSteps reports whether lines have cells of several steps each: those would become fewer by a
+// longer one.
+func (t *cellTable) hasSteps() bool { return len(t.cells) > max(cellsMin, 2*len(t.lines)) }
 
 // sortPairs sorts by key: by digits from the lowest up, which is as fast as it gets for so many
 // numbers below 2^33. It gives the sorted pairs, and memory for the next time.
