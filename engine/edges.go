@@ -54,7 +54,7 @@ func (s *Shard) Edges(ctx context.Context, q span.EdgeQuery, edges *span.Edges) 
 		}
 	}
 	for trace := range c.split.all() {
-		if !c.reaches(trace, c.asked) {
+		if !c.split.reaches(trace, c.asked) {
 			continue
 		}
 		parts, whole, err := c.assemble(trace)

@@ -65,7 +65,11 @@ func (s *Shard) Paths(ctx context.Context, q span.PathQuery, paths *span.Paths) 
 			return err
 		}
 	}
+	asked := timeRange{q.StartMin, q.StartMax}
 	for trace := range split.all() {
+		if !split.reaches(trace, asked) {
+			continue
+		}
 		if err := mergeRows(ctx, v.sources(trace.id, pathsProjection), c.add); err != nil {
 			return err
 		}

@@ -51,7 +51,7 @@ func (s *Shard) Rates(ctx context.Context, q span.RateQuery, rates *span.Rates) 
 		}
 	}
 	for trace := range c.split.all() {
-		if !c.reaches(trace, asked) {
+		if !c.split.reaches(trace, asked) {
 			continue
 		}
 		parts, whole, err := c.assemble(trace)

@@ -21,10 +21,13 @@ type segmentSearch struct {
 	service   []bool   // by resource: it is the service asked for
 	resources []uint64 // by resource: the tags it satisfies
 	scopes    uint64   // tags that some scope satisfies
-	levels    [span.Levels]levelTags
-	columns   []tagColumns // by tag
-	filters   map[uint32]columnFilters
-	judge     *judge // of the query's filter, nil where it has none
+	// onlyFiltered are tags that no resource, scope or template of the segment satisfies, so that
+	// only values in columns with filters may, or templates of a row group's own.
+	onlyFiltered uint64
+	levels       [span.Levels]levelTags
+	columns      []tagColumns // by tag
+	filters      map[uint32]columnFilters
+	judge        *judge // of the query's filter, nil where it has none
 
 	group groupSearch
 	rows  bound // for rows that are read
@@ -36,6 +39,7 @@ type levelTags struct {
 	mapped    []uint32 // templates that may have any attribute besides
 	tags      []templateTags
 	filtered  uint64 // tags that some template has among its filtered ones
+	known     uint64 // that some template satisfies, or may by other values
 	open      uint64 // and among those that it says a row may satisfy besides
 }
 
@@ -117,6 +121,10 @@ func newSegmentSearch(m *matcher, l *liveSegment) (*segmentSearch, error) {
 			candidates = nil
 		}
 		s.levels[level].tell(m, level, scopes.scopes, candidates)
+	}
+	s.onlyFiltered = s.all &^ (above | m.byRow | m.byEvent | m.byScope)
+	for _, level := range templateLevels {
+		s.onlyFiltered &^= s.levels[level].known
 	}
 	m.explain.Templates.Add(int64(len(s.levels[span.SpanLevel].tags)))
 	if m.query.Explain != nil { // nobody else has use for it
@@ -278,6 +286,7 @@ func (t *levelTags) tell(m *matcher, level span.Level, scopes []uint64, candidat
 		}
 		out.holds, out.filtered, out.other = holds, filtered, other
 		t.filtered |= filtered
+		t.known |= holds | other
 		if t.open |= other; level != span.SpanLevel {
 			t.open |= holds
 		}

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"math"
 	"math/bits"
 	"slices"
 
@@ -51,6 +50,10 @@ func (s *segmentSearch) scanGroup(i int, least uint64, visit, filtered visitor) 
 		s.explain.PagesKept.Add(int64(opened.Kept + g.opened.Kept))
 		g.opened = segment.PageCounts{}
 	}()
+	if ok, err := s.byOnlyFiltered(); err != nil || !ok {
+		s.explain.GroupsByFilter.Add(1)
+		return err
+	}
 	if !s.byTemplates() || s.judge != nil && !s.judgeTemplates() {
 		s.explain.GroupsByTemplate.Add(1)
 		return nil
@@ -71,6 +74,26 @@ func (s *segmentSearch) scanGroup(i int, least uint64, visit, filtered visitor) 
 		return err
 	}
 	return s.visitRows(least, visit, filtered)
+}
+
+// byOnlyFiltered asks the filters of the group for the tags that nothing else can satisfy: where
+// they deny one, no template need be looked at.
+func (s *segmentSearch) byOnlyFiltered() (bool, error) {
+	for left := s.onlyFiltered; left != 0; left &= left - 1 {
+		j, may := bits.TrailingZeros64(left), false
+		for _, level := range templateLevels {
+			_, whole := s.group.scan.Templates(level)
+			inColumns, err := s.inColumns(j, level)
+			if err != nil {
+				return false, err
+			}
+			may = may || inColumns || !whole && s.unfiltered(j, level)
+		}
+		if !may {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // byTemplates reports whether the templates and resources of the group can satisfy the query
@@ -201,285 +224,4 @@ func (s *segmentSearch) filtersOf(id uint32) (byGroup []*index.Filter, known boo
 		s.filters[id] = f
 	}
 	return f.byGroup, f.known, nil
-}
-
-// byCode leaves in left the rows whose template fits and whose length can be in range, and
-// reports whether there are any. Templates go first where they leave few: their codes are at
-// hand, while lengths are unpacked.
-func (s *segmentSearch) byCode() (bool, error) {
-	g := &s.group
-	rows := s.l.Group(g.index).Rows
-	g.left = cleared(g.left, (rows+63)/64)
-	few := 0
-	if slices.Contains(g.fits, false) {
-		var err error
-		if g.items, err = g.scan.Items(span.SpanLevel); err != nil {
-			return false, err
-		}
-		for row, code := range g.items {
-			if int(code) >= len(g.fits) || g.fits[code] {
-				g.left[row/64] |= 1 << (row % 64)
-				few++
-			}
-		}
-	} else {
-		for i := range g.left {
-			g.left[i] = ^uint64(0)
-		}
-		if rows%64 != 0 {
-			g.left[len(g.left)-1] = 1<<(rows%64) - 1
-		}
-		few = rows
-	}
-	if s.query.DurationMin == 0 || few*sparseShare < rows {
-		return few > 0, nil
-	}
-	return s.byLength()
-}
-
-// sparseShare: where fewer than one row in so many is left, a length is looked at row by row.
-const sparseShare = 8
-
-// byLength leaves in left the rows whose length can be in range, and reports whether there are
-// any.
-func (s *segmentSearch) byLength() (any bool, err error) {
-	g := &s.group
-	// Rows that end before they start count as 0 long; those whose length only looks right,
-	// because their end wrapped around, fail at inRange.
-	most := uint64(math.MaxInt64)
-	if s.query.DurationMax > 0 {
-		most = min(most, s.query.DurationMax)
-	}
-	if g.lengths, err = g.scan.LengthsBetween(g.lengths[:0], s.query.DurationMin, most); err != nil {
-		return false, err
-	}
-	g.decided = cleared(g.decided, len(g.left))
-	for _, row := range g.lengths {
-		g.decided[row/64] |= 1 << (row % 64)
-	}
-	for i := range g.left {
-		g.left[i] &= g.decided[i]
-		any = any || g.left[i] != 0
-	}
-	return any, nil
-}
-
-// visitRows goes over the rows that are left, the dearest knowledge last: template and resource,
-// columns, times, the filter, and for what is still open the rows themselves.
-func (s *segmentSearch) visitRows(least uint64, visit, filtered visitor) error {
-	g := &s.group
-	var err error
-	if s.judge != nil { // it may ask for the times of any row that is left
-		if g.starts, err = g.scan.Starts(g.starts, g.left); err != nil {
-			return err
-		}
-	}
-	if err := s.narrow(); err != nil || !slices.ContainsFunc(g.left, func(word uint64) bool { return word != 0 }) {
-		return err
-	}
-	if s.judge == nil {
-		if g.starts, err = g.scan.Starts(g.starts, g.left); err != nil {
-			return err
-		}
-	}
-	lengths, err := s.lengths()
-	if err != nil {
-		return err
-	}
-	g.read = g.read[:0]
-	resources, _ := g.scan.Resources()
-	for word, left := range g.left {
-		for ; left != 0; left &= left - 1 {
-			row := word*64 + bits.TrailingZeros64(left)
-			start := g.starts[row]
-			if start < least || start < s.query.StartMin || start > s.query.StartMax {
-				continue
-			}
-			if lengths != nil && !s.lengthFits(start, lengths[row]) {
-				continue
-			}
-			decided, may := hasBit(g.decided, row), true
-			if s.judge != nil {
-				a, err := s.judgeRow(row, resources[g.codes[row]])
-				if err != nil {
-					return err
-				}
-				decided, may = decided && a == answerYes, a != answerNo
-			}
-			switch {
-			case !may:
-			case decided && !s.wantRows:
-				s.explain.RowsByTemplate.Add(1)
-				id := s.l.TraceID(s.l.TraceAtRow(g.first + row))
-				if err := visit(hit{id: id, start: start}); err != nil {
-					return err
-				}
-			default:
-				g.read = append(g.read, row)
-			}
-		}
-	}
-	return s.readRows(filtered)
-}
-
-// narrow takes out of left the rows that cannot match by their template, resource and values,
-// and leaves in decided those that are certain to have service, name and tags.
-func (s *segmentSearch) narrow() (err error) {
-	g := &s.group
-	if g.codes, err = g.scan.ResourceCodes(g.codes, g.left); err != nil {
-		return err
-	}
-	if g.items, err = g.scan.Items(span.SpanLevel); err != nil {
-		return err
-	}
-	g.decided = cleared(g.decided, len(g.left))
-	g.foundOf = make([][]uint64, len(s.tags))
-	resources, _ := g.scan.Resources()
-	for word, left := range g.left {
-		for ; left != 0; left &= left - 1 {
-			row := word*64 + bits.TrailingZeros64(left)
-			resource := resources[g.codes[row]]
-			decided, may := false, s.service[resource]
-			if may {
-				if decided, may, err = s.decide(row, s.resources[resource]); err != nil {
-					return err
-				}
-			}
-			if !may {
-				g.left[word] &^= left & -left
-			}
-			if decided {
-				g.decided[word] |= left & -left
-			}
-		}
-	}
-	return nil
-}
-
-// lengths gives the lengths where the query asks for durations.
-func (s *segmentSearch) lengths() ([]uint64, error) {
-	if s.query.DurationMin == 0 && s.query.DurationMax == 0 {
-		return nil, nil
-	}
-	var err error
-	s.group.spans, err = s.group.scan.Lengths(s.group.spans, s.group.left)
-	return s.group.spans, err
-}
-
-func (s *segmentSearch) lengthFits(start, length uint64) bool {
-	duration := span.Duration(start, start+length)
-	return duration >= s.query.DurationMin && (s.query.DurationMax == 0 || duration <= s.query.DurationMax)
-}
-
-// decide tells whether a row may match but for the filter, and whether that is certain by its
-// template and resource.
-func (s *segmentSearch) decide(row int, resource uint64) (decided, may bool, err error) {
-	g := &s.group
-	code := int(g.items[row])
-	if code >= len(g.fits) { // a template of the group's own
-		return false, g.local[span.SpanLevel]|s.scopes|g.beside|resource == s.all, nil
-	}
-	if !g.fits[code] {
-		return false, false, nil
-	}
-	missing := s.all &^ (g.holds[code] | resource)
-	if missing == 0 {
-		return true, true, nil
-	}
-	if missing&^g.may[code] != 0 {
-		return false, false, nil
-	}
-	for ; missing != 0; missing &= missing - 1 {
-		rows, err := s.rowsWith(bits.TrailingZeros64(missing))
-		if err != nil {
-			return false, false, err
-		}
-		if rows[row/64]>>(row%64)&1 == 0 {
-			return false, false, nil
-		}
-	}
-	return false, true, nil
-}
-
-// rowsWith gives the rows that may satisfy a tag by something beside their template and
-// resource, as bits.
-func (s *segmentSearch) rowsWith(j int) ([]uint64, error) {
-	g := &s.group
-	if g.foundOf[j] != nil {
-		return g.foundOf[j], nil
-	}
-	rows := make([]uint64, len(g.left))
-	bit := uint64(1) << j
-	for _, level := range templateLevels {
-		if err := s.markTemplates(rows, level, bit); err != nil {
-			return nil, err
-		}
-		if g.filtered[level]&bit == 0 {
-			continue
-		}
-		for _, id := range s.columns[j].byLevel[level] {
-			var err error
-			switch kind := s.l.ColumnType(id); {
-			case kind == span.StringValue:
-				err = g.scan.MarkValues(rows, id, []byte(s.tags[j].value), 0)
-			case kind == span.IntValue && s.tags[j].isInt:
-				err = g.scan.MarkValues(rows, id, nil, uint64(s.tags[j].intValue))
-			}
-			if err != nil {
-				return nil, err
-			}
-		}
-	}
-	g.foundOf[j] = rows
-	return rows, nil
-}
-
-// markTemplates marks the rows that may satisfy a tag by a template of their events or links, or
-// by what their own leaves open.
-func (s *segmentSearch) markTemplates(rows []uint64, level span.Level, bit uint64) error {
-	shared, whole := s.group.scan.Templates(level)
-	t := &s.levels[level]
-	if whole && t.open&bit == 0 {
-		return nil
-	}
-	return s.group.scan.MarkTemplates(rows, level, func(code int) bool {
-		if code >= len(shared) {
-			return true
-		}
-		tags := &t.tags[shared[code]]
-		return tags.other&bit != 0 || level != span.SpanLevel && tags.holds&bit != 0
-	})
-}
-
-// fewRows are read one by one; more are read with all between them.
-const fewRows = 8
-
-// readRows reads the rows that are still open and visits those that match.
-func (s *segmentSearch) readRows(visit visitor) error {
-	g := &s.group
-	p := s.projection()
-	p.Pages = &g.opened
-	for left := g.read; len(left) > 0; {
-		from, n := left[0], 1
-		if len(left) > fewRows {
-			n = len(left)
-		}
-		batch, err := s.l.ReadRows(g.index, from, left[n-1]+1, p)
-		if err != nil {
-			return err
-		}
-		s.bind(&s.rows, batch)
-		s.explain.RowsRead.Add(int64(n))
-		for _, row := range left[:n] {
-			pos := row - from
-			if !s.rows.inRange(pos) || !s.rows.matches(pos) {
-				continue
-			}
-			if err := visit(hit{batch.TraceIDs[pos], batch.Starts[pos], span.Row{Batch: batch, Pos: pos}}); err != nil {
-				return err
-			}
-		}
-		left = left[n:]
-	}
-	return nil
 }

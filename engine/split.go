@@ -53,6 +53,21 @@ func (v *view) splitTraces() *splitTraces {
 // has reports whether a trace is split.
 func (s *splitTraces) has(id span.TraceID) bool { return s.tables[id] || s.segments.ids[id] }
 
+// reaches reports whether a split trace may have rows in a range.
+func (s *splitTraces) reaches(trace *splitTrace, asked timeRange) bool {
+	for _, place := range trace.places {
+		if asked.reaches(s.view.segments[place.segment], int(place.trace)) {
+			return true
+		}
+	}
+	for _, table := range s.view.tables {
+		if table.holds(trace.id, table.count) {
+			return true
+		}
+	}
+	return false
+}
+
 // all visits the split traces: so that those read one after another share row groups.
 func (s *splitTraces) all() iter.Seq[*splitTrace] {
 	return func(yield func(*splitTrace) bool) {

@@ -61,21 +61,6 @@ func (t *tally) reader(i int) *factsReader {
 	return r
 }
 
-// reaches reports whether a split trace may have rows in a range.
-func (t *tally) reaches(trace *splitTrace, asked timeRange) bool {
-	for _, place := range trace.places {
-		if asked.reaches(t.view.segments[place.segment], int(place.trace)) {
-			return true
-		}
-	}
-	for _, table := range t.view.tables {
-		if table.holds(trace.id, table.count) {
-			return true
-		}
-	}
-	return false
-}
-
 // assemble gives a split trace as it stands in each source, and as it is over all of them:
 // distinct rows in the order of span.Compare. Both are good until the next call.
 func (t *tally) assemble(trace *splitTrace) (parts []tallyPart, whole []tallyRow, err error) {

@@ -126,7 +126,13 @@ func (t *cellTable) note(l *cellLine, cell, size uint32) {
 		l.least, l.end = min(l.least, size), max(l.end, size+1)
 		return
 	}
-	if t.fresh = append(t.fresh, cellPair{cell<<cellSizeBits | size, 1}); len(t.fresh) >= max(freshPairsMin, len(t.pairs)/2) {
+	t.fresh = append(t.fresh, cellPair{cell<<cellSizeBits | size, 1})
+	t.foldMany()
+}
+
+// foldMany folds what was noted where that is much.
+func (t *cellTable) foldMany() {
+	if len(t.fresh) >= max(freshPairsMin, len(t.pairs)/2) {
 		t.fold()
 	}
 }
@@ -135,9 +141,15 @@ func (t *cellTable) note(l *cellLine, cell, size uint32) {
 // becomes that. Where cells have few spans each, their step was too short.
 func (t *cellTable) addElsewhere(line uint32, failed bool, size uint32) {
 	l := &t.lines[line]
-	cell := t.cell(cellKey{line, t.first})
-	if l.cell == 0 || l.first < t.first {
+	if l.cell > 0 && l.first < t.first {
 		t.drain(l)
+		l.cell = 0
+		if t.foldMany(); t.none { // it may have gone to a longer step, or given up
+			return
+		}
+	}
+	cell := t.cell(cellKey{line, t.first})
+	if l.cell == 0 {
 		l.cell, l.first = cell+1, t.first
 	}
 	if failed {

@@ -68,7 +68,7 @@ func (c *choice) cheapest(lookedMax int) (out []*weighedColumn, bestMade, bestOn
 	made, once := c.count(c.hashes)
 	bestMade, bestOnce = made, once
 	cost, alone, best := c.cost(made, once), 0, 0
-	for c.grown(made, once) > templatesMin && made > c.least+c.least/leastShare && c.looked < lookedMax {
+	for len(c.columns) > 0 && c.grown(made, once) > templatesMin && made > c.least+c.least/leastShare && c.looked < lookedMax {
 		next := c.next()
 		c.takeOut(next)
 		out = append(out, next)
@@ -117,8 +117,7 @@ func newChoice(f *folding) *choice {
 }
 
 // leaveOutFollowing sets the columns apart whose values follow from the name and the list of
-// keys, and puts those first that follow least. One of a single value need not follow: a value
-// too long for templates stands with the row.
+// keys, and puts those first that follow least.
 func (c *choice) leaveOutFollowing() {
 	alone := slices.Clone(c.hashes)
 	for _, column := range c.columns {
@@ -128,16 +127,35 @@ func (c *choice) leaveOutFollowing() {
 	all := c.columns
 	c.columns = nil
 	for _, column := range all {
-		c.changed = append(c.changed[:0], alone...)
-		column.changeBack(c.changed)
-		made, _ := c.count(c.changed)
-		if column.makes = made - c.least; column.makes > 0 {
+		if column.makes = c.makes(column, alone); column.makes > 0 {
 			c.columns = append(c.columns, column)
 		} else {
 			c.following = append(c.following, column)
 		}
 	}
 	slices.SortFunc(c.columns, func(a, b *weighedColumn) int { return cmp.Or(cmp.Compare(b.makes, a.makes), cmp.Compare(a.id, b.id)) })
+}
+
+// makes gives how many templates more there would be by a column's values, if all other columns
+// stood alone. It looks at the templates that have the column: those with the same name and keys
+// have it too, but for values too long for templates.
+func (c *choice) makes(column *weighedColumn, alone []uint64) int {
+	c.looked += len(column.templates)
+	c.seen.grow(len(column.templates))
+	for _, template := range column.templates {
+		c.seen.add(alone[template], 1)
+	}
+	least := c.seen.keys
+	c.seen.grow(len(column.templates))
+	for i := 0; i < len(column.templates); {
+		template := column.templates[i]
+		hash := alone[template]
+		for ; i < len(column.templates) && column.templates[i] == template; i++ {
+			hash -= column.deltas[i]
+		}
+		c.seen.add(hash, 1)
+	}
+	return c.seen.keys - least
 }
 
 // count gives how many templates the hashes make, and how many of those have one item.
@@ -150,8 +168,7 @@ func (c *choice) count(hashes []uint64) (made, once int) {
 	return c.seen.keys, c.seen.once
 }
 
-// next gives the column to take out that leaves the least cost; there is one as long as
-// templates are more than the least.
+// next gives the column to take out that leaves the least cost.
 func (c *choice) next() (next *weighedColumn) {
 	least := 0
 	for _, column := range c.columns[:min(len(c.columns), takeOutCandidatesMax)] {
@@ -178,12 +195,6 @@ func (w *weighedColumn) change(hashes []uint64) {
 	}
 }
 
-func (w *weighedColumn) changeBack(hashes []uint64) {
-	for i, template := range w.templates {
-		hashes[template] -= w.deltas[i]
-	}
-}
-
 // varies reports whether a column has values without end. Where most names come once, values
 // that came once with them do not follow from them.
 func (c *choice) varies(column *weighedColumn) bool {
@@ -198,7 +209,8 @@ func (c *choice) cost(made, once int) int { return c.grown(made, once) * templat
 
 // own is what a column costs that stands alone, in bits: what tells its values apart, and some.
 func (c *choice) own(column *weighedColumn) int {
-	return int(column.items) * (bits.Len(uint(column.values-1)) + ownBitsMore) / c.items * c.weight
+	seen := int(column.items) * (bits.Len(uint(column.values-1)) + ownBitsMore)
+	return int(float64(seen) * float64(c.weight) / float64(c.items)) // one rounding, the same everywhere
 }
 
 // grown gives how many templates there will be. As many as one item has so far, out of all of

@@ -49,7 +49,7 @@ type columnFilters struct {
 	left         bool // out: it took too much
 }
 
-// add adds the filter of a column in a group; hashes are its distinct values'.
+// add adds the filter of a column in a group; hashes are its values', in any number.
 func (f *filterWriter) add(id uint32, group int, hashes []uint64) {
 	if f.columns == nil {
 		f.columns = map[uint32]*columnFilters{}

@@ -67,11 +67,12 @@ const (
 	// foldTextBytesMax is the longest attribute value that a template holds: longer ones
 	// rarely repeat, and would fill the table.
 	foldTextBytesMax = 256
-	// takeOutCandidatesMax columns are weighed for each that is taken out: those with the most
-	// values.
+	// takeOutCandidatesMax columns are weighed for each that is taken out: those that make
+	// the most.
 	takeOutCandidatesMax = 16
-	// To choose columns, a writer looks at weighedSlotsMin slots and templates (some 50 ms), and at
-	// weighedSlotsEach more for each slot that an item has: spans of hundreds of attributes with a
+	// To choose columns, a writer goes over all slots of the templates, and takes columns out as
+	// long as it looked at less than weighedSlotsMin slots and templates (some 50 ms), and
+	// weighedSlotsEach more for each slot that an item had: spans of hundreds of attributes with a
 	// name each would keep it looking for ever.
 	weighedSlotsMin  = 8 << 20
 	weighedSlotsEach = 8

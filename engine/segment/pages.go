@@ -331,11 +331,6 @@ func (it *items) usersOf(column uint32) []uint32 {
 	if !ok {
 		return nil
 	}
-	return it.usersAt(i)
-}
-
-// usersAt is usersOf the column of uses[i].
-func (it *items) usersAt(i int) []uint32 {
 	begin := 0
 	if i > 0 {
 		begin = it.uses[i-1].end

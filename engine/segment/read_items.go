@@ -82,6 +82,14 @@ func (it *itemReader) findOwn() {
 	if len(it.items.uses) == 0 {
 		return
 	}
+	for _, u := range it.items.uses {
+		if it.wants(u.column) {
+			it.own = append(it.own, ownColumn{column: u.column, total: u.values})
+		}
+	}
+	if len(it.own) == 0 {
+		return
+	}
 	before, within := make([]int, len(it.items.counts)), make([]int, len(it.items.counts))
 	for _, code := range it.items.codes[:it.from] {
 		before[code]++
@@ -89,16 +97,12 @@ func (it *itemReader) findOwn() {
 	for _, code := range it.items.codes[it.from:it.to] {
 		within[code]++
 	}
-	for i, u := range it.items.uses {
-		if !it.wants(u.column) {
-			continue
-		}
-		c := ownColumn{column: u.column, total: u.values}
-		for _, code := range it.items.usersAt(i) {
+	for i := range it.own {
+		c := &it.own[i]
+		for _, code := range it.items.usersOf(c.column) {
 			c.before += before[code]
 			c.count += within[code]
 		}
-		it.own = append(it.own, c)
 	}
 	for i := range it.own {
 		if it.own[i].count > 0 {

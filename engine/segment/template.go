@@ -13,7 +13,7 @@ import (
 // numbers. A row then is the number of its template, and what stands in columns of its own.
 //
 // Whether a slot's value stands in the template or in its column is said slot by slot, so a
-// file may hold both for one key: the writer's choice (foldPolicy) may change while it goes,
+// file may hold both for one key: the writer's choice (choice.go) may change while it goes,
 // and no reader depends on it.
 type templateTable struct {
 	level   span.Level

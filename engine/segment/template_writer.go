@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"hash/maphash"
 	"slices"
 
 	"github.com/stoadb/stoa/engine/column"
@@ -80,15 +81,19 @@ func mixed(hash, v uint64) uint64 {
 }
 
 // slotHash depends on the slot and its place alone, and a template's hash is the sum over its slots: so
-// the hash that it would have with another slot is an addition away (see worst).
+// the hash that it would have with another slot is an addition away (choice.go).
 // The place of the slot is part of it: senders that list their attributes in any order
 // would all have one hash.
 func slotHash(place int, s slot) uint64 {
-	return mixed(mixed(mixed(0x51ed270b, uint64(place)), uint64(s.column)<<1|uint64(flag(s.own))), s.value)
+	return mixed(mixed(mixed(slotSeed, uint64(place)), uint64(s.column)<<1|uint64(flag(s.own))), s.value)
 }
 
+// slotSeed is another one in each process, so that nobody can send values whose hashes fall
+// together. Hashes find equal templates and count different ones: no byte depends on them.
+var slotSeed = maphash.Bytes(maphash.MakeSeed(), nil)
+
 func templateHash(scalars []uint32, slots []slot) uint64 {
-	hash := uint64(len(slots))
+	hash := slotSeed + uint64(len(slots))
 	for _, v := range scalars {
 		hash = mixed(hash, uint64(v))
 	}

@@ -189,22 +189,38 @@ func (p *Paths) Len() int { return len(p.ends) }
 
 // First gives the n paths with the most calls, of equal ones those whose hops are first by name.
 func (p *Paths) First(n int) []Path {
-	list := make([]Path, 0, len(p.ends))
-	for place, end := range p.ends {
-		path := Path{Hops: make([]Hop, p.nodes[place.node].depth), IsCut: place.isCut, Calls: end.calls, Traces: end.traces, Newest: end.newest}
-		for node := place.node; node > 0; node = p.nodes[node].before {
-			path.Hops[p.nodes[node].depth-1] = p.nodes[node].hop
-		}
-		list = append(list, path)
+	places := make([]PathPlace, 0, len(p.ends))
+	for place := range p.ends {
+		places = append(places, place)
 	}
-	slices.SortFunc(list, func(a, b Path) int {
-		return cmp.Or(cmp.Compare(b.Calls, a.Calls), slices.CompareFunc(a.Hops, b.Hops, Hop.compare), cmp.Compare(cut(a), cut(b)))
+	var hops [2][]Hop // those of all at once would be many times what the tree takes
+	slices.SortFunc(places, func(a, b PathPlace) int {
+		if order := cmp.Compare(p.ends[b].calls, p.ends[a].calls); order != 0 {
+			return order
+		}
+		hops[0], hops[1] = p.appendHops(hops[0][:0], a), p.appendHops(hops[1][:0], b)
+		return cmp.Or(slices.CompareFunc(hops[0], hops[1], Hop.compare), cmp.Compare(cut(a), cut(b)))
 	})
-	return list[:min(n, len(list))]
+	list := make([]Path, min(n, len(places)))
+	for i := range list {
+		place, end := places[i], p.ends[places[i]]
+		list[i] = Path{Hops: p.appendHops(nil, place), IsCut: place.isCut, Calls: end.calls, Traces: end.traces, Newest: end.newest}
+	}
+	return list
 }
 
-func cut(p Path) int {
-	if p.IsCut {
+// appendHops appends the hops of a path, the root's first.
+func (p *Paths) appendHops(dst []Hop, place PathPlace) []Hop {
+	begin, n := len(dst), int(p.nodes[place.node].depth)
+	dst = slices.Grow(dst, n)[:begin+n]
+	for node := place.node; node > 0; node = p.nodes[node].before {
+		dst[begin+int(p.nodes[node].depth)-1] = p.nodes[node].hop
+	}
+	return dst
+}
+
+func cut(place PathPlace) int {
+	if place.isCut {
 		return 1
 	}
 	return 0
