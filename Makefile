@@ -38,9 +38,8 @@ SPANS ?= 3000000
 amplified:       ## SPANS spans into the real binary, every answer compared
 	STOA_BENCH_SPANS=$(SPANS) go test ./bench -timeout 4h -run '^$$' -bench 'Amplified|Together' -benchtime 1x
 
-peers: SPANS = 200000
-peers:           ## Stoa and Jaeger's stores over the same SPANS spans, one at a time: one table
-	@SPANS=$(SPANS) bench/peers/run
+peers:           ## Stoa and Jaeger's stores over the same SPANS spans (200000), one at a time: one table
+	@bench/peers/run
 
 stubs:           ## generated gRPC stubs, from the modules' own .proto files
 	go generate ./api/...
