@@ -14,12 +14,13 @@ import (
 // has more than one.
 
 // TruthGet asks for whole traces by id; of an id that the truth does not have, the right
-// answer is none.
+// answer is none. A server that gives none of the traces that are there, and does not say that
+// it looked, does not serve the class: see servesTraces.
 func TruthGet(name string, truth *Truth, ids []span.TraceID) (Class, error) {
 	if len(ids) == 0 {
 		return Class{}, fmt.Errorf("%s: no ids to ask for", name)
 	}
-	return newClass(name, len(ids), func() (Ask, Check) {
+	class := newClass(name, len(ids), func() (Ask, Check) {
 		answer := chunks{read: truth.reading.read}
 		return func(ctx context.Context, c Asker, i int) (int, error) {
 				answer.reset()
@@ -33,7 +34,10 @@ func TruthGet(name string, truth *Truth, ids []span.TraceID) (Class, error) {
 				wrong := answer.compare(want)
 				return len(answer.traces), wrong
 			}
-	}), nil
+	})
+	there := truth.spread(thereMax)
+	class.served = func(ctx context.Context, c Asker) error { return servesTraces(ctx, c, there) }
+	return class, nil
 }
 
 // TruthFind asks searches for whole traces, streamed.

@@ -18,6 +18,9 @@ const (
 	WarmQuestions = 10
 	// timedQuestionsMin are asked of a class however long they take.
 	timedQuestionsMin = 3
+	// thereMax are asked for, of the traces that were sent, before a server that finds none of
+	// them counts as one that serves no traces: more than it may have lost by chance.
+	thereMax = 10
 	// groupDepthMax bounds groups within groups, which OTLP does not know at all.
 	groupDepthMax = 100
 	// connectionsMax bounds a load: more would measure the kernel's tables.

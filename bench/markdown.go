@@ -47,12 +47,12 @@ type markdown struct {
 }
 
 func (t *markdown) add(r Record) {
-	column := r.Label
+	column := inline(r.Label)
 	if r.API != "" && r.API != StorageGRPC {
 		column += ", " + string(r.API)
 	}
 	once(&t.columns, column)
-	once(&t.about, fmt.Sprintf("%s; %d processors, %s, %s, %s", r.Source.Name, r.Machine.Processors, r.Machine.Model, r.Machine.System, r.Machine.Go))
+	once(&t.about, inline(fmt.Sprintf("%s; %d processors, %s, %s, %s", r.Source.Name, r.Machine.Processors, r.Machine.Model, r.Machine.System, r.Machine.Go)))
 	for _, m := range r.Metrics() {
 		if m.Group == "load" && slices.Contains(markdownFigures, m.Name) {
 			t.set("load: "+m.Name+", "+m.Unit, column, Number(m.Value))
@@ -96,6 +96,7 @@ func (t *markdown) note(column, text string) {
 	if t.of == nil {
 		t.of = make(map[string][]string)
 	}
+	text = inline(text)
 	once(&t.notes, text)
 	t.of[text] = append(t.of[text], column)
 }
@@ -107,8 +108,14 @@ func (t *markdown) set(row, column, cell string) {
 	if t.cells == nil {
 		t.cells = make(map[[2]string]string)
 	}
+	row = inline(row)
 	once(&t.rows, row)
 	t.cells[[2]string{row, column}] = cell
+}
+
+// inline spells a text from elsewhere so that it stays in its cell, or line, of the document.
+func inline(text string) string {
+	return strings.NewReplacer(`\`, `\\`, "|", `\|`, "\r\n", " ", "\n", " ", "\r", " ").Replace(text)
 }
 
 // once adds a line that is not there yet.

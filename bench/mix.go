@@ -233,7 +233,7 @@ func (m *Mix) Ask(ctx context.Context, run MixRun) ([]QueryRecord, error) {
 		if status.Code(err) == codes.Unimplemented {
 			err = ErrNotServed
 		}
-		if errors.Is(err, ErrNotServed) {
+		if errors.Is(err, ErrNotServed) { // the class's first question was refused
 			note := notAsked(class.Name, strings.TrimPrefix(err.Error(), class.Name+": "))
 			if !slices.Contains(m.Notes, note) {
 				m.Notes = append(m.Notes, note)

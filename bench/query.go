@@ -8,6 +8,9 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/stoadb/stoa/engine/span"
 )
 
@@ -29,6 +32,9 @@ type Class struct {
 	Check Check
 
 	another func() (Ask, Check) // for one more client, with memory of its own
+	// served, where not nil, tells whether the server takes such questions at all, once the
+	// first answer of a client was empty: see ErrNotServed. It is not timed.
+	served func(ctx context.Context, c Asker) error
 }
 
 // newClass is a class that several clients may ask at once.
@@ -95,7 +101,8 @@ type Measuring struct {
 // Class asks. What is timed is the call until its last byte is here, as bytes where they
 // are spans; comparing comes after the clock is read. An answer that differs from the
 // truth, or an empty one where there is no truth, is counted as wrong, a warming one too:
-// a fast wrong answer counts as none.
+// a fast wrong answer counts as none. Where the first question of all is refused, the class is
+// not served, which is the error; a refusal of a later one is a wrong answer.
 func (m Measuring) Class(ctx context.Context, class Class) (Measured, error) {
 	if m.Clients > 1 && class.another == nil {
 		return Measured{}, fmt.Errorf("%s is asked by one client only", class.Name)
@@ -158,16 +165,25 @@ func (m Measuring) client(ctx context.Context, class Class, first int) (Measured
 		begin := time.Now()
 		answers, err := class.Ask(ctx, c.Asker, i)
 		took := time.Since(begin)
-		if err != nil {
+		// The class's first answer tells whether it is served: a later refusal is wrong.
+		refused := i > 0 && notServed(err)
+		if err != nil && !refused {
 			return Measured{}, fmt.Errorf("%s: %w", class.Name, err)
 		}
 		measured.Asked++
 		var wrong error
 		switch {
+		case refused:
+			answers, wrong = 0, err
 		case class.Check != nil:
 			answers, wrong = class.Check(i)
 		case answers == 0:
 			wrong = errors.New("no answer")
+		}
+		if answers == 0 && i == first && class.served != nil {
+			if err := class.served(ctx, c.Asker); err != nil {
+				return Measured{}, fmt.Errorf("%s: %w", class.Name, err)
+			}
 		}
 		if !warming {
 			measured.Times = append(measured.Times, took)
@@ -181,6 +197,11 @@ func (m Measuring) client(ctx context.Context, class Class, first int) (Measured
 		}
 	}
 	return measured, nil
+}
+
+// notServed tells whether a server refused a question as one that it does not take.
+func notServed(err error) bool {
+	return errors.Is(err, ErrNotServed) || status.Code(err) == codes.Unimplemented
 }
 
 // record is what was measured of a class.

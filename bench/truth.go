@@ -163,6 +163,16 @@ func (t *Truth) TraceIDs() []span.TraceID {
 	return ids
 }
 
+// spread gives up to n ids, from the first trace that came to the last.
+func (t *Truth) spread(n int) []span.TraceID {
+	n = min(n, len(t.traces))
+	ids := make([]span.TraceID, n)
+	for i := range ids {
+		ids[i] = t.traces[i*(len(t.traces)-1)/max(1, n-1)].id
+	}
+	return ids
+}
+
 // Largest gives the n traces of the most spans.
 func (t *Truth) Largest(n int) []span.TraceID {
 	traces := slices.Clone(t.traces)

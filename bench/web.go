@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/stoadb/stoa/engine/span"
 )
 
 // web is one connection to an API over HTTP. Nothing is compressed, as over gRPC: what
@@ -108,4 +110,39 @@ func (w *web) catalog(ctx context.Context, path string, parameters url.Values) (
 		err = fmt.Errorf("%w: %w", ErrNotServed, err)
 	}
 	return body, err
+}
+
+// traceAsker is an Asker whose API tells a trace that is not there by 404, as a server tells
+// a path that it does not know.
+type traceAsker interface {
+	// trace gives the answer about one trace; errNotFound is either 404.
+	trace(ctx context.Context, id span.TraceID) ([]byte, error)
+}
+
+// yieldFound hands on the answer about one trace, where there is one.
+func yieldFound(ctx context.Context, w traceAsker, id span.TraceID, yield func(chunk []byte) error) error {
+	body, err := w.trace(ctx, id)
+	if errors.Is(err, errNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return yield(body)
+}
+
+// servesTraces asks for traces that are there, until one is not answered by 404: a server
+// that may have lost one is not one that knows no such path. If all are, it is ErrNotServed.
+func servesTraces(ctx context.Context, c Asker, there []span.TraceID) error {
+	asker, ok := c.(traceAsker)
+	if !ok || len(there) == 0 {
+		return nil
+	}
+	var err error
+	for _, id := range there {
+		if _, err = asker.trace(ctx, id); !errors.Is(err, errNotFound) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %d traces that are there: %w", ErrNotServed, len(there), err)
 }

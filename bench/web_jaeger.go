@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -121,18 +120,15 @@ func (w *jaegerWeb) Dependencies(ctx context.Context, startMin, startMax uint64)
 
 func (w *jaegerWeb) GetTraces(ctx context.Context, ids []span.TraceID, yield func(chunk []byte) error) error {
 	for _, id := range ids {
-		body, err := w.get(ctx, "/api/traces/"+id.String(), url.Values{"raw": {"true"}})
-		if errors.Is(err, errNotFound) {
-			continue
-		}
-		if err == nil {
-			err = yield(body)
-		}
-		if err != nil {
+		if err := yieldFound(ctx, w, id, yield); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (w *jaegerWeb) trace(ctx context.Context, id span.TraceID) ([]byte, error) {
+	return w.get(ctx, "/api/traces/"+id.String(), url.Values{"raw": {"true"}})
 }
 
 func (w *jaegerWeb) FindTraces(ctx context.Context, q span.Query, yield func(chunk []byte) error) error {

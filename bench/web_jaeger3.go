@@ -31,7 +31,7 @@ type jaegerWeb3 struct {
 const absentKey = "stoa.bench.absent"
 
 // begin finds out whether the server looks at attributes: one that answers a search for an
-// attribute that no span has with a trace does not.
+// attribute that no span has with a trace does not. An answer without traces is heed.
 func (w *jaegerWeb3) begin(ctx context.Context) error {
 	services, err := w.Services(ctx)
 	if err != nil || len(services) == 0 {
@@ -39,7 +39,11 @@ func (w *jaegerWeb3) begin(ctx context.Context) error {
 	}
 	q := span.AllTime()
 	q.StartMax, q.Service, q.Limit, q.Tags = farFuture, services[0], 1, []span.Tag{{Key: absentKey, Value: absentKey}}
-	return w.traces(ctx, "/api/v3/traces", parameters3(q), func([]byte) error { w.ignoresTags = true; return nil })
+	return w.traces(ctx, "/api/v3/traces", parameters3(q), func(body []byte) error {
+		found, err := AppendOTLPJSON(nil, body)
+		w.ignoresTags = len(found) > 0
+		return err
+	})
 }
 
 // farFuture is the year 2200, before which int64 holds nanoseconds.
@@ -53,7 +57,8 @@ func (w *jaegerWeb3) Services(ctx context.Context) ([]string, error) {
 	var answer struct {
 		Services []string `json:"services"`
 	}
-	return answer.Services, errors.Join(json.Unmarshal(body, &answer))
+	err = json.Unmarshal(body, &answer)
+	return answer.Services, err
 }
 
 func (w *jaegerWeb3) Operations(ctx context.Context, service string) ([]span.Operation, error) {
@@ -76,11 +81,15 @@ func (w *jaegerWeb3) Dependencies(context.Context, uint64, uint64) ([]span.Edge,
 
 func (w *jaegerWeb3) GetTraces(ctx context.Context, ids []span.TraceID, yield func(chunk []byte) error) error {
 	for _, id := range ids {
-		if err := w.traces(ctx, "/api/v3/traces/"+id.String(), url.Values{"raw_traces": {"true"}}, yield); err != nil {
+		if err := yieldFound(ctx, w, id, yield); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (w *jaegerWeb3) trace(ctx context.Context, id span.TraceID) ([]byte, error) {
+	return w.get(ctx, "/api/v3/traces/"+id.String(), url.Values{"raw_traces": {"true"}})
 }
 
 // traces yields the answer where anything was found.

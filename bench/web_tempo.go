@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -81,18 +80,15 @@ func (w *tempoWeb) FindTraces(context.Context, span.Query, func(chunk []byte) er
 
 func (w *tempoWeb) GetTraces(ctx context.Context, ids []span.TraceID, yield func(chunk []byte) error) error {
 	for _, id := range ids {
-		body, err := w.getAs(ctx, "/api/traces/"+id.String(), nil, "application/protobuf")
-		if errors.Is(err, errNotFound) || err == nil && len(body) == 0 {
-			continue
-		}
-		if err == nil {
-			err = yield(body)
-		}
-		if err != nil {
+		if err := yieldFound(ctx, w, id, yield); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (w *tempoWeb) trace(ctx context.Context, id span.TraceID) ([]byte, error) {
+	return w.getAs(ctx, "/api/traces/"+id.String(), nil, "application/protobuf")
 }
 
 // Summaries gives of each trace its id, start, end to the millisecond, and root.
