@@ -24,6 +24,7 @@ kill:            ## SIGKILL under load, KILLS times
 
 e2e:             ## real Jaegers 1.76 and 2.13 in front of the binary, all recordings
 	cd api/e2e && go vet ./... && go test -count=1 -v -timeout 60m ./...
+	STOA_REAL_JAEGERS=1 go test -count=1 -v -timeout 30m -run RealJaegers ./bench
 
 bench:           ## all micro-benchmarks, in a form that benchstat reads; amplified loads small
 	STOA_BENCH_SPANS=100000 go test -timeout 2h -run '^$$' -bench . -benchmem -count 6 ./...

@@ -3,9 +3,13 @@ package bench_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
+	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
+	"reflect"
 	"runtime"
 	"runtime/debug"
 	"testing"
@@ -14,6 +18,7 @@ import (
 	"github.com/stoadb/stoa/bench"
 	"github.com/stoadb/stoa/bench/workload"
 	"github.com/stoadb/stoa/cluster"
+	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/internal/vfs"
 )
 
@@ -22,20 +27,63 @@ type exact struct {
 	Spans       int    `json:"spans"`
 	DiskBytes   int64  `json:"disk_bytes"`                         // settled, without the log
 	Allocations uint64 `json:"allocations_a_1000_spans,omitempty"` // until acknowledged; of the shop alone
+	Cells       *cells `json:"cells,omitempty"`                    // settled; of the shop alone
+}
+
+// cells are how many segments there are, and how many of them have cells: without those,
+// questions about rates and the service graph read rows, which no byte or answer tells.
+type cells struct {
+	Segments   int `json:"segments"`
+	Edges      int `json:"with_cells_of_edges"`
+	Operations int `json:"with_cells_of_operations"`
+}
+
+// cellsIn counts those of a folder that nobody has open.
+func cellsIn(t *testing.T, folder string) *cells {
+	t.Helper()
+	var sum cells
+	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || filepath.Ext(path) != ".seg" {
+			return err
+		}
+		disk, err := vfs.NewOS(filepath.Dir(path))
+		if err != nil {
+			return err
+		}
+		s, err := segment.Open(disk, entry.Name())
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		edges, err1 := s.EdgeCells()
+		operations, err2 := s.OperationCells()
+		sum.Segments++
+		if edges != nil && edges.Len() > 0 {
+			sum.Edges++
+		}
+		if operations != nil && operations.Len() > 0 {
+			sum.Operations++
+		}
+		return errors.Join(err1, err2)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &sum
 }
 
 // written writes a workload into a store of this process, one request after the other,
-// until it is settled.
-func written(t *testing.T, requests [][]byte) (disk int64, allocations uint64) {
+// until it is settled, and closes it.
+func written(t *testing.T, requests [][]byte) (folder string, disk int64, allocations uint64) {
 	t.Helper()
 	ctx := context.Background()
-	folder := t.TempDir()
-	fs, err := vfs.NewOS(folder)
+	folder = t.TempDir()
+	disks, err := vfs.NewOS(folder)
 	if err != nil {
 		t.Fatal(err)
 	}
 	now := time.Date(2026, time.January, 1, 1, 0, 0, 0, time.UTC)
-	store, err := cluster.Open(ctx, cluster.Options{FS: fs, Now: func() time.Time { return now }})
+	store, err := cluster.Open(ctx, cluster.Options{FS: disks, Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +104,7 @@ func written(t *testing.T, requests [][]byte) (disk int64, allocations uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return sum.Bytes, after.Mallocs - before.Mallocs
+	return folder, sum.Bytes, after.Mallocs - before.Mallocs
 }
 
 var update = flag.Bool("update", false, "write testdata/exact.json again")
@@ -65,8 +113,8 @@ const exactFile = "testdata/exact.json"
 
 // TestBytesAndAllocationsOfASpanAreTheStoredOnes is the part of the gate against
 // regressions that needs no quiet machine: what 20,000 made spans take on the disk, to the
-// byte, and how often writing a thousand of them allocates. Times are for make
-// bench-check. Whoever changes them on purpose says so and runs it with -update.
+// byte, how often writing a thousand of them allocates, and which segments have cells. Times
+// are for make bench-check. Whoever changes them on purpose says so and runs it with -update.
 func TestBytesAndAllocationsOfASpanAreTheStoredOnes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIP: the race detector allocates too")
@@ -85,7 +133,7 @@ func TestBytesAndAllocationsOfASpanAreTheStoredOnes(t *testing.T) {
 	for _, name := range workload.PresetNames() {
 		got[name] = exactOf(t, name)
 		if !got[name].isAs(want[name]) && !*update {
-			t.Errorf("%s: %+v, stored are %+v", name, got[name], want[name])
+			t.Errorf("%s: %s, stored are %s", name, got[name], want[name])
 		}
 	}
 	if len(want) != len(got) && !*update {
@@ -109,7 +157,13 @@ const allocationsSlack = 2
 // isAs tells whether two figures are the same.
 func (e exact) isAs(other exact) bool {
 	more := max(e.Allocations, other.Allocations) - min(e.Allocations, other.Allocations)
-	return e.Spans == other.Spans && e.DiskBytes == other.DiskBytes && more <= allocationsSlack
+	return e.Spans == other.Spans && e.DiskBytes == other.DiskBytes && more <= allocationsSlack && reflect.DeepEqual(e.Cells, other.Cells)
+}
+
+// String shows the cells as they stand in the file.
+func (e exact) String() string {
+	b, _ := json.Marshal(e) // numbers are always JSON
+	return string(b)
 }
 
 // exactOf writes a preset's spans. Those of the shop are written again and again: the
@@ -128,17 +182,17 @@ func exactOf(t *testing.T, name string) exact {
 	if err != nil {
 		t.Fatal(err)
 	}
-	disk, _ := written(t, held)
+	folder, disk, _ := written(t, held)
 	if name != "shop" {
 		return exact{Spans: spans, DiskBytes: disk}
 	}
 	least := uint64(math.MaxUint64)
 	for range 3 {
-		again, allocations := written(t, held)
+		_, again, allocations := written(t, held)
 		if again != disk {
 			t.Errorf("%s: the same requests took %d bytes, then %d", name, disk, again)
 		}
 		least = min(least, allocations)
 	}
-	return exact{spans, disk, (least*1000 + spans/2) / spans}
+	return exact{spans, disk, (least*1000 + spans/2) / spans, cellsIn(t, folder)}
 }

@@ -16,7 +16,11 @@ import (
 )
 
 // A real Jaeger takes minutes to build and is a module of its own, api/e2e: what `make e2e`
-// and `make peers` have built is used, and where there is nothing the test says SKIP.
+// and `make peers` have built is used, and where there is nothing the test says SKIP. Whether
+// one is there depends on who uses the machine, so it runs where it is asked for alone.
+
+// realJaegers is the environment variable that asks for them: "1". make e2e sets it.
+const realJaegers = "STOA_REAL_JAEGERS"
 
 // peer is a running Jaeger.
 type peer struct {
@@ -31,6 +35,9 @@ type peer struct {
 // jaegerBinary is one of the built programs: jaeger (2.13.0) or all-in-one (1.76.0).
 func jaegerBinary(t testing.TB, name string) string {
 	t.Helper()
+	if os.Getenv(realJaegers) != "1" && !*record {
+		t.Skipf("SKIP: no real Jaeger was asked: %s is not 1; make e2e sets it", realJaegers)
+	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		t.Fatal(err)
@@ -171,8 +178,27 @@ func startJaeger1Memory(t testing.TB) peer {
 func (p peer) load(t testing.TB, source *bench.Source) {
 	t.Helper()
 	run := bench.LoadRun{Loading: bench.Loading{Target: p.otlp, Connections: 2}, PID: p.pid, Quiet: quietEnough, QuietMost: quietMost}
-	if record, err := run.Run(t.Context(), source.Requests()); err != nil || record.SettledBy != "quiet" {
+	record, err := run.Run(t.Context(), source.Requests())
+	if err != nil || record.SettledBy != "quiet" && record.SettledBy != "not quiet" {
 		t.Fatalf("%v: %+v", err, record)
+	}
+	if record.SettledBy != "quiet" {
+		p.waitQuiet(t)
+	}
+}
+
+// waitQuiet waits for as long as the test may run: how busy the machine is, is no failure.
+func (p peer) waitQuiet(t testing.TB) {
+	t.Helper()
+	for {
+		quiet, err := bench.WaitQuiet(t.Context(), p.pid, quietEnough, quietMost)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if quiet {
+			return
+		}
+		t.Logf("not quiet within %s, waiting on", quietMost)
 	}
 }
 
@@ -237,8 +263,7 @@ func askMix(t *testing.T, source *bench.Source, api bench.API, address string, a
 	return records, mix.Notes
 }
 
-// A Jaeger has stored what it took when it used next to nothing for so long.
 const (
-	quietEnough = 2 * time.Second
-	quietMost   = time.Minute
+	quietEnough = 2 * time.Second // a Jaeger that used next to nothing for so long has stored what it took
+	quietMost   = time.Minute     // until a word is said of one that has not, and it is waited for on
 )

@@ -293,9 +293,7 @@ func recordAnswers(t *testing.T, name string, api bench.API, start func(testing.
 	if _, err := (bench.Loading{Target: p.otlp, Connections: 1}).Send(t.Context(), bench.Held(requests)); err != nil {
 		t.Fatal(err)
 	}
-	if quiet, err := bench.WaitQuiet(t.Context(), p.pid, quietEnough, quietMost); err != nil || !quiet {
-		t.Fatal(quiet, err)
-	}
+	p.waitQuiet(t)
 	address, all := recorder(t, p.query)
 	wrongOf(t, api, address, truthOver(t, api, smallWeb()))
 	b, err := json.MarshalIndent(all(), "", " ")
