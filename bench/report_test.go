@@ -199,3 +199,31 @@ func TestOneTableHasAStoreInEachColumn(t *testing.T) {
 		}
 	}
 }
+
+// TestTextsFromElsewhereStayInTheirCell: a label or a message with a bar, a backslash or the
+// end of a line makes no more cells, and no more lines, than others.
+func TestTextsFromElsewhereStayInTheirCell(t *testing.T) {
+	r := recordOf("a|b\nc", 1_000, 1)
+	r.Queries = r.Queries[:1]
+	r.Queries[0].Wrong, r.Queries[0].FirstWrong = 1, "GET /x: \"<a|b>\\n\"\r\n| new | row |"
+	r.Notes = []string{"graph: not asked: a\n\n| b"}
+	r.Queries[0].Class = "x|y"
+	r.Source.Name = "one\ntwo"
+	var text bytes.Buffer
+	if err := bench.WriteMarkdown(&text, []bench.Record{r}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`| | a\|b c |`, `: "<a\|b>\\n" \| new \| row \|`, `- a\|b c: graph: not asked: a  \| b`, `| x\|y, `,
+	} {
+		if strings.Count(text.String(), want) != 1 {
+			t.Errorf("%q is not once in\n%s", want, text.String())
+		}
+	}
+	for line := range strings.Lines(text.String()) {
+		bars := strings.Count(line, "|") - strings.Count(line, `\|`)
+		if strings.HasPrefix(line, "|") && bars != 3 || !strings.HasPrefix(line, "|") && bars != 0 {
+			t.Errorf("%d bars in %q", bars, line)
+		}
+	}
+}
