@@ -16,11 +16,12 @@ import (
 
 // queryHandler is the query port: Options.Query, or that of the tenant that the header names,
 // under the limits of all reading calls. It is to HTTP what serveCall is to gRPC:
-//  1. find its tenant's handler, where there are tenants, or refuse it
-//  2. admit it
-//  3. watch its time
-//  4. serve it, catching a panic
-//  5. count it
+//  1. refuse it where it has a body
+//  2. find its tenant's handler, where there are tenants, or refuse it
+//  3. admit it
+//  4. watch its time
+//  5. serve it, catching a panic
+//  6. count it
 func (s *Server) queryHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		counted := &countedWriter{ResponseWriter: w, code: http.StatusOK}
@@ -31,6 +32,10 @@ func (s *Server) queryHandler() http.Handler {
 		r = r.WithContext(ctx)
 		defer func() { s.stats.countCall(queryMethod(r), queryCode(counted.code, ctx.Err())) }()
 		defer s.recoverQuery(counted, r)
+		if r.ContentLength != 0 { // -1 where the body is chunked
+			s.refuseBody(counted)
+			return
+		}
 		handler, err := s.queryOf(r)
 		switch {
 		case errors.Is(err, errNoTenant):
@@ -50,6 +55,19 @@ func (s *Server) queryHandler() http.Handler {
 	})
 }
 
+// refuseBody answers a request that announces a body. Before it sends an answer that its buffer
+// does not hold, net/http reads the body to its end: who announced one and does not send it would
+// keep the query's place for ever. No query needs a body, so none gets so far; and what is read of
+// this one behind the answer, so that the answer arrives, has its time.
+func (s *Server) refuseBody(w http.ResponseWriter) {
+	w.Header().Set("Connection", "close")
+	if err := http.NewResponseController(w).SetReadDeadline(s.options.Now().Add(s.options.PeerTimeMax)); err != nil {
+		queryhttp.Refuse(w, http.StatusInternalServerError, err.Error())
+		return
+	}
+	queryhttp.Refuse(w, http.StatusBadRequest, "a query has no body")
+}
+
 // queryOf finds what serves a request, by the header alone: this port is not the operator's.
 func (s *Server) queryOf(r *http.Request) (http.Handler, error) {
 	if s.tenants == nil {
@@ -62,26 +80,40 @@ func (s *Server) queryOf(r *http.Request) (http.Handler, error) {
 	return side.query, nil
 }
 
-// recoverQuery is recoverCall for a request.
-func (s *Server) recoverQuery(w http.ResponseWriter, r *http.Request) {
+// recoverQuery is recoverCall for a request. An answer that has begun cannot become an error any
+// more: its connection is cut, so that nobody takes it for whole.
+func (s *Server) recoverQuery(w *countedWriter, r *http.Request) {
 	cause := recover()
 	if cause == nil {
 		return
 	}
 	s.stats.panics.Add(1)
 	s.options.Log.Error("panic in a query", "path", r.URL.Path, "panic", cause, "stack", string(debug.Stack()))
+	if w.hasBegun {
+		w.code = http.StatusInternalServerError // as which it is counted
+		if connection, _, err := http.NewResponseController(w).Hijack(); err == nil {
+			_ = connection.Close() // what was on its way is lost, as it should be
+		}
+		return
+	}
 	queryhttp.Refuse(w, http.StatusInternalServerError, "internal error")
 }
 
-// countedWriter remembers the status.
+// countedWriter remembers the status, and whether any of the answer was written.
 type countedWriter struct {
 	http.ResponseWriter
-	code int
+	code     int
+	hasBegun bool
 }
 
 func (w *countedWriter) WriteHeader(code int) {
-	w.code = code
+	w.code, w.hasBegun = code, true
 	w.ResponseWriter.WriteHeader(code)
+}
+
+func (w *countedWriter) Write(b []byte) (int, error) {
+	w.hasBegun = true
+	return w.ResponseWriter.Write(b)
 }
 
 // Unwrap lets net/http find what the writer can do.

@@ -1,8 +1,11 @@
 package api_test
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -15,6 +18,7 @@ import (
 	"github.com/stoadb/stoa/api/queryhttp"
 	"github.com/stoadb/stoa/cluster"
 	"github.com/stoadb/stoa/engine/enginetest"
+	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/internal/vfs"
 )
 
@@ -178,4 +182,94 @@ func TestAStopLetsQueriesEnd(t *testing.T) {
 		<-stopped
 		cancel()
 	}
+}
+
+// TestABodyTakesNoPlaceOfAQuery: before net/http sends an answer larger than its buffer it reads the
+// body that was announced. Whoever announces one and never sends it is refused before it has a
+// place, whether it says how long the body is or not, and its connection ends.
+func TestABodyTakesNoPlaceOfAQuery(t *testing.T) {
+	const queriesMax = 2
+	store := realStore(t, vfs.NewCrash(1))
+	if _, err := store.Write(t.Context(), enginetest.Numbered(1)); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := store.Rates(t.Context(), span.RateQuery{StartMax: 1<<64 - 1, Service: "numbered", Step: 1_000_000_000})
+	if err != nil || len(rows) != 1 {
+		t.Fatalf("%d rates: %v", len(rows), err)
+	}
+	server := start(t, store, api.Options{Query: queryhttp.New(store, queryhttp.Options{}), QueriesMax: queriesMax, PeerTimeMax: 100 * time.Millisecond})
+	path := fmt.Sprintf("/api/metrics/calls?service=numbered&spanKind=unspecified&step=1000&endTs=%d", rows[0].Start/1_000_000+10_000)
+	reason := jaegerRefusal(400, "a query has no body")
+	for _, announced := range []string{"Content-Length: 10", "Transfer-Encoding: chunked"} {
+		var connections []net.Conn
+		for range 2 * queriesMax {
+			connection, err := net.Dial("tcp", strings.TrimPrefix(server.query, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = connection.Close() }() // the server has closed it
+			if _, err := fmt.Fprintf(connection, "GET %s HTTP/1.1\r\nHost: stoa\r\n%s\r\n\r\n", path, announced); err != nil {
+				t.Fatal(err)
+			}
+			if err := connection.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			connections = append(connections, connection)
+		}
+		for _, connection := range connections {
+			from := bufio.NewReader(connection)
+			answer, err := http.ReadResponse(from, nil)
+			if err != nil {
+				t.Fatalf("%s: no answer (%d queries run): %v", announced, server.Stats().QueriesRunning, err)
+			}
+			body, err := io.ReadAll(answer.Body)
+			if err != nil || answer.StatusCode != http.StatusBadRequest || string(body) != reason || !answer.Close || answer.Header.Get("Content-Type") != "application/json" {
+				t.Errorf("%s: %s, %v, close %t: %q, %v", announced, answer.Status, answer.Header, answer.Close, body, err)
+			}
+			if _, err := from.ReadByte(); !errors.Is(err, io.EOF) {
+				t.Errorf("%s: the connection does not end: %v", announced, err)
+			}
+		}
+		if n := server.Stats().QueriesRunning; n != 0 {
+			t.Errorf("%s: %d queries run", announced, n)
+		}
+		if code, text := ask(t, http.MethodGet, server.query+path); code != http.StatusOK || len(text) < 32<<10 {
+			t.Errorf("a query without a body: %d, %d bytes", code, len(text))
+		}
+	}
+	if n := server.Stats().Calls[api.Call{Method: "HTTP refused", Code: "InvalidArgument"}]; n != 4*queriesMax {
+		t.Errorf("%d calls were counted as refused", n)
+	}
+}
+
+// A panic in an answer that has begun cuts the connection: a second answer behind the first would
+// look like a part of it.
+func TestAPanicCutsAnAnswerThatHasBegun(t *testing.T) {
+	server := start(t, &scripted{}, api.Options{Query: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/header" {
+			w.WriteHeader(http.StatusOK)
+		} else {
+			_, _ = w.Write([]byte("{"))
+		}
+		_ = http.NewResponseController(w).Flush() // the client says below whether it arrived
+		panic("a test")
+	})})
+	for _, path := range []string{"/header", "/body"} {
+		answer, err := http.Get(server.query + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(answer.Body)
+		_ = answer.Body.Close() // it was read as far as it goes
+		if !errors.Is(err, io.ErrUnexpectedEOF) || strings.Contains(string(body), "internal error") {
+			t.Errorf("%s: %q, %v", path, body, err)
+		}
+	}
+	for range 1000 { // the count comes after the cut
+		if server.Stats().Calls[api.Call{Method: "HTTP refused", Code: "Internal"}] == 2 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("calls: %v", server.Stats().Calls)
 }

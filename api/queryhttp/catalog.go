@@ -95,7 +95,7 @@ func (h *handler) dependencies(r *http.Request) (any, error) {
 	list := make([]dependency, 0, len(edges))
 	for _, edge := range edges {
 		names := ends{wire.Text(edge.Parent), wire.Text(edge.Child)}
-		if edge.Parent == edge.Child && !h.options.SelfCalls || service != "" && names.parent != service && names.child != service {
+		if edge.Parent == edge.Child || service != "" && names.parent != service && names.child != service {
 			continue
 		}
 		place, isKnown := places[names]

@@ -118,27 +118,22 @@ func TestAnEmptyStoreHasEmptyLists(t *testing.T) {
 	}
 }
 
-// A day until now is the range of dependencies where none is said; calls within a service count
-// where the options say so. Names that are not UTF-8 are made valid, and equal ones are one.
+// A day until now is the range of dependencies where none is said; calls within a service are not
+// among them. Names that are not UTF-8 are made valid, and equal ones are one.
 func TestDependenciesByDefault(t *testing.T) {
 	day := uint64(24 * 3600 * 1000)
 	end := uint64(now.UnixMilli())
-	for self, want := range map[bool]string{
-		false: `{"data":[{"parent":"web","child":"x�","callCount":3}],"total":0,"limit":0,"offset":0,"errors":null}`,
-		true:  `{"data":[{"parent":"web","child":"web","callCount":1},{"parent":"web","child":"x�","callCount":3}],"total":0,"limit":0,"offset":0,"errors":null}`,
+	w := newWorld(t, queryhttp.Options{})
+	w.write(tree(t,
+		call{1, 0, "web", end}, call{2, 1, "x\xff", end}, call{3, 1, "x\xfe", end - day}, call{4, 1, "x\xff", end - day + 1}, call{5, 1, "web", end - day},
+		call{6, 1, "x\xff", end - day - 1}, call{7, 1, "x\xff", end + 1}, call{8, 1, "web", end + 1}))
+	for path, want := range map[string]string{
+		"/api/dependencies":            `{"data":[{"parent":"web","child":"x�","callCount":3}],"total":0,"limit":0,"offset":0,"errors":null}`,
+		"/api/services":                `{"data":["web","x�"],"total":2,"limit":0,"offset":0,"errors":null}`,
+		"/api/services/web/operations": `{"data":["op"],"total":1,"limit":0,"offset":0,"errors":null}`,
 	} {
-		w := newWorld(t, queryhttp.Options{SelfCalls: self})
-		w.write(tree(t,
-			call{1, 0, "web", end}, call{2, 1, "x\xff", end}, call{3, 1, "x\xfe", end - day}, call{4, 1, "x\xff", end - day + 1}, call{5, 1, "web", end - day},
-			call{6, 1, "x\xff", end - day - 1}, call{7, 1, "x\xff", end + 1}, call{8, 1, "web", end + 1}))
-		if code, body := get(t, w.url, "/api/dependencies", nil); code != http.StatusOK || body != want {
-			t.Errorf("self calls %t: %d\n%s\nwant\n%s", self, code, body, want)
-		}
-		if _, body := get(t, w.url, "/api/services", nil); body != `{"data":["web","x�"],"total":2,"limit":0,"offset":0,"errors":null}` {
-			t.Errorf("services: %s", body)
-		}
-		if _, body := get(t, w.url, "/api/services/web/operations", nil); body != `{"data":["op"],"total":1,"limit":0,"offset":0,"errors":null}` {
-			t.Errorf("operations: %s", body)
+		if code, body := get(t, w.url, path, nil); code != http.StatusOK || body != want {
+			t.Errorf("%s: %d\n%s\nwant\n%s", path, code, body, want)
 		}
 	}
 }

@@ -1,8 +1,8 @@
 // Package queryhttp answers over HTTP what Jaeger's query service answers about services: which
 // there are, their operations, who calls whom, and the rates, errors and latencies that the
 // Monitor tab of Jaeger's page draws; and the deep graph, for which Jaeger itself has samples
-// only. Paths, parameters, defaults and JSON are those of Jaeger 1.76 and 2.13, so that its page,
-// Grafana and scripts find what they expect; docs/api.md lists the differences.
+// only. Paths, parameters, defaults and JSON are those of Jaeger 1.76 and 2.13, so that scripts, and
+// its page behind a proxy, find what they expect; docs/api.md lists the differences, and who can ask.
 //
 // The flow of a request: handler.go routes it and turns what came of it into JSON or into
 // Jaeger's form of an error; parameters.go reads what was asked; catalog.go, metrics.go and

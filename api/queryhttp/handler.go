@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"path"
 	"time"
 
 	"github.com/stoadb/stoa/engine/span"
@@ -20,8 +22,6 @@ type Options struct {
 	// HideReasons keeps from the asker why the store is not available: a tenant must not learn
 	// of others.
 	HideReasons bool
-	// SelfCalls has dependencies also count calls within a service.
-	SelfCalls bool
 }
 
 // handler answers from one store.
@@ -40,7 +40,7 @@ type handler struct {
 //	GET /api/metrics/minstep
 //	GET /api/deep-dependencies, /analytics/v1/dependencies ?service&operation&start&end
 //
-// Any other path is 404, in the same form as all errors.
+// Any other path is 404, in the same form as all errors, and so is one that is not clean.
 func New(store Store, o Options) http.Handler {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -61,20 +61,40 @@ func New(store Store, o Options) http.Handler {
 		"GET /api/metrics/minstep":               h.minStep,
 		"GET /api/deep-dependencies":             h.paths,
 		"GET /analytics/v1/dependencies":         h.paths,
-		"/": func(r *http.Request) (any, error) {
-			return nil, failure{http.StatusNotFound, fmt.Errorf("%s %s is not served here", r.Method, r.URL.Path)}
-		},
+		"/":                                      func(r *http.Request) (any, error) { return nil, notServed(r) },
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			values, err := url.ParseQuery(r.URL.RawQuery)
+			if err != nil && pattern != "/" {
+				h.fail(w, r, failure{http.StatusBadRequest, fmt.Errorf("unable to parse the query string: %w", err)})
+				return
+			}
 			content, err := answer(r)
 			if err != nil {
 				h.fail(w, r, err)
 				return
 			}
-			h.write(w, r, content)
+			h.write(w, r, content, values.Get("prettyPrint"))
 		})
 	}
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isClean(r.URL.EscapedPath()) {
+			h.fail(w, r, notServed(r))
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// isClean reports whether a path is one that a ServeMux serves; others it would answer with a
+// page that sends the asker elsewhere.
+func isClean(escaped string) bool {
+	clean := path.Clean("/" + escaped)
+	return escaped == clean || clean != "/" && escaped == clean+"/"
+}
+
+func notServed(r *http.Request) error {
+	return failure{http.StatusNotFound, fmt.Errorf("%s %s is not served here", r.Method, r.URL.Path)}
 }
 
 // listing is Jaeger's form of an answer, and of an error.
@@ -132,10 +152,9 @@ func Refuse(w http.ResponseWriter, code int, reason string) {
 	_ = json.NewEncoder(w).Encode(listing{Errors: []problem{{code, reason}}})
 }
 
-// write answers with JSON, indented where the parameter prettyPrint asks for it.
-func (h *handler) write(w http.ResponseWriter, r *http.Request, content any) {
+// write answers with JSON, indented where the parameter prettyPrint, whose text is pretty, asks for it.
+func (h *handler) write(w http.ResponseWriter, r *http.Request, content any, pretty string) {
 	w.Header().Set("Content-Type", "application/json")
-	pretty := r.FormValue("prettyPrint")
 	f, isFamily := content.(*family)
 	switch {
 	case pretty != "" && pretty != "false":

@@ -35,6 +35,11 @@ const (
 	pathsDefault = 1_000
 	pathsMax     = 10_000
 
+	// pathsBytesMax bounds the paths of an answer as JSON: a thousand paths may have one long name
+	// that the store has once, and the answer is whole in memory before it is sent. It holds
+	// pathsMax paths of ten hops with ordinary names and all their examples.
+	pathsBytesMax = 16 << 20
+
 	// timeMillisecondsMax is the latest time that fits nanoseconds: the year 2262.
 	timeMillisecondsMax = (1<<63 - 1) / 1_000_000
 )

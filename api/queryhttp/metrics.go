@@ -205,13 +205,13 @@ func (s *sliding) tick(cells map[seriesKey]*counts) error {
 		if s.known[key] != nil {
 			continue
 		}
-		line := &series{seriesKey: key, hasOperation: s.query.byOperation, window: window{length: length}}
-		empty := s.value(s.query, nothing)
-		for range s.points {
-			line.values = append(line.values, empty)
+		// Of a series that begins late the points before are made now: they are counted first.
+		if err := s.countPoints(s.points); err != nil {
+			return err
 		}
+		line := &series{seriesKey: key, hasOperation: s.query.byOperation, window: window{length: length}}
+		line.values = slices.Repeat([]float64{s.value(s.query, nothing)}, s.points)
 		s.known[key] = line
-		s.total += s.points
 		if len(s.known)*length > cellsMax {
 			return fmt.Errorf("%w: %d series, each of a window of %d steps: ask for a longer step or a shorter ratePer", span.ErrTooMuch, len(s.known), length)
 		}
@@ -229,12 +229,20 @@ func (s *sliding) tick(cells map[seriesKey]*counts) error {
 // point makes a point of each series.
 func (s *sliding) point() error {
 	s.points++
-	if s.total += len(s.known); s.total > pointsMax {
-		return fmt.Errorf("%w: more than %d points: ask for a longer step or a shorter lookback", span.ErrTooMuch, pointsMax)
+	if err := s.countPoints(len(s.known)); err != nil {
+		return err
 	}
 	for _, line := range s.known {
 		total := line.window.total()
 		line.values = append(line.values, s.value(s.query, &total))
+	}
+	return nil
+}
+
+// countPoints counts points that are about to be made.
+func (s *sliding) countPoints(n int) error {
+	if s.total += n; s.total > pointsMax {
+		return fmt.Errorf("%w: more than %d points: ask for a longer step or a shorter lookback", span.ErrTooMuch, pointsMax)
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -334,6 +335,7 @@ func TestMoreRatesThanTheStoreGivesAtOnce(t *testing.T) {
 }
 
 // Answers of more points, and windows of more steps, than are kept are refused, not cut.
+// Refusing costs no more memory than answering does, also where it turns out late.
 func TestTooManyPointsAreRefused(t *testing.T) {
 	w := newWorld(t, queryhttp.Options{})
 	var some []byte
@@ -356,5 +358,23 @@ func TestTooManyPointsAreRefused(t *testing.T) {
 		if isAnswered := code == http.StatusOK; isAnswered != (c.reason == "") || !strings.Contains(body, c.reason) {
 			t.Errorf("%+v: %d %.300s", c, code, body)
 		}
+	}
+
+	const latest, operations = 2_000_000_000_000, 5_000
+	var late []made
+	for i := range operations {
+		late = append(late, made{service: "late", name: strconv.Itoa(i), kind: server, start: latest - 1})
+	}
+	w.write(request(t, late...))
+	q := metricsAsked{which: "calls", services: []string{"late"}, byOperation: true, kinds: []int32{span.KindServer}, end: latest, lookback: 10_999_000, step: 1_000, window: 1_000}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	code, body := get(t, w.url, "/api/metrics/calls", q.parameters())
+	runtime.ReadMemStats(&after)
+	if code != http.StatusBadRequest || !strings.Contains(body, "more than 500000 points") {
+		t.Errorf("late operations: %d %.300s", code, body)
+	}
+	if bytes := after.TotalAlloc - before.TotalAlloc; bytes > 100<<20 {
+		t.Errorf("%d bytes were allocated to refuse 55,000,000 points", bytes)
 	}
 }

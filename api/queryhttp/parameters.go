@@ -20,6 +20,7 @@ type parameters struct {
 	err    error
 }
 
+// parameters begins to read those of a request, whose query string can be parsed: New saw to it.
 func (h *handler) parameters(r *http.Request) *parameters {
 	return &parameters{values: r.URL.Query(), now: h.options.Now()}
 }

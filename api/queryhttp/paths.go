@@ -1,6 +1,7 @@
 package queryhttp
 
 import (
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -42,7 +43,7 @@ type PathAttribute struct {
 const exampleKey = "exemplar_trace_id"
 
 // paths gives the paths through a service, or one of its operations: from a root of a trace to a
-// leaf, those with the most calls first.
+// leaf, those with the most calls first, as many as pathsBytesMax holds.
 func (h *handler) paths(r *http.Request) (any, error) {
 	p := h.parameters(r)
 	q := span.PathQuery{Service: p.required("service"), Name: p.text("operation"), Inner: p.bool("inner")}
@@ -56,6 +57,7 @@ func (h *handler) paths(r *http.Request) (any, error) {
 		return nil, err
 	}
 	answer := Paths{Dependencies: []Path{}, Paths: paths.Len(), Deeper: paths.Deeper}
+	room := pathsBytesMax
 	for _, path := range paths.First(int(limit)) {
 		one := Path{Path: make([]PathEntry, len(path.Hops)), Attributes: make([]PathAttribute, len(path.Newest)), Calls: path.Calls, Traces: path.Traces, IsCut: path.IsCut}
 		for i, hop := range path.Hops {
@@ -63,6 +65,13 @@ func (h *handler) paths(r *http.Request) (any, error) {
 		}
 		for i, found := range path.Newest {
 			one.Attributes[i] = PathAttribute{exampleKey, found.TraceID.String()}
+		}
+		text, err := json.Marshal(one)
+		if err != nil {
+			return nil, err
+		}
+		if room -= len(text); room < 0 {
+			break
 		}
 		answer.Dependencies = append(answer.Dependencies, one)
 	}

@@ -1,10 +1,13 @@
 package queryhttp_test
 
 import (
+	"encoding/json"
 	"math/rand/v2"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -110,6 +113,39 @@ func TestTheRangeOfPaths(t *testing.T) {
 			slices.Sort(c.want)
 			if !slices.Equal(got, c.want) {
 				t.Errorf("%s %v: %q, want %q", path, c.asked, got, c.want)
+			}
+		}
+	}
+}
+
+// TestTheAnswerAboutPathsIsBounded: a name that the store has once stands on each
+// path. Those with the most calls are told, as many as 16 MiB hold, and the answer says that it is cut.
+func TestTheAnswerAboutPathsIsBounded(t *testing.T) {
+	w := newWorld(t, queryhttp.Options{})
+	const children, bytesMax = 80, 16 << 20
+	long := strings.Repeat("<", 80_000) // six bytes each in JSON
+	calls := []call{{id: 1, service: long, start: 1}}
+	for i := range children {
+		for range 1 + i%2 { // of every other path there are two
+			calls = append(calls, call{id: byte(len(calls) + 1), parent: 1, service: strconv.Itoa(i), start: 2})
+		}
+	}
+	w.write(tree(t, calls...))
+	for limit, want := range map[int]int{10: 10, 1000: -1} {
+		code, body := get(t, w.url, "/api/deep-dependencies", url.Values{"service": {long}, "from": {"0"}, "limit": {strconv.Itoa(limit)}})
+		var got queryhttp.Paths
+		if err := json.Unmarshal([]byte(body), &got); err != nil || code != http.StatusOK {
+			t.Fatalf("limit %d: %d %v", limit, code, err)
+		}
+		if want < 0 { // the last that is told leaves no room for one more
+			want = bytesMax / (len(body) / max(1, len(got.Dependencies)))
+		}
+		if len(got.Dependencies) != want || !got.IsCut || got.Paths != children || len(body) > bytesMax+1000 {
+			t.Errorf("limit %d: %d paths of %d in %d bytes, cut %t; want %d", limit, len(got.Dependencies), got.Paths, len(body), got.IsCut, want)
+		}
+		for i, path := range got.Dependencies {
+			if path.Calls != 2 {
+				t.Fatalf("path %d has %d calls, and there are others with 2", i, path.Calls)
 			}
 		}
 	}

@@ -85,6 +85,40 @@ func TestBadParametersAreRefused(t *testing.T) {
 	}
 }
 
+// A path that is not clean is not served: the asker is not sent elsewhere. Escaped, its parts are names.
+func TestPathsThatAreNotCleanAreRefused(t *testing.T) {
+	w := newWorld(t, queryhttp.Options{})
+	for path, decoded := range map[string]string{"//api/services": "", "/api//services": "", "/api/./services": "", "/api/metrics/../services": "", "/api/services/a//operations": "",
+		"/api/services//operations": "", "/api/services/": "", "/api/services/a%2Fb": "/api/services/a/b"} {
+		code, body := get(t, w.url, path, nil)
+		if decoded == "" {
+			decoded = path
+		}
+		if code != http.StatusNotFound || body != refusal(code, "GET "+decoded+" is not served here") {
+			t.Errorf("%s: %d %s", path, code, body)
+		}
+	}
+	for _, path := range []string{"/api/services/a%2F%2Fb/operations", "/api/services/%2E%2E/operations"} { // names of services
+		if code, body := get(t, w.url, path, nil); code != http.StatusOK {
+			t.Errorf("%s: %d %s", path, code, body)
+		}
+	}
+}
+
+// A query string that cannot be parsed is refused whole: what stands behind the bad part counts too.
+func TestBadQueryStringsAreRefused(t *testing.T) {
+	w := newWorld(t, queryhttp.Options{})
+	for _, asked := range append(everyPath, "/api/metrics/minstep") {
+		path, query, _ := strings.Cut(asked, "?")
+		for bad, reason := range map[string]string{"%zz": `invalid URL escape "%zz"`, "a;b": "invalid semicolon separator in query"} {
+			want := refusal(http.StatusBadRequest, "unable to parse the query string: "+reason)
+			if code, body := getText(t, w.url+path+"?"+query+"&"+bad); code != http.StatusBadRequest || body != want {
+				t.Errorf("%s with %s: %d %s", asked, bad, code, body)
+			}
+		}
+	}
+}
+
 func manyServices() (text string) {
 	for i := range 16 {
 		text += fmt.Sprint("&service=", i)

@@ -123,7 +123,13 @@ func (w *world) eachForm(load []func(), ask func()) {
 // get asks for a path with parameters.
 func get(t testing.TB, root, path string, parameters url.Values) (code int, body string) {
 	t.Helper()
-	answer, err := http.Get(root + path + "?" + parameters.Encode())
+	return getText(t, root+path+"?"+parameters.Encode())
+}
+
+// getText asks for an address as it is.
+func getText(t testing.TB, address string) (code int, body string) {
+	t.Helper()
+	answer, err := http.Get(address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +139,7 @@ func get(t testing.TB, root, path string, parameters url.Values) (code int, body
 		t.Fatal(err)
 	}
 	if kind := answer.Header.Get("Content-Type"); kind != "application/json" {
-		t.Errorf("%s: content type %q", path, kind)
+		t.Errorf("%s: content type %q", address, kind)
 	}
 	return answer.StatusCode, strings.TrimSuffix(string(content), "\n")
 }

@@ -36,7 +36,7 @@ func (f deepFlags) printDeep(ctx context.Context, w io.Writer, form string, s as
 	if err != nil {
 		return err
 	}
-	return printPaths(w, form, paths, !f.inner && name != "")
+	return f.printPaths(w, form, paths, !f.inner && name != "")
 }
 
 // splitFocus takes SERVICE[/OPERATION] apart. Names of services may have slashes too: one that
@@ -84,7 +84,7 @@ func askPaths(ctx context.Context, s asked, values url.Values) (paths queryhttp.
 
 // printPaths prints a path a line, the most frequent first; the arrows of a path lead from caller
 // to callee.
-func printPaths(w io.Writer, form string, paths queryhttp.Paths, innerMayHelp bool) error {
+func (f deepFlags) printPaths(w io.Writer, form string, paths queryhttp.Paths, innerMayHelp bool) error {
 	switch form {
 	case "json":
 		return printJSON(w, paths)
@@ -123,7 +123,11 @@ func printPaths(w io.Writer, form string, paths queryhttp.Paths, innerMayHelp bo
 		return err
 	}
 	if paths.Paths > len(rows) {
-		if _, err := fmt.Fprintf(w, "%d of %d paths; --limit has more\n", len(rows), paths.Paths); err != nil {
+		why := "--limit has more"
+		if len(rows) < f.limit {
+			why = "their names are too long for one answer to hold more"
+		}
+		if _, err := fmt.Fprintf(w, "%d of %d paths; %s\n", len(rows), paths.Paths, why); err != nil {
 			return err
 		}
 	}

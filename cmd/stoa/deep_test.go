@@ -137,3 +137,14 @@ func TestServeAnswersQueriesOverHTTP(t *testing.T) {
 		t.Errorf("b sees what a has: %s", body)
 	}
 }
+
+// A table says why it does not have all paths: fewer were asked for, or the answer was full.
+func TestTheDeepGraphSaysWhatItLeavesOut(t *testing.T) {
+	paths := queryhttp.Paths{Dependencies: []queryhttp.Path{{Path: []queryhttp.PathEntry{{Service: "a", Operation: "b"}}, Calls: 3, Traces: 2}}, Paths: 5, IsCut: true}
+	for limit, want := range map[int]string{1: "1 of 5 paths; --limit has more\n", 2: "1 of 5 paths; their names are too long for one answer to hold more\n"} {
+		var out strings.Builder
+		if err := (deepFlags{limit: limit}).printPaths(&out, "table", paths, false); err != nil || !strings.HasSuffix(out.String(), want) {
+			t.Errorf("limit %d: %v\n%s", limit, err, out.String())
+		}
+	}
+}

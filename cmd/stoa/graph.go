@@ -75,7 +75,7 @@ path's first span of that service.`,
 	cmd.Flags().StringVar(&target.query, "query", "", "query port of the server, HOST:PORT, for --deep (default: port 16686 of the host of --addr)")
 	cmd.Flags().StringVar(&deep.focus, "deep", "", "print the paths through this service, or SERVICE/OPERATION, instead")
 	cmd.Flags().BoolVar(&deep.inner, "inner", false, "with --deep: every span is a hop, not only those that enter a service")
-	cmd.Flags().IntVar(&deep.limit, "limit", 100, "with --deep: paths to print, the most frequent first")
+	cmd.Flags().IntVar(&deep.limit, "limit", 100, "with --deep: paths to print, at most 10,000, the most frequent first")
 	cmd.Flags().StringVar(&target.admin, "admin", "", "admin port of the server, HOST:PORT (default: one below the port of --addr)")
 	output.add(cmd, "table", "json", "jsonl", "csv", "dot")
 	return cmd
