@@ -43,8 +43,7 @@ type weighedColumn struct {
 
 // weigh takes out the columns that cost less that way, and says how many templates there may
 // be.
-func (f *folding) weigh() {
-	c := newChoice(f)
+func (f *folding) weigh(c *choice) {
 	out, made, once := c.cheapest(weighedSlotsMin + weighedSlotsEach*f.described - f.weighed)
 	f.weighed += c.looked
 	for _, column := range out {
@@ -184,8 +183,7 @@ func (c *choice) next() (next *weighedColumn) {
 
 func (c *choice) takeOut(column *weighedColumn) {
 	column.change(c.hashes)
-	at := slices.Index(c.columns, column)
-	c.columns = slices.Delete(c.columns, at, at+1)
+	c.columns = slices.DeleteFunc(c.columns, func(other *weighedColumn) bool { return other == column })
 }
 
 // change makes of the templates' hashes those that they have where the column stands alone.
@@ -276,9 +274,10 @@ func (f *folding) endRehearsal(rows, total int) {
 	for _, column := range slices.Concat(c.columns, c.following) {
 		if column.values >= variesMin && c.varies(column) {
 			f.setAlone(column.id)
+			c.takeOut(column)
 		}
 	}
-	if f.weigh(); f.pause > 0 {
+	if f.weigh(c); f.pause > 0 {
 		f.pause = f.expected / 2
 	}
 	f.rehearsing, f.stuck = false, false

@@ -31,6 +31,18 @@ func site(i, j int) (name, key, value string) {
 	return name, "order", fmt.Sprintf("%08x", uint32(i)*2654435761)
 }
 
+// Of each place half of the spans have a value too long for a template: twice as many templates
+// as there are places, and no column is the reason. The choice ends all the same.
+func TestTemplatesDifferByNoColumn(t *testing.T) {
+	fs := onDisk(t)
+	writeStorm(t, fs, func(i, j int) (name, key, value string) {
+		return fmt.Sprint("place ", i%1500), fmt.Sprint("key ", j), strings.Repeat("at length ", 1+i/3000%2*60)
+	}, 12_000, func() {})
+	if err := segment.Verify(fs, "s"); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // What follows from the name stands in templates, however many values it has; what tells
 // users apart does not, although no single attribute of theirs is the reason for many
 // templates. None is left to row groups: searches ask those row by row.

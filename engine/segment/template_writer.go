@@ -193,7 +193,7 @@ func (f *folding) relieve() bool {
 	if f.stuck || f.rehearsing || f.items < f.pause {
 		return false
 	}
-	f.weigh()
+	f.weigh(newChoice(f))
 	return len(f.shared.hashes)-f.spoilt < f.allowed
 }
 
