@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/http/pprof"
 	"time"
 
 	"github.com/stoadb/stoa/engine/span"
@@ -19,6 +20,7 @@ import (
 //	GET  /attributes, /attributes/KEY  Options.Attributes             tenant that is
 //	GET  /rates    Options.Rates                                     named, where there are
 //	GET  /edges    Options.Edges
+//	GET  /debug/pprof/  Go's own profiles of the process: profile (processor time), heap, goroutine ...
 //	POST /flush    write memtables to segments      {"done":"flush","seconds":1.5}
 //	POST /compact  merge segments                   {"done":"compact","seconds":1.5}
 //
@@ -51,6 +53,9 @@ func (s *Server) adminHandler() http.Handler {
 	if edges != nil {
 		mux.Handle("GET /edges", edges)
 	}
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	mux.HandleFunc("POST /flush", s.operate("flush", s.operator.Flush))
 	mux.HandleFunc("POST /compact", s.operate("compact", s.operator.Compact))
 	return s.guard(mux)

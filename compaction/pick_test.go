@@ -179,3 +179,32 @@ func TestADiskBudgetDropsTheOldestWindowsAndNeverTheNewest(t *testing.T) {
 		t.Error("nothing is over a budget")
 	}
 }
+
+// What one merge left apart is let be while its window is young, and united when it is old. Fewer
+// than three segments are never left apart, or merging would not end.
+func TestPickLetsBeWhatAMergeLeftApart(t *testing.T) {
+	p := compaction.DefaultPolicy()
+	main, rest := info("main", 100, 90_000, 1), info("rest", 100, 900, 1)
+	main.Generation, rest.Generation, main.LastSeq, rest.LastSeq = 1, 1, 9, 9
+	live := []segment.Info{main, rest}
+	if plan, ok := compaction.Pick(p, live, at(102)); ok {
+		t.Errorf("%+v", plan)
+	}
+	if plan, ok := compaction.Pick(p, live, at(100+48*2)); !ok || plan.ApartShare != 0 || len(plan.Inputs) != 2 {
+		t.Errorf("old: %+v, %v", plan, ok)
+	}
+	if plan, ok := compaction.Pick(p, append(live, info("flushed", 100, 50, 10)), at(102)); !ok || plan.ApartShare != 8 || len(plan.Inputs) != 3 {
+		t.Errorf("with another: %+v, %v", plan, ok)
+	}
+	two := []segment.Info{info("a", 100, 500, 1), info("b", 100, 50, 2)}
+	if plan, ok := compaction.Pick(p, two, at(102)); !ok || plan.ApartShare != 0 {
+		t.Errorf("two flushes: %+v, %v", plan, ok)
+	}
+	var tier []segment.Info
+	for i := range p.MergeMin {
+		tier = append(tier, info(fmt.Sprint(i), 100, 5000, uint64(i+1)))
+	}
+	if plan, ok := compaction.Pick(p, tier, at(100)); !ok || plan.ApartShare != 8 {
+		t.Errorf("a tier: %+v, %v", plan, ok)
+	}
+}

@@ -7,7 +7,7 @@ const (
 	// memoryBytesDefault is the soft limit of the process's own memory. Memtables, frozen
 	// memtables and a flush together need about half of it; the rest is what garbage may
 	// pile up to between two collections.
-	memoryBytesDefault = 512 << 20
+	memoryBytesDefault = 480 << 20
 
 	// memoryBytesMin is the least that --memory takes: with less than the runtime and the
 	// tables of an idle node need, the collector would run without end and free nothing.
