@@ -24,7 +24,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,6 +95,7 @@ type Store struct {
 
 	recovery Recovery
 	readers  chan struct{} // a slot for each shard that is being read
+	writers  chan struct{} // a slot for each request that is walked
 	imports  *Imports
 
 	fatal     chan error // holds the one error that ends the process
@@ -210,5 +210,3 @@ func (o Options) withDefaults() Options {
 	}
 	return o
 }
-
-func newReaderSlots() chan struct{} { return make(chan struct{}, 2*runtime.GOMAXPROCS(0)) }

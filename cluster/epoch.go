@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"runtime"
 	"slices"
 
 	"github.com/stoadb/stoa/internal/codec"
@@ -97,7 +96,7 @@ func openEpoch(disk vfs.FS, shards int) (Epoch, error) {
 // itself, so fewer leave processors without work; more cut requests into parts of a few spans
 // and memtables into small segments: docs/decisions/0017-shards.md has what that costs.
 func ShardsDefault() int {
-	return min(max(runtime.GOMAXPROCS(0), shardsDefaultMin), shardsDefaultMax)
+	return min(max(processors, shardsDefaultMin), shardsDefaultMax)
 }
 
 func newEpoch(disk vfs.FS, shards int) (Epoch, error) {

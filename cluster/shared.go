@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"runtime"
+
 	"github.com/stoadb/stoa/engine"
 	"github.com/stoadb/stoa/wal"
 )
@@ -11,12 +13,17 @@ import (
 type Shared struct {
 	gate    *engine.Gate  // one flush and one merge at a time
 	readers chan struct{} // a slot for each shard that is being read
+	writers chan struct{} // a slot for each request that is walked
 }
 
 // NewShared gives the turns of one node.
 func NewShared() *Shared {
-	return &Shared{gate: engine.NewGate(), readers: newReaderSlots()}
+	return &Shared{gate: engine.NewGate(), readers: make(chan struct{}, 2*processors), writers: make(chan struct{}, processors)}
 }
+
+// processors is how many there are for this process when it starts. It may let the Go runtime use
+// more threads after that, as cmd/stoa does.
+var processors = runtime.GOMAXPROCS(0)
 
 // Divided gives the options of one of n stores that together take what one store with o
 // takes: of memory, of the log, and of the disk where that has a budget.

@@ -15,9 +15,7 @@ func (s *Store) Write(ctx context.Context, request []byte) (otlp.Counts, error) 
 	if err := s.writable(); err != nil {
 		return otlp.Counts{}, err
 	}
-	cut, counts, err := otlp.Cut(request, s.epoch.Shards, func(id span.TraceID) int {
-		return Place(id, "", s.epoch.Shards)
-	})
+	cut, counts, err := s.cut(ctx, request)
 	if err != nil {
 		return otlp.Counts{}, err
 	}
@@ -32,6 +30,18 @@ func (s *Store) Write(ctx context.Context, request []byte) (otlp.Counts, error) 
 		cut[i].FreePayload()
 	}
 	return counts, nil
+}
+
+// cut walks a request, when it is its turn: as many are walked at once as there are processors. More
+// would take turns anyway, and hold the threads that questions are answered by.
+func (s *Store) cut(ctx context.Context, request []byte) ([]otlp.Part, otlp.Counts, error) {
+	select {
+	case s.writers <- struct{}{}:
+		defer func() { <-s.writers }()
+	case <-ctx.Done():
+		return nil, otlp.Counts{}, ctx.Err()
+	}
+	return otlp.Cut(request, s.epoch.Shards, func(id span.TraceID) int { return Place(id, "", s.epoch.Shards) })
 }
 
 // writable refuses a write before it could do harm.

@@ -13,6 +13,9 @@ const (
 	// tables of an idle node need, the collector would run without end and free nothing.
 	memoryBytesMin = 64 << 20
 
+	// threadsToSpare: as many as flush and merge at once, see cluster.Shared.
+	threadsToSpare = 2
+
 	// memoryShare of what the machine or its cgroup has is ours at most: the kernel's part
 	// of a process (stacks, page tables, socket buffers) counts too.
 	memoryShare = 0.9

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -34,6 +35,17 @@ func limitMemory(flag string) (int64, error) {
 	}
 	debug.SetMemoryLimit(bytes)
 	return bytes, nil
+}
+
+// spareThreads lets the Go runtime run more goroutines at once than there are processors. What
+// works for long (requests being walked, a flush, a merge) holds a thread until the runtime takes it away, 10 ms
+// later, and it looks for what comes from the network as rarely: with as many threads as processors
+// a question under full load would wait for both, again and again. With some to spare it begins at once, and
+// the kernel shares the processors out. GOMAXPROCS in the environment wins.
+func spareThreads() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + threadsToSpare)
+	}
 }
 
 // parseBytes reads a number of bytes with an optional unit: KiB, MiB, GiB.

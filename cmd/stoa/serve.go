@@ -123,6 +123,7 @@ func serve(ctx context.Context, out io.Writer, f serveFlags) error {
 	if err != nil {
 		return err
 	}
+	spareThreads()
 	reserve, err := parseBytes(f.reserve)
 	if err != nil {
 		return usagef("--reserve %w", err)
