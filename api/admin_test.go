@@ -53,6 +53,8 @@ func TestAdminAnswersByMethodAndState(t *testing.T) {
 	expect("GET", "/metrics", 200, "stoa_spans 1")
 	expect("POST", "/flush", 200, `{"done":"flush","seconds":`)
 	expect("POST", "/compact", 200, `{"done":"compact","seconds":`)
+	expect("POST", "/settle", 200, `{"done":"settle","seconds":`)
+	expect("GET", "/settle", 405, "")
 	expect("GET", "/flush", 405, "")
 	expect("GET", "/compact", 405, "")
 	expect("POST", "/metrics", 405, "")
@@ -68,6 +70,7 @@ func TestAdminAnswersByMethodAndState(t *testing.T) {
 	expect("POST", "/flush", 503, "flush: disk full")
 	store.operate = func(context.Context) error { return errors.New("broken") }
 	expect("POST", "/compact", 500, "compact: broken")
+	expect("POST", "/settle", 500, "settle: broken")
 	store.operate = func(context.Context) error { panic("admin") }
 	expect("POST", "/compact", 500, "internal error")
 	store.operate = nil
@@ -101,8 +104,10 @@ func TestOneOperationAtATime(t *testing.T) {
 		}
 	}()
 	<-entered
-	if code, body := ask(t, "POST", server.admin+"/flush"); code != http.StatusConflict {
-		t.Errorf("second operation: %d %q", code, body)
+	for _, path := range []string{"/flush", "/settle"} {
+		if code, body := ask(t, "POST", server.admin+path); code != http.StatusConflict {
+			t.Errorf("%s as second operation: %d %q", path, code, body)
+		}
 	}
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
