@@ -16,7 +16,8 @@ import (
 //	+ rows of unsplit traces in the range that no such step covers: its two ends, at most
 //	+ rows of split traces, assembled over all sources
 //
-// which equals the sum over rows, and is compared with it in the tests.
+// which equals the sum over rows, and is compared with it in the tests. What split traces count
+// is kept for the questions after the first; see split_cells.go.
 
 // timeRange is starts from min to max, both in it.
 type timeRange struct{ min, max uint64 }
@@ -72,8 +73,13 @@ func coverOf(step uint64, rows, asked timeRange) cover {
 
 // wants reports whether the rows of a row group have to be looked at.
 func (c *cover) wants(group segment.GroupInfo) bool {
+	return c.meets(timeRange{group.MinStart, group.MaxStart})
+}
+
+// meets reports whether what the rows have to tell has a start in common with a range.
+func (c *cover) meets(starts timeRange) bool {
 	for _, r := range c.rest {
-		if r.meets(timeRange{group.MinStart, group.MaxStart}) {
+		if r.meets(starts) {
 			return true
 		}
 	}

@@ -34,6 +34,9 @@ func (s *Shard) Edges(ctx context.Context, q span.EdgeQuery, edges *span.Edges) 
 	}
 	defer v.close()
 	t := newTally(ctx, v, newEdgeCounter(q, edges), timeRange{q.StartMin, q.StartMax})
+	if !q.Scan {
+		t.kept, t.everything = &v.version.splitEdges, newEdgeCounter(span.EdgeQuery{}, nil)
+	}
 	if err := t.countSegments(t.countTraces); err != nil {
 		return err
 	}

@@ -30,6 +30,9 @@ func (s *Shard) Rates(ctx context.Context, q span.RateQuery, rates *span.Rates) 
 	}
 	defer v.close()
 	t := newTally(ctx, v, &rateCounter{query: q, rates: rates}, timeRange{q.StartMin, q.StartMax})
+	if !q.Scan {
+		t.kept, t.everything = &v.version.splitRates, &rateCounter{}
+	}
 	if err := t.countSegments(t.countRows); err != nil {
 		return err
 	}

@@ -21,6 +21,11 @@ type tally struct {
 	parts   []tallyPart
 	merged  []tallyRow
 	lines   []line
+
+	// kept keeps the cells of split traces, nil for who asks for rows; everything is a counter of
+	// the same kind for all there is.
+	kept       *keptSplit
+	everything counter
 }
 
 // counter says what spans are counted for, and where. One serves one tally.
@@ -215,10 +220,18 @@ func (t *tally) takeBack(rows []tallyRow, asks func(start uint64) bool, from *li
 
 // countSplit counts the split traces, each assembled, and takes from cells what they hold of them.
 func (t *tally) countSplit() error {
-	for trace := range t.split.all() {
-		if !t.split.reaches(trace, t.asked) {
-			continue
+	cells, err := t.splitCells()
+	if err != nil {
+		return err
+	}
+	traces := t.split.all()
+	if cells != nil {
+		if err := t.countSplitCells(cells); err != nil {
+			return err
 		}
+		traces = t.split.inTables()
+	}
+	for trace := range traces {
 		if err := t.countOnce(trace); err != nil {
 			return err
 		}
@@ -228,6 +241,9 @@ func (t *tally) countSplit() error {
 
 // countOnce does so for one.
 func (t *tally) countOnce(trace *splitTrace) error {
+	if !t.split.reaches(trace, t.asked) {
+		return nil
+	}
 	parts, whole, err := t.assemble(t.view, trace)
 	if err != nil {
 		return err
