@@ -12,17 +12,19 @@ import (
 
 // splitCells are what the split traces of a version's segments count, by minute: a function of
 // the version, like splitSegments. An answer is put together as cells.go says, but that the two
-// lines of split traces become
+// lines of split traces become three
 //
-//   - what they have counted in the cells of each segment, by minute, of the steps that were added
-//   - what they count assembled, of the minutes wholly in the range
-//   - their rows, assembled, in the minutes that the range cuts
+//	the cells of steps, and rows of unsplit traces, as there
+//	- what they have counted in the cells of each segment, of those minutes that were added
+//	+ what they count assembled, of the minutes wholly in the range
+//	+ their rows, assembled, in the minutes that the range cuts
 //
-// Traces that stand in a memtable too are more than the version knows of. What they count as it
+// Traces that stand in a memtable too are more than the version knows of: what they count as it
 // knows them is taken back, and they are counted as they are.
 //
-// Steps of cells are minutes or whole numbers of them, so what a segment's cells were asked for
-// never cuts a minute here.
+// The steps of a segment's cells are minutes or whole numbers of them, so a range of those never
+// cuts a minute here. Adding and taking back are kept apart, and for each segment: which of a
+// segment's steps were added depends on their length, and on what of the range it reaches.
 type splitCells struct {
 	names  []span.Operation // that lines are in, by number
 	whole  cellList         // each trace assembled
