@@ -19,7 +19,7 @@ type LoadRun struct {
 	Admin            string
 	Settle           Settling
 	Quiet, QuietMost time.Duration
-	Settles          func() // is called, where not nil, when all is acknowledged and settling begins
+	Acknowledged     func() // where not nil, is called when all is acknowledged and settling begins
 }
 
 // Settling is when Stoa has settled after a load.
@@ -74,8 +74,8 @@ func (r LoadRun) Run(ctx context.Context, requests iter.Seq2[[]byte, error]) (Lo
 	if record.Accepted, err = meter.Read(); err != nil {
 		return record, err
 	}
-	if r.Settles != nil {
-		r.Settles()
+	if r.Acknowledged != nil {
+		r.Acknowledged()
 	}
 	if record.SettledBy, err = r.settle(ctx); err != nil {
 		return record, fmt.Errorf("settling: %w", err)

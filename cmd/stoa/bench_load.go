@@ -128,7 +128,7 @@ func checkNewFile(name string) error {
 func loadWithBar(ctx context.Context, run bench.LoadRun, requests iter.Seq2[[]byte, error], spans int64) (bench.LoadRecord, error) {
 	bar := newCount(os.Stderr, isTerminal(os.Stderr), run.Target, "spans", spans)
 	run.Told = func(spans int64) { bar.set(spans, spans) }
-	run.Settles = func() { bar.say("all is acknowledged; waiting until the server has settled") }
+	run.Acknowledged = func() { bar.say("all is acknowledged; waiting until the server has settled") }
 	run.Waiting = func(refusal error) { bar.say(fmt.Sprintf("waiting, the server says: %v", refusal)) }
 	defer bar.end()
 	return run.Run(ctx, requests)
