@@ -23,9 +23,10 @@ import (
 //	GET  /debug/pprof/  Go's own profiles of the process: profile (processor time), heap, goroutine ...
 //	POST /flush    write memtables to segments      {"done":"flush","seconds":1.5}
 //	POST /compact  merge segments                   {"done":"compact","seconds":1.5}
+//	POST /settle   flush, and merge by the policy   {"done":"settle","seconds":1.5}
 //
-// Failures are plain text. Of flush and compact one runs at a time; a client that goes
-// away stops its own.
+// Failures are plain text. Of flush, compact and settle one runs at a time; a client that
+// goes away stops its own.
 func (s *Server) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { answerText(w, http.StatusOK, "ok") })
@@ -58,6 +59,7 @@ func (s *Server) adminHandler() http.Handler {
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	mux.HandleFunc("POST /flush", s.operate("flush", s.operator.Flush))
 	mux.HandleFunc("POST /compact", s.operate("compact", s.operator.Compact))
+	mux.HandleFunc("POST /settle", s.operate("settle", s.operator.Settle))
 	return s.guard(mux)
 }
 
@@ -107,7 +109,7 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 func (s *Server) operate(name string, run func(context.Context) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !s.compacting.TryLock() {
-			answerText(w, http.StatusConflict, "a flush or a compaction is running already")
+			answerText(w, http.StatusConflict, "a flush, a compaction or a settling is running already")
 			return
 		}
 		defer s.compacting.Unlock()

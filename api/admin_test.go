@@ -56,6 +56,8 @@ func TestAdminAnswersByMethodAndState(t *testing.T) {
 	expect("GET", "/debug/pprof/heap", 200, "\x1f\x8b")
 	expect("GET", "/debug/pprof/profile?seconds=1", 200, "\x1f\x8b")
 	expect("GET", "/debug/pprof/cmdline", 404, "")
+	expect("POST", "/settle", 200, `{"done":"settle","seconds":`)
+	expect("GET", "/settle", 405, "")
 	expect("GET", "/flush", 405, "")
 	expect("GET", "/compact", 405, "")
 	expect("POST", "/metrics", 405, "")
@@ -71,6 +73,7 @@ func TestAdminAnswersByMethodAndState(t *testing.T) {
 	expect("POST", "/flush", 503, "flush: disk full")
 	store.operate = func(context.Context) error { return errors.New("broken") }
 	expect("POST", "/compact", 500, "compact: broken")
+	expect("POST", "/settle", 500, "settle: broken")
 	store.operate = func(context.Context) error { panic("admin") }
 	expect("POST", "/compact", 500, "internal error")
 	store.operate = nil
@@ -104,8 +107,10 @@ func TestOneOperationAtATime(t *testing.T) {
 		}
 	}()
 	<-entered
-	if code, body := ask(t, "POST", server.admin+"/flush"); code != http.StatusConflict {
-		t.Errorf("second operation: %d %q", code, body)
+	for _, path := range []string{"/flush", "/settle"} {
+		if code, body := ask(t, "POST", server.admin+path); code != http.StatusConflict {
+			t.Errorf("%s as second operation: %d %q", path, code, body)
+		}
 	}
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {

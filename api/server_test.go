@@ -97,8 +97,10 @@ func (s *scripted) Edges(_ context.Context, startMin, startMax uint64) ([]span.E
 	return s.edges, s.failure
 }
 
-func (s *scripted) Flush(ctx context.Context) error { return s.Compact(ctx) }
-func (s *scripted) Ready() error                    { return s.ready }
+func (s *scripted) Flush(ctx context.Context) error  { return s.Compact(ctx) }
+func (s *scripted) Settle(ctx context.Context) error { return s.Compact(ctx) }
+func (s *scripted) Ready() error                     { return s.ready }
+
 func (s *scripted) Compact(ctx context.Context) error {
 	if s.operate == nil {
 		return nil

@@ -61,6 +61,8 @@ type Operator interface {
 	Flush(ctx context.Context) error
 	// Compact merges the segments of each shard and window into one.
 	Compact(ctx context.Context) error
+	// Settle flushes, and merges until the policy of merges asks for nothing more.
+	Settle(ctx context.Context) error
 	// Ready is nil when the store serves well; else why not (said by /ready).
 	Ready() error
 }

@@ -143,7 +143,7 @@ func spansWanted(b *testing.B) int {
 
 // BenchmarkAmplified loads the four sets, re-keyed to STOA_BENCH_SPANS spans (3,000,000
 // where it is not set, 100,000 with -short), into the real binary through 4 connections,
-// flushes, compacts and asks 200 questions of each class, one client, warm. Every answer
+// settles it and asks 200 questions of each class, one client, warm. Every answer
 // is compared with the truth: ids, order, exact limit, whole traces, summaries. A wrong
 // one fails the benchmark. At last the folder is opened again and asked once more.
 func BenchmarkAmplified(b *testing.B) {
@@ -202,10 +202,8 @@ func load(b *testing.B, server *bench.Server, folder string, a *amplified) {
 		b.Fatalf("%d spans were rejected", loaded.Rejected)
 	}
 	accepted, sending := usage(b, watch), usage(b, self).CPU-before
-	for _, path := range []string{"/flush", "/compact"} {
-		if err := server.Ask(ctx, path); err != nil {
-			b.Fatal(err)
-		}
+	if err := server.Ask(ctx, "/settle"); err != nil {
+		b.Fatal(err)
 	}
 	settled := usage(b, watch)
 	millions := float64(a.spans) / 1e6

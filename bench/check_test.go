@@ -24,9 +24,9 @@ import (
 // exact is what is compared without any tolerance.
 type exact struct {
 	Spans       int    `json:"spans"`
-	DiskBytes   int64  `json:"disk_bytes"`                         // settled, without the log
+	DiskBytes   int64  `json:"disk_bytes"`                         // compacted, without the log
 	Allocations uint64 `json:"allocations_a_1000_spans,omitempty"` // until acknowledged; of the shop alone
-	Cells       cells  `json:"cells"`                              // settled
+	Cells       cells  `json:"cells"`                              // of compacted segments
 }
 
 // cells are how many segments there are, and how many of them have cells: without those,
@@ -71,7 +71,8 @@ func cellsIn(t *testing.T, folder string) (sum cells) {
 }
 
 // written writes a workload into a store of this process, one request after the other,
-// until it is settled, and closes it.
+// compacts it and closes it: which merges the policy has done depends on when their turn came, and
+// bytes that are compared exactly must not.
 func written(t *testing.T, requests [][]byte) (folder string, disk int64, allocations uint64) {
 	t.Helper()
 	ctx := context.Background()

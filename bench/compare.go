@@ -62,6 +62,9 @@ func WriteComparison(w io.Writer, before, after Record) error {
 	if before.Machine != after.Machine {
 		fmt.Fprintf(w, "note: not the same machine: %+v, %+v\n", before.Machine, after.Machine)
 	}
+	if a, b := before.Load, after.Load; a != nil && b != nil && a.SettledBy != b.SettledBy {
+		fmt.Fprintf(w, "note: not settled alike: %s, %s\n", a.SettledBy, b.SettledBy)
+	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "\t\t%s %s\t%s %s\t\tratio\t\n", before.Label, before.Version, after.Label, after.Version)
 	group := ""

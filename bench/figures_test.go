@@ -48,7 +48,7 @@ func binary(b testing.TB) string {
 }
 
 // BenchmarkRealTraces loads real traces into the real binary as fast as it takes them,
-// each request durable before it is acknowledged, flushes, compacts and asks. One
+// each request durable before it is acknowledged, settles it and asks. One
 // iteration is one whole run. Units: processor seconds of the server per million spans
 // until settled and until accepted, spans accepted per second, bytes on disk per span,
 // peak of anonymous memory, median milliseconds of questions at the client.
@@ -89,10 +89,8 @@ func measureRun(b *testing.B, stoa string, files []string) {
 		b.Fatal(err)
 	}
 	accepted := usage(b, watch)
-	for _, path := range []string{"/flush", "/compact"} {
-		if err := server.Ask(ctx, path); err != nil {
-			b.Fatal(err)
-		}
+	if err := server.Ask(ctx, "/settle"); err != nil {
+		b.Fatal(err)
 	}
 	settled := usage(b, watch)
 	millions := float64(spans) / 1e6

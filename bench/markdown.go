@@ -60,8 +60,12 @@ func (t *markdown) add(r Record) {
 	}
 	if r.Load != nil {
 		t.set("load: others used, % of the machine", column, fmt.Sprintf("%.0f", 100*r.Load.Settled.OthersShare))
-		if r.Load.SettledBy == "not quiet" {
+		switch r.Load.SettledBy {
+		case "", "quiet":
+		case "not quiet":
 			t.note(column, "was not quiet when it was read")
+		default:
+			t.note(column, "settled: "+r.Load.SettledBy)
 		}
 	}
 	if r.Asking != nil {

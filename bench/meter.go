@@ -130,7 +130,7 @@ func FolderBytes(folder string, skipped ...string) (sum Folder, err error) {
 // blockBytes is the unit of st_blocks (stat(2)).
 const blockBytes = 512
 
-// AskAdmin posts to a path of Stoa's admin port at HOST:PORT, /flush or /compact, and
+// AskAdmin posts to a path of Stoa's admin port at HOST:PORT, such as /flush, and
 // waits for the answer.
 func AskAdmin(ctx context.Context, address, path string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+path, nil)

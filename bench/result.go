@@ -89,8 +89,8 @@ type LoadRecord struct {
 	Export       Spread  `json:"export_ms"`
 	Accepted     Cost    `json:"accepted"` // of the load alone
 	Settled      Cost    `json:"settled"`  // of the load and what came after it
-	// How the server settled: "flushed and compacted", "quiet", "not quiet" or "not waited
-	// for".
+	// How the server settled: "flushed and merged by policy", "flushed and compacted", "quiet",
+	// "not quiet" or "not waited for".
 	SettledBy  string `json:"settled_by"`
 	DiskBytes  int64  `json:"disk_bytes"`  // 0 where no folder was given
 	DiskBlocks int64  `json:"disk_blocks"` // bytes that the disk gave for them

@@ -112,7 +112,7 @@ func (s *Server) PID() int { return s.command.Process.Pid }
 // Output is what the process printed until now.
 func (s *Server) Output() string { return s.output.String() }
 
-// Ask posts to a path of the admin port, /flush or /compact, and waits for the answer.
+// Ask posts to a path of the admin port, such as /flush, and waits for the answer.
 func (s *Server) Ask(ctx context.Context, path string) error {
 	return AskAdmin(ctx, s.Admin, path)
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // BenchmarkSettle writes real traces into a store of this process, from four writers,
-// flushes and compacts: the whole way of a span but for the network, so that
+// and settles it: the whole way of a span but for the network, so that
 // -cpuprofile shows where its time goes. It is ns per span, waiting for the disk
 // included.
 func BenchmarkSettle(b *testing.B) {
@@ -58,7 +58,7 @@ func settle(b *testing.B, requests [][]byte) {
 		})
 	}
 	writers.Wait()
-	for _, step := range []func(context.Context) error{store.Flush, store.Compact, store.Close} {
+	for _, step := range []func(context.Context) error{store.Settle, store.Close} {
 		if err := step(ctx); err != nil {
 			b.Fatal(err)
 		}

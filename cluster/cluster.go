@@ -138,6 +138,13 @@ func (s *Store) Compact(ctx context.Context) error {
 	return s.eachShard(func(i int) error { return s.shards[i].Compact(ctx) })
 }
 
+// Settle flushes every memtable and merges until the policy asks for nothing more, in every
+// shard: what a store comes to by itself once it is left alone. It returns the errors of all
+// shards in which a flush or a merge failed.
+func (s *Store) Settle(ctx context.Context) error {
+	return s.eachShard(func(i int) error { return s.shards[i].Settle(ctx) })
+}
+
 // Close refuses new writes, decides those that are under way, flushes every memtable
 // and ends the log with a record that says so. Reads must have ended. When ctx ends
 // first the flush is left out: the log holds what is missing.

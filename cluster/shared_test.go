@@ -45,11 +45,14 @@ func TestStoresThatShareTurnsCloseInAnyOrder(t *testing.T) {
 		stores = append(stores, store)
 	}
 	for _, store := range stores {
-		done := make(chan error, 1)
+		done := make(chan error, 2)
 		go func() { done <- stores[1].Compact(context.Background()) }()
+		go func() { done <- stores[1].Settle(context.Background()) }()
 		if err := store.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
-		<-done // of a store that is closed meanwhile it may be an error
+		for range 2 {
+			<-done // of a store that is closed meanwhile it may be an error
+		}
 	}
 }

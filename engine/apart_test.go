@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/stoadb/stoa/compaction"
 )
@@ -28,14 +27,8 @@ func TestTracesLeftApartByMergesAreWhole(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				if err := w.shard.Flush(ctx); err != nil {
+				if err := w.shard.Settle(ctx); err != nil {
 					t.Fatal(err)
-				}
-				for waited := 0; w.shard.Stats().Segments > 2; waited++ { // the policy merges three
-					if waited == 60_000 || w.shard.Stats().MergeFailures > 0 {
-						t.Fatalf("not merged: %+v", w.shard.Stats())
-					}
-					time.Sleep(time.Millisecond)
 				}
 				if stats := w.shard.Stats(); stats.Segments == 2 && stats.Merges > 0 {
 					apart++

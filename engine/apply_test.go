@@ -290,6 +290,7 @@ func TestAClosedShardAnswersSo(t *testing.T) {
 	errorIs(t, err, engine.ErrClosed)
 	errorIs(t, w.shard.Flush(ctx), engine.ErrClosed)
 	errorIs(t, w.shard.Compact(ctx), engine.ErrClosed)
+	errorIs(t, w.shard.Settle(ctx), engine.ErrClosed)
 	_, err = w.shard.Apply(w.seq+1, &engine.Entry{})
 	errorIs(t, err, engine.ErrClosed)
 	if err := w.shard.Close(); err != nil {

@@ -16,47 +16,51 @@ import (
 //	+ rows of unsplit traces in the range that no such step covers: its two ends, at most
 //	+ rows of split traces, assembled over all sources
 //
-// which equals the sum over rows, and is compared with it in the tests.
+// which equals the sum over rows, and is compared with it in the tests. What split traces count
+// is kept for the questions after the first; see split_cells.go.
 
 // timeRange is starts from min to max, both in it.
 type timeRange struct{ min, max uint64 }
 
 func (r timeRange) has(start uint64) bool { return start >= r.min && start <= r.max }
 
-// cover says what of a range the cells of a segment answer.
+// noTime is the range that nothing starts in.
+var noTime = timeRange{1, 0}
+
+// meets reports whether two ranges have a start in common.
+func (r timeRange) meets(other timeRange) bool { return r.min <= other.max && r.max >= other.min }
+
+// cover says what of a range cells answer.
 type cover struct {
-	from, to int         // the cells
-	cells    timeRange   // the starts that they answer for
-	rest     []timeRange // what of the range the rows have to tell
+	cells timeRange   // the starts that they answer for, noTime where they answer nothing
+	rest  []timeRange // what of the range the rows have to tell
 }
 
-// coverOf gives the cover of a range by cells, nil where the segment has none.
-func coverOf(cells *segment.Cells, info segment.Info, asked timeRange) cover {
-	none := cover{cells: timeRange{1, 0}, rest: []timeRange{asked}}
-	if cells == nil {
-		return none
-	}
+// coverOf gives the cover of a range by cells of steps of a length, 0 for all time, of rows that
+// start in another range.
+func coverOf(step uint64, rows, asked timeRange) cover {
+	none := cover{cells: noTime, rest: []timeRange{asked}}
 	c := cover{cells: timeRange{0, math.MaxUint64}}
-	if asked.min > info.MinStart {
+	if asked.min > rows.min {
 		into := uint64(0)
-		if cells.Step > 0 {
-			into = asked.min % cells.Step
+		if step > 0 {
+			into = asked.min % step
 		}
 		switch {
-		case cells.Step == 0 || into > 0 && asked.min-into > math.MaxUint64-cells.Step:
+		case step == 0 || into > 0 && asked.min-into > math.MaxUint64-step:
 			return none
 		case into > 0:
-			c.cells.min = asked.min - into + cells.Step
+			c.cells.min = asked.min - into + step
 			c.rest = append(c.rest, timeRange{asked.min, min(c.cells.min-1, asked.max)})
 		default:
 			c.cells.min = asked.min
 		}
 	}
-	if asked.max < info.MaxStart {
-		if cells.Step == 0 || asked.max+1 < cells.Step {
+	if asked.max < rows.max {
+		if step == 0 || asked.max+1 < step {
 			return none
 		}
-		c.cells.max = asked.max - (asked.max+1)%cells.Step
+		c.cells.max = asked.max - (asked.max+1)%step
 		if c.cells.max < asked.max {
 			c.rest = append(c.rest, timeRange{max(c.cells.max+1, asked.min), asked.max})
 		}
@@ -64,17 +68,18 @@ func coverOf(cells *segment.Cells, info segment.Info, asked timeRange) cover {
 	if c.cells.min > c.cells.max {
 		return none
 	}
-	c.from, c.to = cells.From(c.cells.min), cells.Len()
-	if c.cells.max < math.MaxUint64 {
-		c.to = cells.From(c.cells.max + 1)
-	}
 	return c
 }
 
 // wants reports whether the rows of a row group have to be looked at.
 func (c *cover) wants(group segment.GroupInfo) bool {
+	return c.meets(timeRange{group.MinStart, group.MaxStart})
+}
+
+// meets reports whether what the rows have to tell has a start in common with a range.
+func (c *cover) meets(starts timeRange) bool {
 	for _, r := range c.rest {
-		if group.MinStart <= r.max && group.MaxStart >= r.min {
+		if r.meets(starts) {
 			return true
 		}
 	}
@@ -95,7 +100,7 @@ func (c *cover) asks(start uint64) bool {
 func (r timeRange) reaches(l *liveSegment, trace int) bool {
 	first, n := l.TraceRows(trace)
 	for g, last := l.GroupOfRow(first), l.GroupOfRow(first+n-1); g <= last; g++ {
-		if group := l.Group(g); group.MinStart <= r.max && group.MaxStart >= r.min {
+		if group := l.Group(g); r.meets(timeRange{group.MinStart, group.MaxStart}) {
 			return true
 		}
 	}

@@ -23,7 +23,7 @@ func TestAFolderMayBeOpenedAgainAfterClose(t *testing.T) {
 			for range 2 {
 				running.Go(func() {
 					for {
-						err := errors.Join(s.Flush(context.Background()), s.Compact(context.Background()))
+						err := errors.Join(s.Settle(context.Background()), s.Compact(context.Background()))
 						if err == nil {
 							continue
 						}

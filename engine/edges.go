@@ -7,19 +7,13 @@ import (
 	"github.com/stoadb/stoa/engine/span"
 )
 
-// edgeCounter sums calls between services. Services are numbers to it.
+// edgeCounter has calls between services counted.
 type edgeCounter struct {
-	*tally
-	asked  timeRange
-	scan   bool
-	covers []cover // by segment
+	operations // services alone
+	query      span.EdgeQuery
+	all        *span.Edges
+	edges      map[uint64]*span.EdgeRate // those of all, by parent << 32 | callee
 
-	services map[string]uint32
-	names    []string
-	all      *span.Edges
-	edges    map[uint64]*span.EdgeRate // those of all, by caller << 32 | callee
-
-	rows      []tallyRow
 	ids       []span.SpanID
 	parentIDs []span.SpanID
 	kinds     []int32
@@ -39,146 +33,56 @@ func (s *Shard) Edges(ctx context.Context, q span.EdgeQuery, edges *span.Edges) 
 		return err
 	}
 	defer v.close()
-	c := &edgeCounter{
-		asked: timeRange{q.StartMin, q.StartMax}, scan: q.Scan, covers: make([]cover, len(v.segments)),
-		services: map[string]uint32{}, all: edges, edges: map[uint64]*span.EdgeRate{},
+	t := newTally(ctx, v, newEdgeCounter(q, edges), timeRange{q.StartMin, q.StartMax})
+	if !q.Scan {
+		t.kept, t.everything = &v.version.splitEdges, newEdgeCounter(span.EdgeQuery{}, nil)
 	}
-	c.tally = newTally(ctx, v, func(service, _ []byte, _ int32) uint32 { return c.service(service) })
-	for i, l := range v.segments {
-		info := l.Info()
-		if info.MaxStart < q.StartMin || info.MinStart > q.StartMax {
-			continue
-		}
-		if err := c.segment(i, l); err != nil {
-			return err
-		}
-	}
-	for trace := range c.split.all() {
-		if !c.split.reaches(trace, c.asked) {
-			continue
-		}
-		parts, whole, err := c.assemble(trace)
-		if err != nil {
-			return err
-		}
-		for i := range parts {
-			if err := c.takeBack(&parts[i]); err != nil {
-				return err
-			}
-		}
-		c.count(whole, c.asked.has)
-	}
-	return ctx.Err()
-}
-
-// segment counts the segment's traces that are not split, and with them, in cells, those that
-// are.
-func (c *edgeCounter) segment(i int, l *liveSegment) error {
-	var cells *segment.Cells
-	if !c.scan {
-		var err error
-		if cells, err = l.EdgeCells(); err != nil {
-			return err
-		}
-	}
-	cover := coverOf(cells, l.Info(), c.asked)
-	c.covers[i] = cover
-	if cover.from < cover.to {
-		c.addCells(cells, cover)
-	}
-	if len(cover.rest) == 0 {
-		return nil
-	}
-	r := c.reader(i)
-	return c.eachWhole(i, cover.wants, func(trace int) (err error) {
-		if c.rows, err = r.rows(c.rows[:0], trace, false); err == nil {
-			c.count(c.rows, cover.asks)
-		}
+	if err := t.countSegments(t.countTraces); err != nil {
 		return err
-	})
+	}
+	return t.countSplit()
 }
 
-// addCells adds cells up.
-func (c *edgeCounter) addCells(cells *segment.Cells, cover cover) {
-	numbers := make([]uint32, len(cells.Services))
-	for i, name := range cells.Services {
-		numbers[i] = c.service([]byte(name))
-	}
-	for i := cover.from; i < cover.to; i++ {
-		cell := cells.At(i)
-		edge := c.edge(numbers[cell.Parent], numbers[cell.Callee])
-		edge.Calls += cell.Spans
-		edge.Errors += cell.Errors
-		cells.AddTo(&edge.Durations, i)
-	}
+func newEdgeCounter(q span.EdgeQuery, edges *span.Edges) *edgeCounter {
+	return &edgeCounter{query: q, all: edges, edges: map[uint64]*span.EdgeRate{}}
 }
 
-// takeBack takes the calls of a split trace, as it stands in a segment, from its cells.
-func (c *edgeCounter) takeBack(part *tallyPart) error {
-	if part.segment < 0 || c.covers[part.segment].from == c.covers[part.segment].to {
-		return nil
+// number gives that of a service.
+func (c *edgeCounter) number(service, _ []byte, _ int32) uint32 { return c.of(service, nil, 0) }
+
+func (c *edgeCounter) cells(l *liveSegment) (*segment.Cells, error) {
+	if c.query.Scan {
+		return nil, nil
 	}
-	cells := c.covers[part.segment].cells
-	for i, parent := range c.resolve(part.rows) {
-		row := &part.rows[i]
-		if parent < 0 || !cells.has(row.start) {
-			continue
-		}
-		edge := c.edge(part.rows[parent].who, row.who)
-		if !edge.Durations.Take(row.duration) || row.failed && edge.Errors == 0 {
-			return wrongCells(c.view.segments[part.segment])
-		}
-		edge.Calls--
-		if row.failed {
-			edge.Errors--
-		}
-	}
-	return nil
+	return l.EdgeCells()
 }
 
-// count adds the calls of a trace whose callee starts when asks says.
-func (c *edgeCounter) count(rows []tallyRow, asks func(start uint64) bool) {
-	for i, parent := range c.resolve(rows) {
-		row := &rows[i]
-		if parent < 0 || !asks(row.start) {
-			continue
-		}
-		edge := c.edge(rows[parent].who, row.who)
-		edge.Calls++
-		if row.failed {
-			edge.Errors++
-		}
-		edge.Durations.Add(row.duration, 1)
-	}
-}
+// fits is true: edges have no steps.
+func (c *edgeCounter) fits(uint64, timeRange) bool { return true }
 
-// resolve finds the parents of the rows of a trace.
-func (c *edgeCounter) resolve(rows []tallyRow) []int32 {
+// lines are edges from the service of a row's parent to its own, where the trace has the parent.
+func (c *edgeCounter) lines(dst []line, rows []tallyRow) []line {
 	c.ids, c.parentIDs, c.kinds = c.ids[:0], c.parentIDs[:0], c.kinds[:0]
 	for i := range rows {
 		c.ids, c.parentIDs, c.kinds = append(c.ids, rows[i].id), append(c.parentIDs, rows[i].parentID), append(c.kinds, rows[i].kind)
 	}
 	c.parents = c.resolver.Resolve(c.parents, c.ids, c.parentIDs, c.kinds)
-	return c.parents
-}
-
-// service gives the number of a service.
-func (c *edgeCounter) service(name []byte) uint32 {
-	n, ok := c.services[string(name)]
-	if !ok {
-		n = uint32(len(c.names))
-		c.names = append(c.names, string(name))
-		c.services[string(name)] = n
+	for i, parent := range c.parents {
+		if parent < 0 {
+			dst = append(dst, line{})
+			continue
+		}
+		dst = append(dst, line{rows[parent].who, rows[i].who})
 	}
-	return n
+	return dst
 }
 
-func (c *edgeCounter) edge(parent, child uint32) *span.EdgeRate {
-	key := uint64(parent)<<32 | uint64(child)
+func (c *edgeCounter) sum(l line, _ uint64) (sum, error) {
+	key := uint64(l.parent)<<32 | uint64(l.callee)
 	edge := c.edges[key]
 	if edge == nil {
-		edge = c.all.Of(c.names[parent], c.names[child])
+		edge = c.all.Of(c.list[l.parent].Service, c.list[l.callee].Service)
 		c.edges[key] = edge
 	}
-	return edge
+	return sum{&edge.Calls, &edge.Errors, &edge.Durations}, nil
 }

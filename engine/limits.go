@@ -56,6 +56,9 @@ const (
 	internedBytesMax = 4 << 20
 	// splitKeptMax split traces of a version are remembered, in some 5 MiB: those that flushes cut.
 	splitKeptMax = 1 << 16
+	// splitCellsBytesMax bounds what a version keeps of what its split traces count, once for the
+	// service graph and once for rates. More are counted for each question.
+	splitCellsBytesMax = 8 << 20
 	// tallyReadersMax readers of segments serve a question that counts, with tallyGroupsMax row
 	// groups each, of some 200 KiB.
 	tallyReadersMax = 16

@@ -12,7 +12,8 @@ import (
 // mergeLoop merges segments as the policy asks, after each flush, until ctx ends.
 func (s *Shard) mergeLoop(ctx context.Context) {
 	for {
-		for ctx.Err() == nil && s.mergePicked(ctx) {
+		for merged := true; merged && ctx.Err() == nil; {
+			merged, _ = s.mergePicked(ctx) // an error is told by Ready and the log
 		}
 		select {
 		case <-ctx.Done():
@@ -22,15 +23,29 @@ func (s *Shard) mergeLoop(ctx context.Context) {
 	}
 }
 
-// mergePicked does the policy's next merge; false means there was none or it failed.
-func (s *Shard) mergePicked(ctx context.Context) bool {
-	s.merging.Lock()
-	defer s.merging.Unlock()
-	v, err := s.view()
-	if err != nil {
-		return false
+// Settle flushes what was applied before the call, and merges until the policy asks for
+// nothing more: what a shard comes to by itself once it is left alone. It returns the error of
+// the first flush or merge that fails. A merge that is under way is waited for, until ctx ends.
+func (s *Shard) Settle(ctx context.Context) error {
+	if err := s.Flush(ctx); err != nil {
+		return err
 	}
-	defer v.close()
+	for {
+		merged, err := s.mergePicked(ctx)
+		if err != nil || !merged {
+			return err
+		}
+		s.log.Info("settling: merged what the policy asked for", "segments_left", s.Stats().Segments)
+	}
+}
+
+// mergePicked does the policy's next merge; false means there was none or it failed.
+func (s *Shard) mergePicked(ctx context.Context) (merged bool, err error) {
+	v, done, err := s.alone(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer done()
 	infos := v.infos()
 	s.mu.Lock()
 	newest := s.newest
@@ -38,7 +53,7 @@ func (s *Shard) mergePicked(ctx context.Context) bool {
 	// The newest receive time stands for now: windows close when something later comes.
 	plan, ok := compaction.Pick(s.o.Compaction, infos, newest)
 	if !ok {
-		return false
+		return false, nil
 	}
 	var inputs []*liveSegment
 	for _, l := range v.segments {
@@ -46,22 +61,32 @@ func (s *Shard) mergePicked(ctx context.Context) bool {
 			inputs = append(inputs, l)
 		}
 	}
-	return s.merge(ctx, inputs, plan.ApartShare) == nil
+	err = s.merge(ctx, inputs, plan.ApartShare)
+	return err == nil, err
+}
+
+// alone waits until nobody else merges or drops segments, and takes a view: its segments are
+// the live ones until done is called.
+func (s *Shard) alone(ctx context.Context) (v *view, done func(), err error) {
+	leave, err := enter(ctx, s.merging)
+	if err != nil {
+		return nil, nil, err
+	}
+	if v, err = s.view(); err != nil {
+		leave()
+		return nil, nil, err
+	}
+	return v, func() { v.close(); leave() }, nil
 }
 
 // Compact merges the segments of each window into one and returns when the manifest says
 // so. What was applied and not flushed is not part of it.
 func (s *Shard) Compact(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(s.merges, cancel)() // Close waits for us, but not for the merge
-	s.merging.Lock()
-	defer s.merging.Unlock()
-	v, err := s.view()
+	v, done, err := s.alone(ctx)
 	if err != nil {
 		return err
 	}
-	defer v.close()
+	defer done()
 	for _, inputs := range windowGroups(v.segments) {
 		if len(inputs) < 2 {
 			continue
@@ -96,9 +121,13 @@ func windowGroups(segments []*liveSegment) [][]*liveSegment {
 	return groups
 }
 
-// merge writes the inputs' distinct rows to one segment, or to two (see compaction.MergeApart), and puts that in their place;
-// s.merging is held, so the inputs stay live. The steps are those of a flush.
+// merge writes the inputs' distinct rows to one segment, or to two (see compaction.MergeApart), and
+// puts that in their place; who calls is alone, so the inputs stay live. The steps are those of a
+// flush. It ends with StopMerging too: Close waits for who is inside, but not for the merge.
 func (s *Shard) merge(ctx context.Context, inputs []*liveSegment, apartShare int) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.merges, cancel)()
 	leave, err := enter(ctx, s.o.Gate.merges)
 	if err != nil {
 		return err

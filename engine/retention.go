@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 
@@ -46,13 +47,11 @@ func (s *Shard) DropExpired(now int64) (dropped int, err error) {
 	if s.o.Retention <= 0 {
 		return 0, nil
 	}
-	s.merging.Lock()
-	defer s.merging.Unlock()
-	v, err := s.view()
+	v, done, err := s.alone(context.Background())
 	if err != nil {
 		return 0, err
 	}
-	defer v.close()
+	defer done()
 	infos := v.infos()
 	if !s.clock.look(now, witnessOf(infos)) {
 		return 0, fmt.Errorf("shard %d: retention does not believe the clock: %d ns after the last plausible time", s.o.Shard, now-s.clock.now)
@@ -69,13 +68,11 @@ func OverBudget(budgetBytes int64, live []segment.Info) (through int64, over boo
 // DropThrough drops the segments whose last window is through or older, and reports how
 // many: what a disk budget asks for, which knows no clock.
 func (s *Shard) DropThrough(through int64) (dropped int, err error) {
-	s.merging.Lock()
-	defer s.merging.Unlock()
-	v, err := s.view()
+	v, done, err := s.alone(context.Background())
 	if err != nil {
 		return 0, err
 	}
-	defer v.close()
+	defer done()
 	return s.drop(v, compaction.Through(through, v.infos()), "disk budget")
 }
 
@@ -97,7 +94,7 @@ func (v *view) infos() []segment.Info {
 	return infos
 }
 
-// drop takes the named segments out; s.merging is held.
+// drop takes the named segments out; who calls is alone.
 func (s *Shard) drop(v *view, names []string, reason string) (dropped int, err error) {
 	gone := slices.DeleteFunc(slices.Clone(v.segments), func(l *liveSegment) bool { return !slices.Contains(names, l.Info().Name) })
 	if len(gone) == 0 {

@@ -49,7 +49,7 @@ type Options struct {
 	// before it syncs must set it.
 	SyncLog    func() error
 	Compaction compaction.Policy // its Retention is not used
-	// ManualCompaction leaves merging to Compact: for tests that choose the moment.
+	// ManualCompaction leaves merging to Compact and Settle: for tests that choose the moment.
 	ManualCompaction bool
 	// Pages keeps what reads open of segments; the shards of one node share it. nil keeps
 	// nothing.
@@ -76,8 +76,9 @@ type Shard struct {
 	manifesting sync.Mutex
 	man         *manifest
 	leftOver    []string // files to remove after the next edit
-	// merging is held while segments are merged or dropped.
-	merging sync.Mutex
+	// merging holds one, who merges or drops segments. Who waits for a merge of others does so
+	// no longer than its context: a mutex would not let it go.
+	merging chan struct{}
 	clock   believedClock // guarded by merging
 
 	// mu guards everything below; it is never held across disk work.
@@ -135,7 +136,7 @@ func Open(o Options) (*Shard, error) {
 	o.setDefaults()
 	s := &Shard{
 		o: o, dir: o.Dir, log: o.Log.With("shard", o.Shard), seen: newSeen(), mem: newMemtable(),
-		changed: make(chan struct{}), flushWake: make(chan struct{}, 1), mergeWake: make(chan struct{}, 1),
+		merging: make(chan struct{}, 1), changed: make(chan struct{}), flushWake: make(chan struct{}, 1), mergeWake: make(chan struct{}, 1),
 	}
 	if err := s.recover(); err != nil {
 		return nil, fmt.Errorf("shard %d: %w", o.Shard, err)
@@ -169,11 +170,11 @@ func (s *Shard) Close() error {
 	s.done.Wait()
 	// Who is inside a write goes out first: after Close the folder may be opened anew.
 	s.applying.Lock()
-	s.merging.Lock()
+	s.merging <- struct{}{}
 	s.manifesting.Lock()
 	s.man = nil
 	s.manifesting.Unlock()
-	s.merging.Unlock()
+	<-s.merging
 	s.applying.Unlock()
 	s.mu.Lock()
 	live := s.live

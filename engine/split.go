@@ -15,13 +15,14 @@ type splitTraces struct {
 	view     *view
 	segments *splitSegments
 	tables   map[span.TraceID]bool // those in memtables that are not in segments.ids
+	touched  map[int32]bool        // those of segments.traces, by position, that are in memtables too
 }
 
 // splitSegments are the traces that stand in several segments of a version: a function of it,
 // which never changes.
 type splitSegments struct {
-	ids    map[span.TraceID]bool
-	traces []splitTrace // in the order in which their first rows stand
+	ids    map[span.TraceID]int32 // positions in traces
+	traces []splitTrace           // in the order in which their first rows stand
 }
 
 // splitTrace is a split trace and where it stands in segments.
@@ -38,11 +39,13 @@ type splitPlace struct{ segment, trace int32 }
 func (v *view) splitTraces() *splitTraces {
 	s := &splitTraces{view: v, segments: v.version.splitSegments()}
 	if len(v.tables) > 0 {
-		s.tables = make(map[span.TraceID]bool)
+		s.tables, s.touched = make(map[span.TraceID]bool), make(map[int32]bool)
 	}
 	for _, t := range v.tables {
 		t.eachTrace(t.count, func(id span.TraceID) {
-			if !s.segments.ids[id] {
+			if i, ok := s.segments.ids[id]; ok {
+				s.touched[i] = true
+			} else {
 				s.tables[id] = true
 			}
 		})
@@ -51,17 +54,28 @@ func (v *view) splitTraces() *splitTraces {
 }
 
 // has reports whether a trace is split.
-func (s *splitTraces) has(id span.TraceID) bool { return s.tables[id] || s.segments.ids[id] }
+func (s *splitTraces) has(id span.TraceID) bool {
+	_, ok := s.segments.ids[id]
+	return ok || s.tables[id]
+}
 
 // reaches reports whether a split trace may have rows in a range.
 func (s *splitTraces) reaches(trace *splitTrace, asked timeRange) bool {
-	for _, place := range trace.places {
-		if asked.reaches(s.view.segments[place.segment], int(place.trace)) {
-			return true
-		}
+	if s.standsIn(trace, asked) {
+		return true
 	}
 	for _, table := range s.view.tables {
 		if table.holds(trace.id, table.count) {
+			return true
+		}
+	}
+	return false
+}
+
+// standsIn is the same of rows in segments alone.
+func (s *splitTraces) standsIn(trace *splitTrace, asked timeRange) bool {
+	for _, place := range trace.places {
+		if asked.reaches(s.view.segments[place.segment], int(place.trace)) {
 			return true
 		}
 	}
@@ -76,6 +90,13 @@ func (s *splitTraces) all() iter.Seq[*splitTrace] {
 				return
 			}
 		}
+		s.inTables()(yield)
+	}
+}
+
+// inTables visits those that are in memtables and in one segment at most.
+func (s *splitTraces) inTables() iter.Seq[*splitTrace] {
+	return func(yield func(*splitTrace) bool) {
 		list := make([]splitTrace, 0, len(s.tables))
 		for id := range s.tables {
 			t := splitTrace{id: id}
@@ -116,7 +137,7 @@ func (v *version) splitSegments() *splitSegments {
 	if s := v.split.Load(); s != nil {
 		return s
 	}
-	s := &splitSegments{ids: map[span.TraceID]bool{}}
+	s := &splitSegments{ids: map[span.TraceID]int32{}}
 	// The trace tables are sorted: walk all of them side by side, the smallest id first.
 	heads := make(idHeap, 0, len(v.segments))
 	for i, l := range v.segments {
@@ -137,10 +158,12 @@ func (v *version) splitSegments() *splitSegments {
 			t.add(heads[0].segment, heads[0].place())
 			heads.advance()
 		}
-		s.ids[t.id] = true
 		s.traces = append(s.traces, t)
 	}
 	slices.SortFunc(s.traces, splitTrace.compare)
+	for i := range s.traces {
+		s.ids[s.traces[i].id] = int32(i)
+	}
 	if len(s.traces) <= splitKeptMax {
 		v.split.Store(s)
 	}

@@ -8,32 +8,86 @@ import (
 	"github.com/stoadb/stoa/engine/span"
 )
 
+// tally counts the spans that start in a range. What they are counted for, edges of the service
+// graph or operations, is for a counter to say. See cells.go for how an answer is put together.
+type tally struct {
+	ctx     context.Context
+	view    *view
+	split   *splitTraces
+	counter counter
+	asked   timeRange
+	covers  []cover              // by segment
+	readers map[int]*factsReader // by segment
+	parts   []tallyPart
+	merged  []tallyRow
+	lines   []line
+
+	// kept keeps the cells of split traces, nil for who asks for rows; everything is a counter of
+	// the same kind for all there is.
+	kept       *keptSplit
+	everything counter
+}
+
+// counter says what spans are counted for, and where. One serves one tally.
+type counter interface {
+	// number gives that of an operation, or of its service where nothing else counts, from 1 on; 0
+	// where nothing of it is asked for.
+	number(service, name []byte, kind int32) uint32
+	// numbered gives all that have a number, by number.
+	numbered() []span.Operation
+	// lines appends a line for each of the rows of a trace, in their order.
+	lines(dst []line, rows []tallyRow) []line
+	// sum gives what was counted of a line, of spans that start then.
+	sum(l line, start uint64) (sum, error)
+	// cells gives the cells of a segment; nil where there are none, or not to be used.
+	cells(l *liveSegment) (*segment.Cells, error)
+	// fits reports whether an answer takes steps of a length whole, 0 for one of all time, where
+	// rows start in a range.
+	fits(step uint64, rows timeRange) bool
+}
+
+// line is what a span is counted for, in numbers: an edge, or an operation, whose parent is 0.
+// A callee of 0 is nothing.
+type line struct{ parent, callee uint32 }
+
+// sum is where spans are counted, in the answer.
+type sum struct {
+	spans, errors *uint64
+	durations     *span.Durations
+}
+
+func (s sum) add(row *tallyRow) {
+	*s.spans++
+	if row.failed {
+		*s.errors++
+	}
+	s.durations.Add(row.duration, 1)
+}
+
+// take takes back a span; false where there was none like it.
+func (s sum) take(row *tallyRow) bool {
+	if !s.durations.Take(row.duration) || row.failed && *s.errors == 0 {
+		return false
+	}
+	*s.spans--
+	if row.failed {
+		*s.errors--
+	}
+	return true
+}
+
 // tallyRow is a row as the service graph and rates need it.
 type tallyRow struct {
 	start, duration uint64
 	id, parentID    span.SpanID
 	kind            int32
-	who             uint32 // what numbering says
+	who             uint32 // as counter numbers it
 	failed          bool
 }
 
 // compare is span.Compare, but for content.
 func (r *tallyRow) compare(other *tallyRow) int {
 	return cmp.Or(cmp.Compare(r.start, other.start), r.id.Compare(other.id), cmp.Compare(r.kind, other.kind))
-}
-
-// numbering gives what is counted under a number: a service, an operation.
-type numbering func(service, name []byte, kind int32) uint32
-
-// tally reads rows to be counted: whole traces of a segment, and split ones assembled.
-type tally struct {
-	ctx     context.Context
-	view    *view
-	split   *splitTraces
-	number  numbering
-	readers map[int]*factsReader // by segment
-	parts   []tallyPart
-	merged  []tallyRow
 }
 
 // tallyPart is a split trace's rows in one source; segment is -1 for memtables.
@@ -43,27 +97,173 @@ type tallyPart struct {
 	at      int // rows before were merged
 }
 
-func newTally(ctx context.Context, v *view, number numbering) *tally {
-	return &tally{ctx: ctx, view: v, split: v.splitTraces(), number: number, readers: map[int]*factsReader{}}
-}
-
-// reader gives the reader of a segment. Of so many segments that readers would take much
-// memory, all begin anew.
-func (t *tally) reader(i int) *factsReader {
-	r := t.readers[i]
-	if r == nil {
-		if len(t.readers) == tallyReadersMax {
-			clear(t.readers)
-		}
-		r = &factsReader{ctx: t.ctx, segment: t.view.segments[i], number: t.number}
-		t.readers[i] = r
+func newTally(ctx context.Context, v *view, counter counter, asked timeRange) *tally {
+	return &tally{
+		ctx: ctx, view: v, split: v.splitTraces(), counter: counter, asked: asked,
+		covers: make([]cover, len(v.segments)), readers: map[int]*factsReader{},
 	}
-	return r
 }
 
-// assemble gives a split trace as it stands in each source, and as it is over all of them:
-// distinct rows in the order of span.Compare. Both are good until the next call.
-func (t *tally) assemble(trace *splitTrace) (parts []tallyPart, whole []tallyRow, err error) {
+// countSegments counts the traces of segments that are not split, and with them, in cells, those
+// that are. rest counts those rows of a segment that its cover asks for.
+func (t *tally) countSegments(rest func(segment int, cover *cover) error) error {
+	for i, l := range t.view.segments {
+		cover := &t.covers[i]
+		cover.cells = noTime
+		info := l.Info()
+		rows := timeRange{info.MinStart, info.MaxStart}
+		if !rows.meets(t.asked) {
+			continue
+		}
+		cells, err := t.counter.cells(l)
+		if err != nil {
+			return err
+		}
+		if cells == nil || !t.counter.fits(cells.Step, rows) {
+			cover.rest = []timeRange{t.asked}
+		} else {
+			*cover = coverOf(cells.Step, rows, t.asked)
+			if err := t.addCells(cells, cover.cells, info.MinStart); err != nil {
+				return err
+			}
+		}
+		if len(cover.rest) > 0 {
+			if err := rest(i, cover); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// addCells adds up the cells of steps in a range, of rows that start at least then.
+func (t *tally) addCells(cells *segment.Cells, steps timeRange, least uint64) error {
+	parents, callees := t.numbersOf(cells)
+	for i := cells.From(steps.min); i < cells.Len(); i++ {
+		cell := cells.At(i)
+		if cell.Start > steps.max {
+			break
+		}
+		l := line{parents[cell.Parent], callees[cell.Callee]}
+		if l.callee == 0 {
+			continue
+		}
+		sum, err := t.counter.sum(l, max(cell.Start, least))
+		if err != nil {
+			return err
+		}
+		*sum.spans += cell.Spans
+		*sum.errors += cell.Errors
+		cells.AddTo(sum.durations, i)
+	}
+	return nil
+}
+
+// numbersOf gives the numbers of what Parent and Callee of cells are positions in.
+func (t *tally) numbersOf(cells *segment.Cells) (parents, callees []uint32) {
+	if cells.Operations != nil {
+		return []uint32{0}, numbersOf(t.counter, cells.Operations)
+	}
+	numbers := make([]uint32, len(cells.Services))
+	for i, name := range cells.Services {
+		numbers[i] = t.counter.number([]byte(name), nil, 0)
+	}
+	return numbers, numbers
+}
+
+// numbersOf gives the numbers of operations.
+func numbersOf(c counter, list []span.Operation) []uint32 {
+	numbers := make([]uint32, len(list))
+	for i, o := range list {
+		numbers[i] = c.number([]byte(o.Service), []byte(o.Name), o.Kind)
+	}
+	return numbers
+}
+
+// linesOf gives the lines of the rows of a trace, good until the next call.
+func (t *tally) linesOf(rows []tallyRow) []line {
+	t.lines = t.counter.lines(t.lines[:0], rows)
+	return t.lines
+}
+
+// count counts the rows of a trace whose start asks says yes to.
+func (t *tally) count(rows []tallyRow, asks func(start uint64) bool) error {
+	for i, l := range t.linesOf(rows) {
+		if l.callee == 0 || !asks(rows[i].start) {
+			continue
+		}
+		sum, err := t.counter.sum(l, rows[i].start)
+		if err != nil {
+			return err
+		}
+		sum.add(&rows[i])
+	}
+	return nil
+}
+
+// takeBack is the opposite of count.
+func (t *tally) takeBack(rows []tallyRow, asks func(start uint64) bool, from *liveSegment) error {
+	for i, l := range t.linesOf(rows) {
+		if l.callee == 0 || !asks(rows[i].start) {
+			continue
+		}
+		sum, err := t.counter.sum(l, rows[i].start)
+		if err != nil {
+			return err
+		}
+		if !sum.take(&rows[i]) {
+			return wrongCells(from)
+		}
+	}
+	return nil
+}
+
+// countSplit counts the split traces, each assembled, and takes from cells what they hold of them.
+func (t *tally) countSplit() error {
+	cells, err := t.splitCells()
+	if err != nil {
+		return err
+	}
+	traces := t.split.all()
+	if cells != nil {
+		if err := t.countSplitCells(cells); err != nil {
+			return err
+		}
+		traces = t.split.inTables()
+	}
+	for trace := range traces {
+		if err := t.countOnce(trace); err != nil {
+			return err
+		}
+	}
+	return t.ctx.Err()
+}
+
+// countOnce does so for one.
+func (t *tally) countOnce(trace *splitTrace) error {
+	if !t.split.reaches(trace, t.asked) {
+		return nil
+	}
+	parts, whole, err := t.assemble(t.view, trace)
+	if err != nil {
+		return err
+	}
+	for i := range parts {
+		part := &parts[i]
+		if part.segment < 0 || t.covers[part.segment].cells == noTime {
+			continue
+		}
+		if err := t.takeBack(part.rows, t.covers[part.segment].cells.has, t.view.segments[part.segment]); err != nil {
+			return err
+		}
+	}
+	return t.count(whole, t.asked.has)
+}
+
+// assemble gives a split trace as it stands in each source of a view, the tally's or one that is
+// less, and as it is over all of them: distinct rows in the order of span.Compare. Both are good
+// until the next call.
+func (t *tally) assemble(v *view, trace *splitTrace) (parts []tallyPart, whole []tallyRow, err error) {
 	parts, t.parts = t.parts[:0], nil
 	more := func(segment int) *tallyPart {
 		if len(parts) < cap(parts) {
@@ -81,7 +281,7 @@ func (t *tally) assemble(trace *splitTrace) (parts []tallyPart, whole []tallyRow
 			return nil, nil, err
 		}
 	}
-	for _, table := range t.view.tables {
+	for _, table := range v.tables {
 		if rows := table.trace(nil, trace.id, table.count); len(rows) > 0 {
 			p := more(-1)
 			for _, row := range rows {
@@ -97,7 +297,7 @@ func (t *tally) assemble(trace *splitTrace) (parts []tallyPart, whole []tallyRow
 		return parts, whole, t.ctx.Err()
 	}
 	t.merged = t.merged[:0]
-	err = mergeRows(t.ctx, t.view.sources(trace.id, allColumns), func(row span.Row) error {
+	err = mergeRows(t.ctx, v.sources(trace.id, allColumns), func(row span.Row) error {
 		t.merged = append(t.merged, t.rowOf(row))
 		return nil
 	})
@@ -138,95 +338,6 @@ func (t *tally) merge(parts []tallyPart) ([]tallyRow, bool) {
 func (t *tally) rowOf(row span.Row) tallyRow {
 	return tallyRow{
 		start: row.Start(), duration: row.Duration(), id: row.SpanID(), parentID: row.ParentID(), kind: row.Kind(),
-		who: t.number(row.Service(), row.Name(), row.Kind()), failed: row.StatusCode() == span.StatusError,
+		who: t.counter.number(row.Service(), row.Name(), row.Kind()), failed: row.StatusCode() == span.StatusError,
 	}
-}
-
-// factsReader reads the facts of row groups of one segment, and keeps those read last: the
-// rows of a trace may stand in two, and neighbours share one.
-type factsReader struct {
-	ctx     context.Context
-	segment *liveSegment
-	number  numbering
-	kept    [tallyGroupsMax]keptFacts
-	next    int // whose turn it is to go
-}
-
-type keptFacts struct {
-	segment.Facts
-	group   int      // + 1
-	numbers []uint32 // of each fact in the list
-}
-
-// read gives row group i, good until some others were read. keep as of segment.ReadFacts.
-func (r *factsReader) read(i int, keep bool) (*keptFacts, error) {
-	for k := range r.kept {
-		if r.kept[k].group == i+1 {
-			return &r.kept[k], nil
-		}
-	}
-	if err := r.ctx.Err(); err != nil {
-		return nil, err
-	}
-	f := &r.kept[r.next]
-	r.next, f.group = (r.next+1)%len(r.kept), 0
-	if err := r.segment.ReadFacts(i, &f.Facts, keep); err != nil {
-		return nil, err
-	}
-	f.group, f.numbers = i+1, f.numbers[:0]
-	for k := range f.List {
-		f.numbers = append(f.numbers, r.number(f.List[k].Service, f.List[k].Name, f.List[k].Kind))
-	}
-	return f, nil
-}
-
-// rows appends the rows of a trace.
-func (r *factsReader) rows(dst []tallyRow, trace int, keep bool) ([]tallyRow, error) {
-	first, n := r.segment.TraceRows(trace)
-	for row := first; row < first+n; {
-		group := r.segment.GroupOfRow(row)
-		info := r.segment.Group(group)
-		f, err := r.read(group, keep)
-		if err != nil {
-			return dst, err
-		}
-		for end := min(first+n, info.FirstRow+info.Rows); row < end; row++ {
-			dst = append(dst, f.row(row-info.FirstRow))
-		}
-	}
-	return dst, nil
-}
-
-// row gives a row of the group.
-func (f *keptFacts) row(pos int) tallyRow {
-	fact := &f.List[f.Of[pos]]
-	return tallyRow{
-		start: f.Starts[pos], duration: f.Durations[pos], id: f.SpanIDs[pos], parentID: f.ParentIDs[pos], kind: fact.Kind,
-		who: f.numbers[f.Of[pos]], failed: fact.Failed,
-	}
-}
-
-// eachWhole visits the traces of a segment that are not split and have rows in the row groups
-// that wants says yes to, each once.
-func (t *tally) eachWhole(segment int, wants func(segment.GroupInfo) bool, visit func(trace int) error) error {
-	l := t.view.segments[segment]
-	done := 0 // rows before this one belong to traces that were visited
-	for g := range l.Groups() {
-		group := l.Group(g)
-		if !wants(group) {
-			continue
-		}
-		for row := max(group.FirstRow, done); row < group.FirstRow+group.Rows; row = done {
-			trace := l.TraceAtRow(row)
-			first, n := l.TraceRows(trace)
-			done = first + n
-			if t.split.has(l.TraceID(trace)) {
-				continue
-			}
-			if err := visit(trace); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

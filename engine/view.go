@@ -11,6 +11,8 @@ type version struct {
 	refs     atomic.Int32
 	segments []*liveSegment
 	split    atomic.Pointer[splitSegments] // once somebody asked, where they are few
+	// What those count, of the service graph and of rates.
+	splitEdges, splitRates keptSplit
 }
 
 // liveSegment is a segment as long as some version names it. The last version to let go

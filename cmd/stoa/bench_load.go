@@ -20,8 +20,9 @@ Collector does: 5 s, then half as long again up to 30 s, for --patience.
 
 --target is HOST:PORT of OTLP over gRPC, or a URL of OTLP over HTTP (protobuf). With --pid the
 processor time, memory and device writes of that process are read, with --folder what lies on
-the disk. Stoa is told by --admin to flush and compact before that; another store is given
-until its process was quiet for --quiet.`
+the disk. Before that Stoa is settled by --admin: it flushes, and merges until its policy asks for
+nothing more (--settle policy), or into one segment for each shard and window (--settle compact).
+Another store is given until its process was quiet for --quiet.`
 
 // loadFlags are the flags of a load.
 type loadFlags struct {
@@ -75,17 +76,26 @@ func (f *loadFlags) add(cmd *cobra.Command) {
 	flags.IntVar(&r.PID, "pid", 0, "process of the server, on this machine")
 	flags.StringVar(&r.Folder, "folder", "", "folder of the server's files")
 	flags.StringArrayVar(&r.Skipped, "skip", nil, "names of folders in it that do not count (default with --admin: log)")
-	flags.StringVar(&r.Admin, "admin", "", "admin port of Stoa, HOST:PORT: flush and compact after the load")
+	flags.StringVar(&r.Admin, "admin", "", "admin port of Stoa, HOST:PORT: settle it after the load")
+	addSettle(cmd, &r.Settle)
 	flags.DurationVar(&r.Quiet, "quiet", 0, "without --admin: wait after the load until the process used next to nothing for so long")
 	flags.DurationVar(&r.QuietMost, "quiet-max", 10*time.Minute, "how long that is waited for")
 	flags.StringVar(&f.label, "label", "stoa", "name of what is measured, for reports")
 	flags.StringVar(&f.json, "json", "", "file to write the record to, for bench report and compare")
 }
 
+// addSettle adds how Stoa settles.
+func addSettle(cmd *cobra.Command, settle *bench.Settling) {
+	cmd.Flags().StringVar((*string)(settle), "settle", string(bench.SettledByPolicy), "how Stoa settles after the load: policy (all merges that its policy asks for) or compact (one segment a shard and window)")
+}
+
 func (f *loadFlags) check() error {
 	r := &f.run
 	if r.SpansASecond < 0 || r.Patience < 0 || r.Quiet < 0 || r.QuietMost < 0 || r.PID < 0 {
 		return usagef("--rate, --patience, --quiet, --quiet-max and --pid are not negative")
+	}
+	if err := r.Settle.Check(); err != nil {
+		return usagef("--settle %w", err)
 	}
 	if r.Quiet > 0 && r.PID == 0 {
 		return usagef("--quiet looks at a process: say --pid")
@@ -118,6 +128,7 @@ func checkNewFile(name string) error {
 func loadWithBar(ctx context.Context, run bench.LoadRun, requests iter.Seq2[[]byte, error], spans int64) (bench.LoadRecord, error) {
 	bar := newCount(os.Stderr, isTerminal(os.Stderr), run.Target, "spans", spans)
 	run.Told = func(spans int64) { bar.set(spans, spans) }
+	run.Acknowledged = func() { bar.say("all is acknowledged; waiting until the server has settled") }
 	run.Waiting = func(refusal error) { bar.say(fmt.Sprintf("waiting, the server says: %v", refusal)) }
 	defer bar.end()
 	return run.Run(ctx, requests)

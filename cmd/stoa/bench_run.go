@@ -30,6 +30,7 @@ type runFlags struct {
 	time         time.Duration
 	connections  int
 	ingest       string
+	settle       bench.Settling
 	skipBaseline bool
 	baseline     baselineFlags
 	label, json  string
@@ -77,6 +78,7 @@ func newBenchRun() *cobra.Command {
 	flags.DurationVar(&f.time, "class-time", 20*time.Second, "ask no more of a class after so long; three questions in any case")
 	flags.IntVar(&f.connections, "connections", 4, "connections of the load, each with one request in flight")
 	flags.StringVar(&f.ingest, "ingest", "max", "load beside the last questions: spans a second, max, or none")
+	addSettle(cmd, &f.settle)
 	flags.BoolVar(&f.skipBaseline, "skip-baseline", false, "measure no references")
 	flags.StringVar(&f.label, "label", "stoa", "name of what is measured, for reports")
 	flags.StringVar(&f.json, "json", "", "file to write the record to, for bench report and compare")
@@ -94,6 +96,9 @@ func (f *runFlags) run(cmd *cobra.Command, from *bench.Source) (record bench.Rec
 		if rate, err = parseRate(f.ingest); err != nil {
 			return record, err
 		}
+	}
+	if err := f.settle.Check(); err != nil {
+		return record, usagef("--settle %w", err)
 	}
 	if f.n < 1 || f.connections < 1 {
 		return record, usagef("--questions and --connections are at least 1")
@@ -150,7 +155,7 @@ func (f *runFlags) load(ctx context.Context, folder string, from *bench.Source, 
 	}
 	run := bench.LoadRun{
 		Loading: bench.Loading{Target: server.OTLP, Connections: f.connections, Patience: time.Minute},
-		PID:     server.PID(), Folder: folder, Skipped: []string{"log"}, Admin: server.Admin,
+		PID:     server.PID(), Folder: folder, Skipped: []string{"log"}, Admin: server.Admin, Settle: f.settle,
 	}
 	load, err := loadWithBar(ctx, run, untilDone(ctx, from.Requests()), record.Source.Spans)
 	load.Target = "OTLP over gRPC" // the port is of no interest

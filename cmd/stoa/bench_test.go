@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -56,7 +57,7 @@ func TestBenchLoadTellsWhatALoadTook(t *testing.T) {
 		"bench", "load", "--preset", "shop", "--spans", "4000", "--times", "2", "--target", server.OTLP, "--pid", strconv.Itoa(server.PID()),
 		"--folder", folder, "--admin", server.Admin, "--json", file, "--label", "this one",
 	}
-	wants(t, exitOK, []string{`this one`, `shop, seed 1, 4000 spans, 2 times: 8000 spans`, `settled: flushed and compacted`, `CPU settled +[0-9.]+ +s/Mspan`, `disk +[0-9.]+ +B/span`}, args...)
+	wants(t, exitOK, []string{`this one`, `shop, seed 1, 4000 spans, 2 times: 8000 spans`, `settled: flushed and merged by policy`, `CPU settled +[0-9.]+ +s/Mspan`, `disk +[0-9.]+ +B/span`}, args...)
 	record, err := bench.ReadRecord(file)
 	if err != nil {
 		t.Fatal(err)
@@ -66,6 +67,13 @@ func TestBenchLoadTellsWhatALoadTook(t *testing.T) {
 	}
 	wants(t, exitOK, []string{`frontend`}, "services", "--addr", server.Storage)
 	wants(t, exitError, []string{"is there already"}, args...)
+	other := filepath.Join(t.TempDir(), "other.json")
+	again := append(slices.Clone(args[:len(args)-4]), "--settle", "compact", "--json", other)
+	wants(t, exitOK, []string{`settled: flushed and compacted`}, again...)
+	wants(t, exitOK, []string{`note: not settled alike: flushed and merged by policy, flushed and compacted`}, "bench", "compare", file, other)
+	wants(t, exitOK, []string{`settled: flushed and merged by policy`, `settled: flushed and compacted`}, "bench", "report", "-o", "markdown", file, other)
+	wants(t, exitUsage, []string{`"quickly": Stoa settles by policy or compact`}, "bench", "load", "--preset", "shop", "--settle", "quickly")
+	wants(t, exitUsage, []string{`"quickly": Stoa settles by policy or compact`}, "bench", "run", "--settle", "quickly")
 	wants(t, exitUsage, []string{"--preset too"}, "bench", "load", "--spans", "10")
 	wants(t, exitUsage, []string{"want recordings"}, "bench", "load")
 	wants(t, exitUsage, []string{"say --pid"}, "bench", "load", "--preset", "shop", "--quiet", "1s")

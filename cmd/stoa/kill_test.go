@@ -100,11 +100,7 @@ func nudge(server *bench.Server, stop <-chan struct{}) {
 			return
 		case <-time.After(60 * time.Millisecond):
 		}
-		path := "/flush"
-		if i%3 == 2 {
-			path = "/compact"
-		}
-		_ = server.Ask(context.Background(), path)
+		_ = server.Ask(context.Background(), []string{"/flush", "/settle", "/compact"}[i%3])
 	}
 }
 

@@ -145,6 +145,11 @@ func (n *node) Compact(ctx context.Context) error {
 	return n.each(func(s *cluster.Store) error { return s.Compact(ctx) })
 }
 
+// Settle implements api.Operator.
+func (n *node) Settle(ctx context.Context) error {
+	return n.each(func(s *cluster.Store) error { return s.Settle(ctx) })
+}
+
 // Ready implements api.Operator.
 func (n *node) Ready() error { return n.each((*cluster.Store).Ready) }
 

@@ -262,7 +262,7 @@ func printStart(out io.Writer, f serveFlags, l api.Listeners, n *node, memory in
 		"  OTLP                  " + l.OTLP.Addr().String() + "  (gRPC)",
 		"  archive               " + l.Archive.Addr().String() + "  (gRPC; " + archive + ")",
 		"  queries               http://" + l.Query.Addr().String() + "/api/services  /api/dependencies  /api/metrics/calls  /api/deep-dependencies",
-		"  admin                 http://" + l.Admin.Addr().String() + "/metrics  /ready  /health  POST /flush  POST /compact",
+		"  admin                 http://" + l.Admin.Addr().String() + "/metrics  /ready  /health  POST /flush  POST /compact  POST /settle",
 		"  data                  " + data + "  (" + strconv.Itoa(n.store.Shards()) + " shards)",
 		"  durability            " + durability,
 		"  retention             " + retention,

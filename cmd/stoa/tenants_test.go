@@ -268,8 +268,10 @@ func TestCommandsAskAsATenant(t *testing.T) {
 	if _, metrics := get(t, server.AdminURL()+"/metrics"); strings.Contains(metrics, `stoa_tenant_segment_bytes{store="spans",tenant="b"} 0`) {
 		t.Error("flush left a tenant out")
 	}
-	if err := server.Ask(t.Context(), "/compact"); err != nil {
-		t.Fatal(err)
+	for _, path := range []string{"/compact", "/settle"} {
+		if err := server.Ask(t.Context(), path); err != nil {
+			t.Fatal(err)
+		}
 	}
 	stopServer(t, server)
 	for _, ask := range asks {

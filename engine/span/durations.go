@@ -62,6 +62,26 @@ func (c *Durations) AddSizes(sizes []uint16, counts []uint32) {
 	c.total += total
 }
 
+// TakeSizes takes back counts[i] durations of size sizes[i], which rise; false where there were
+// less, and some of them may be gone then.
+func (c *Durations) TakeSizes(sizes []uint16, counts []uint32) bool {
+	if len(sizes) == 0 {
+		return true
+	}
+	if int(sizes[0]) < c.first || int(sizes[len(sizes)-1]) >= c.first+len(c.counts) {
+		return false
+	}
+	for i, size := range sizes {
+		at, n := &c.counts[int(size)-c.first], uint64(counts[i])
+		if *at < n {
+			return false
+		}
+		*at -= n
+		c.total -= n
+	}
+	return true
+}
+
 // Take takes back one duration d that was counted; false where none was.
 func (c *Durations) Take(d uint64) bool {
 	size := DurationSize(d)

@@ -1,6 +1,7 @@
 package span_test
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -131,5 +132,30 @@ func TestDurationsAreAddedBySizesAndTakenBack(t *testing.T) {
 	}
 	if sizes[len(sizes)-1] != span.DurationSizes-1 {
 		t.Errorf("the last size is %d of %d", sizes[len(sizes)-1], span.DurationSizes)
+	}
+}
+
+// Sizes are taken back as they were added, and never more of one than there are.
+func TestSizesAreTakenBack(t *testing.T) {
+	sizes, counts := []uint16{3, 70, 71, 900}, []uint32{2, 1, 5, 7}
+	var d, rest span.Durations
+	d.Add(70, 4)
+	d.Add(1<<40, 1)
+	rest.AddAll(&d)
+	d.AddSizes(sizes, counts)
+	if !d.TakeSizes(nil, nil) || !d.TakeSizes(sizes, counts) {
+		t.Fatal("what was added is not taken back")
+	}
+	told := func(d *span.Durations) (text string) {
+		d.Each(func(least, most, n uint64) { text += fmt.Sprint(least, most, n, " ") })
+		return text
+	}
+	if d.Total() != 5 || told(&d) != told(&rest) {
+		t.Errorf("%d: %s, want %s", d.Total(), told(&d), told(&rest))
+	}
+	for _, size := range []uint16{0, 70, 71, uint16(span.DurationSizes - 1)} {
+		if d.TakeSizes([]uint16{size}, []uint32{5}) {
+			t.Errorf("five of size %d are taken of %s", size, told(&rest))
+		}
 	}
 }

@@ -1,0 +1,185 @@
+package engine_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stoadb/stoa/compaction"
+	"github.com/stoadb/stoa/engine"
+	"github.com/stoadb/stoa/engine/enginetest"
+	"github.com/stoadb/stoa/engine/segment"
+	"github.com/stoadb/stoa/internal/codec"
+	"github.com/stoadb/stoa/internal/vfs"
+)
+
+// fewMerge is a policy that merges three small segments.
+var fewMerge = compaction.Policy{MergeMin: 3, MergeMax: 4, RowsMax: 1 << 20, BytesMax: 1 << 30}
+
+// windowsOf tells how many segments each window has, oldest first.
+func (w *world) windowsOf() (counts []int) {
+	w.t.Helper()
+	infos, err := w.shard.Infos()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	slices.SortFunc(infos, func(a, b segment.Info) int { return int(a.Windows[0] - b.Windows[0]) })
+	last := int64(-1)
+	for _, info := range infos {
+		if info.Windows[0] != last {
+			counts, last = append(counts, 0), info.Windows[0]
+		}
+		counts[len(counts)-1]++
+	}
+	return counts
+}
+
+// TestSettleMergesWhatThePolicyAsksForAndNoMore: of a window that is over one segment is left, of
+// the one at hand less than make a merge; what was applied stands in segments. It is the same
+// whether the shard merges by itself meanwhile or not.
+func TestSettleMergesWhatThePolicyAsksForAndNoMore(t *testing.T) {
+	for _, manual := range []bool{true, false} {
+		w := newWorld(t, 21, 6)
+		w.options.MemtableBytesMax, w.options.ManualCompaction, w.options.Compaction = 1<<30, manual, fewMerge
+		w.mustOpen()
+		for flush, request := range w.deliveries(w.gen.Spans(60))[:12] {
+			if flush == 4 {
+				w.received += 2 * segment.WindowNanos
+			}
+			if err := w.append(request); err != nil {
+				t.Fatal(err)
+			}
+			if flush == 11 { // the last one is for Settle to flush
+				break
+			}
+			if err := w.shard.Flush(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if before := w.windowsOf(); manual && !slices.Equal(before, []int{4, 7}) {
+			t.Fatalf("segments by window: %v", before)
+		}
+		if err := w.shard.Settle(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		infos, err := w.shard.Infos()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if plan, ok := compaction.Pick(fewMerge, infos, w.received); ok {
+			t.Errorf("manual %v: the policy asks for more: %+v", manual, plan)
+		}
+		after, stats := w.windowsOf(), w.shard.Stats()
+		if after[0] != 1 || after[1] > 2 || manual && after[1] != 2 || stats.MemtableRows+stats.Frozen > 0 {
+			t.Errorf("manual %v: segments by window %v, %+v", manual, after, stats)
+		}
+		merges := stats.Merges
+		if err := w.shard.Settle(context.Background()); err != nil || w.shard.Stats().Merges != merges {
+			t.Errorf("settled twice: %d merges, then %d: %v", merges, w.shard.Stats().Merges, err)
+		}
+		w.check(5)
+		if err := w.restart(2); err != nil {
+			t.Fatal(err)
+		}
+		w.check(5)
+	}
+}
+
+// TestSettleTellsWhatFailed of a flush and of a merge, leaves nothing behind, and does the rest
+// once there is room.
+func TestSettleTellsWhatFailed(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(t, 22, 6)
+	w.options.MemtableBytesMax, w.options.Compaction = 1<<30, fewMerge
+	w.mustOpen()
+	for i := range 4 {
+		if err := w.append(enginetest.Numbered(i)); err != nil {
+			t.Fatal(err)
+		}
+		w.disk.SetFree(100)
+		errorIs(t, w.shard.Settle(ctx), syscall.ENOSPC)
+		w.disk.SetFree(-1)
+		if err := w.shard.Flush(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := w.windowsOf(); !slices.Equal(got, []int{4}) {
+		t.Fatalf("segments by window: %v", got)
+	}
+	w.disk.SetFree(100)
+	errorIs(t, w.shard.Settle(ctx), syscall.ENOSPC)
+	errorIs(t, w.shard.Ready(), syscall.ENOSPC)
+	w.check(3)
+	w.disk.SetFree(-1)
+	if err := w.shard.Settle(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.windowsOf(); !slices.Equal(got, []int{1}) || w.shard.Ready() != nil {
+		t.Fatalf("segments by window: %v; ready: %v", got, w.shard.Ready())
+	}
+	w.check(3)
+	noStrays(t, w)
+}
+
+// heldFS stops who makes a segment while held is set: entered says so, and release lets go.
+type heldFS struct {
+	vfs.FS
+	held             atomic.Bool
+	entered, release chan struct{}
+}
+
+func (f *heldFS) Create(name string) (vfs.File, error) {
+	if f.held.Load() && strings.HasSuffix(name, ".seg") {
+		f.entered <- struct{}{}
+		<-f.release
+	}
+	return f.FS.Create(name)
+}
+
+// TestWaitingForAMergeEndsWithItsContext, also where the merge belongs to somebody else; the
+// merge goes on.
+func TestWaitingForAMergeEndsWithItsContext(t *testing.T) {
+	disk := &heldFS{FS: vfs.NewCrash(1), entered: make(chan struct{}), release: make(chan struct{})}
+	s, err := engine.Open(engine.Options{FS: disk, Dir: worldDir, ManualCompaction: true, Compaction: fewMerge})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ctx := context.Background()
+	for seq := range uint64(3) {
+		payload := enginetest.Numbered(int(seq))
+		if _, err := s.Apply(seq+1, &engine.Entry{Received: int64(time.Hour), Parts: []engine.Part{{Hash: codec.HashBytes(payload), Payload: payload}}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Flush(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	disk.held.Store(true)
+	settled := make(chan error, 1)
+	go func() { settled <- s.Settle(ctx) }()
+	<-disk.entered
+	for what, ask := range map[string]func(context.Context) error{"settle": s.Settle, "compact": s.Compact} {
+		impatient, cancel := context.WithCancel(ctx)
+		done := make(chan error, 1)
+		go func() { done <- ask(impatient) }()
+		cancel()
+		if err := <-done; err == nil {
+			t.Errorf("%s: no error", what)
+		} else {
+			errorIs(t, err, context.Canceled)
+		}
+	}
+	disk.held.Store(false)
+	close(disk.release)
+	if err := <-settled; err != nil {
+		t.Fatal(err)
+	}
+	if st := s.Stats(); st.Segments != 1 || st.Merges != 1 {
+		t.Errorf("%+v", st)
+	}
+}
