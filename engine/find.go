@@ -33,7 +33,8 @@ type unit struct {
 //  1. segments by their start range;
 //  2. segments by their terms, resources and scopes: a tag that nothing in them satisfies,
 //     and no value beside the templates can;
-//  3. row groups and batches by their start range and longest duration;
+//  3. row groups and batches by their start range and longest duration, batches by the texts
+//     that are nowhere in them;
 //  4. row groups by the templates and resources that they have;
 //  5. row groups by the filters of columns that a tag's key has;
 //  6. rows by template and resource, durations by the zone maps of their mini-blocks;
@@ -56,6 +57,10 @@ func (v *view) units(m *matcher) ([]unit, error) {
 			m.explain.Batches.Add(1)
 			if outside(b.minStart, b.maxStart) || b.maxDuration < q.DurationMin {
 				m.explain.BatchesByTime.Add(1)
+				continue
+			}
+			if m.asksTexts() && !m.mayMatch(b.textsKnown()) {
+				m.explain.BatchesByTexts.Add(1)
 				continue
 			}
 			units = append(units, unit{minStart: b.minStart, maxStart: b.maxStart, batch: b.batch})

@@ -49,6 +49,8 @@ type tagTest struct {
 	isInt     bool
 	boolValue uint64
 	isBool    bool
+
+	otherTypes uint16 // a bit for each span.ValueType but strings whose values may be written as value
 }
 
 // special is the meaning of a key beyond its name.
@@ -130,6 +132,7 @@ func newTagTest(tag span.Tag) tagTest {
 		}
 	}
 	t.special, t.number = specialOf(tag)
+	t.otherTypes = typesWritten(&t)
 	return t
 }
 

@@ -50,6 +50,7 @@ type memBatch struct {
 	minStart    uint64
 	maxStart    uint64
 	maxDuration uint64
+	texts       atomic.Pointer[batchTexts] // once a search asked
 }
 
 // memRef is one row of a trace.
@@ -91,12 +92,12 @@ func (m *memtable) add(pos uint32, b *span.Batch) {
 		s := make([]memBatch, slabFirst<<slab)
 		m.slabs[slab].Store(&s)
 	}
-	mb := memBatch{batch: b}
+	mb := &(*m.slabs[slab].Load())[at]
+	mb.batch = b
 	mb.minStart, mb.maxStart = b.Bounds()
 	for i, start := range b.Starts {
 		mb.maxDuration = max(mb.maxDuration, span.Duration(start, b.Ends[i]))
 	}
-	(*m.slabs[slab].Load())[at] = mb
 	m.rows += b.Len()
 	m.indexRows(pos, b)
 }

@@ -14,7 +14,7 @@ func printExplained(w io.Writer, e span.Explained) error {
 	var text strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&text, format+"\n", args...) }
 	line("The search took %.3f ms, over all shards:", e.Milliseconds)
-	line("  memory      %d batches, %d passed over by time or duration", e.Batches, e.BatchesByTime)
+	line("  memory      %d batches, %d passed over by time or duration, %d by what is nowhere in them", e.Batches, e.BatchesByTime, e.BatchesByTexts)
 	line("  segments    %d, passed over: %d by time or duration, %d by what is nowhere in them", e.Segments, e.SegmentsByTime, e.SegmentsByTerms)
 	line("  templates   %d in the others, %d may match", e.Templates, e.TemplatesMatched)
 	line("  row groups  %d in the others, passed over: %d by time or duration, %d by templates and resources, %d by filters",

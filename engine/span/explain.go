@@ -14,6 +14,7 @@ type Explained struct {
 	GroupsNotReached int64   `json:"groupsNotReached"`
 	Batches          int64   `json:"batches"`
 	BatchesByTime    int64   `json:"batchesByTime"`
+	BatchesByTexts   int64   `json:"batchesByTexts"`
 	Templates        int64   `json:"templates"`
 	TemplatesMatched int64   `json:"templatesMatched"`
 	PagesRead        int64   `json:"pagesRead"`
@@ -29,7 +30,7 @@ func (e *Explain) Explained() Explained {
 		Segments: e.Segments.Load(), SegmentsByTime: e.SegmentsByTime.Load(), SegmentsByTerms: e.SegmentsByTerms.Load(),
 		Groups: e.Groups.Load(), GroupsByTime: e.GroupsByTime.Load(), GroupsByTemplate: e.GroupsByTemplate.Load(),
 		GroupsByFilter: e.GroupsByFilter.Load(), GroupsNotReached: e.GroupsNotReached.Load(),
-		Batches: e.Batches.Load(), BatchesByTime: e.BatchesByTime.Load(),
+		Batches: e.Batches.Load(), BatchesByTime: e.BatchesByTime.Load(), BatchesByTexts: e.BatchesByTexts.Load(),
 		Templates: e.Templates.Load(), TemplatesMatched: e.TemplatesMatched.Load(),
 		PagesRead: e.PagesRead.Load(), PagesKept: e.PagesKept.Load(), RowsByTemplate: e.RowsByTemplate.Load(), RowsRead: e.RowsRead.Load(),
 	}
@@ -48,6 +49,7 @@ type Explain struct {
 	GroupsNotReached atomic.Int64 // older than the answer's last trace; batches are among them
 	Batches          atomic.Int64 // batches in memory
 	BatchesByTime    atomic.Int64 // passed over by their start range or longest duration
+	BatchesByTexts   atomic.Int64 // passed over because a text that is asked for is not there
 	Templates        atomic.Int64 // templates of the segments looked into
 	TemplatesMatched atomic.Int64 // of these, the ones that may satisfy the query
 	PagesRead        atomic.Int64 // pages of row groups read from files
