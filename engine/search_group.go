@@ -16,17 +16,19 @@ type groupSearch struct {
 	index int
 	first int // row of the segment
 
-	filtered [span.Levels]uint64 // tags that a column with filters may have here, by level
-	local    [span.Levels]uint64 // tags that templates of the group's own may satisfy
-	beside   uint64              // tags that an event or a link of some row may satisfy
-	found    []uint64            // by tag: bits of the rows that may have it besides their template; nil is not known yet
+	common   [span.Levels][]common // templates of the group that count for the query
+	served   []common              // resources of its service
+	filtered [span.Levels]uint64   // tags that a column with filters may have here, by level
+	local    [span.Levels]uint64   // tags that templates of the group's own may satisfy
+	beside   uint64                // tags that an event or a link of some row may satisfy
+	found    []uint64              // by tag: bits of the rows that may have it besides their template; nil is not known yet
 	foundOf  [][]uint64
 
 	left          []uint64 // bits of the rows that may match
 	decided       []uint64 // of them, those that no row need be read for but to ask the filter
 	fits          []bool   // by code of a span's template
-	holds         []uint64
-	may           []uint64
+	holds, may    []uint64 // by the same, where it fits
+	inService     []bool   // by code of a resource
 	codes, starts []uint64
 	lengths       []uint32
 	spans         []uint64 // end - start of rows
@@ -96,10 +98,62 @@ func (s *segmentSearch) byOnlyFiltered() (bool, error) {
 	return true, nil
 }
 
+// common is what a list of the row group and one of the search both have: its place in each.
+// The place in the group's is its code there.
+type common struct{ code, at uint32 }
+
+// inCommon appends what two ascending lists have in common. The longer one is gone over in
+// strides: a search counts a few of hundreds of templates, or hundreds of which a group has few.
+func inCommon(dst []common, group, search []uint32) []common {
+	for i, j := 0, 0; i < len(group) && j < len(search); {
+		switch a, b := group[i], search[j]; {
+		case a == b:
+			dst = append(dst, common{uint32(i), uint32(j)})
+			i++
+			j++
+		case a < b:
+			i += below(group[i:], b)
+		default:
+			j += below(search[j:], a)
+		}
+	}
+	return dst
+}
+
+// below counts the ids that are below one; the first is.
+func below(ids []uint32, id uint32) int {
+	step := 1
+	for step < len(ids) && ids[step] < id {
+		step *= 2
+	}
+	low, high := step/2, min(step, len(ids)) // ids[low] is below, and what stands at high is not
+	for low+1 < high {
+		if middle := (low + high) / 2; ids[middle] < id {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	return high
+}
+
 // byTemplates reports whether the templates and resources of the group can satisfy the query
 // together, and readies what its rows are asked by code.
 func (s *segmentSearch) byTemplates() bool {
 	g := &s.group
+	resources, longest := g.scan.Resources()
+	g.served = inCommon(g.served[:0], resources, s.served)
+	g.served = slices.DeleteFunc(g.served, func(c common) bool { return longest[c.code] < s.query.DurationMin })
+	if len(g.served) == 0 {
+		return false
+	}
+	for _, level := range templateLevels {
+		shared, whole := g.scan.Templates(level)
+		g.common[level] = inCommon(g.common[level][:0], shared, s.levels[level].ids)
+		if level == span.SpanLevel && whole && len(g.common[level]) == 0 {
+			return false
+		}
+	}
 	g.filtered = [span.Levels]uint64{s.all, s.all, s.all, s.all, s.all}
 	g.local = g.filtered
 	return s.weigh()
@@ -107,44 +161,44 @@ func (s *segmentSearch) byTemplates() bool {
 
 // weigh works out, with what is known of filters, what each code of a template says, and
 // whether any row can match.
-func (s *segmentSearch) weigh() bool {
+func (s *segmentSearch) weigh() (any bool) {
 	g := &s.group
 	g.beside = 0
 	for _, level := range templateLevels[1:] {
-		shared, whole := g.scan.Templates(level)
 		t := &s.levels[level]
-		for _, id := range shared {
-			tags := &t.tags[id]
+		for _, c := range g.common[level] {
+			tags := &t.tags[c.at]
 			g.beside |= tags.holds | tags.other | tags.filtered&g.filtered[level]
 		}
-		if !whole {
+		if _, whole := g.scan.Templates(level); !whole {
 			g.beside |= g.local[level]
 		}
 	}
 	above := uint64(0)
-	inService := false
-	resources, longest := g.scan.Resources()
-	for i, id := range resources {
-		if s.service[id] && longest[i] >= s.query.DurationMin {
-			inService = true
-			above |= s.resources[id]
-		}
-	}
-	if !inService {
-		return false
+	for _, c := range g.served {
+		above |= s.resources[s.served[c.at]]
 	}
 	shared, whole := g.scan.Templates(span.SpanLevel)
 	t := &s.levels[span.SpanLevel]
-	g.fits, g.holds, g.may = g.fits[:0], g.holds[:0], g.may[:0]
-	any := !whole && g.local[span.SpanLevel]|s.scopes|g.beside|above == s.all
-	for _, id := range shared {
-		tags := &t.tags[id]
+	g.fits, g.holds, g.may = cleared(g.fits, len(shared)), sized(g.holds, len(shared)), sized(g.may, len(shared))
+	any = !whole && g.local[span.SpanLevel]|s.scopes|g.beside|above == s.all
+	for _, c := range g.common[span.SpanLevel] {
+		tags := &t.tags[c.at]
 		may := tags.holds | tags.other | tags.filtered&g.filtered[span.SpanLevel] | g.beside
-		fits := tags.fits && may|above == s.all
-		any = any || fits
-		g.fits, g.holds, g.may = append(g.fits, fits), append(g.holds, tags.holds), append(g.may, may)
+		if may|above == s.all {
+			any = true
+			g.fits[c.code], g.holds[c.code], g.may[c.code] = true, tags.holds, may
+		}
 	}
 	return any
+}
+
+// sized gives a buffer of a length with whatever stands in it.
+func sized[T any](buffer []T, length int) []T {
+	if cap(buffer) < length {
+		return make([]T, length)
+	}
+	return buffer[:length]
 }
 
 // byFilters asks the filters of the group for the tags that columns may have, and reports

@@ -95,6 +95,7 @@ func (s *segmentSearch) visitRows(least uint64, visit, filtered visitor) error {
 		return err
 	}
 	g.read = g.read[:0]
+	trace, traceEnd := 0, 0 // that the last row decided for is of, and where its rows end
 	resources, _ := g.scan.Resources()
 	for word, left := range g.left {
 		for ; left != 0; left &= left - 1 {
@@ -118,8 +119,12 @@ func (s *segmentSearch) visitRows(least uint64, visit, filtered visitor) error {
 			case !may:
 			case decided && !s.wantRows:
 				s.explain.RowsByTemplate.Add(1)
-				id := s.l.TraceID(s.l.TraceAtRow(g.first + row))
-				if err := visit(hit{id: id, start: start}); err != nil {
+				if g.first+row >= traceEnd {
+					trace = s.l.TraceAtRow(g.first + row)
+					first, rows := s.l.TraceRows(trace)
+					traceEnd = first + rows
+				}
+				if err := visit(hit{id: s.l.TraceID(trace), start: start}); err != nil {
 					return err
 				}
 			default:
@@ -141,25 +146,32 @@ func (s *segmentSearch) narrow() (err error) {
 		return err
 	}
 	g.decided = cleared(g.decided, len(g.left))
-	g.foundOf = make([][]uint64, len(s.tags))
+	g.foundOf = cleared(g.foundOf, len(s.tags))
 	resources, _ := g.scan.Resources()
+	g.inService = cleared(g.inService, len(resources))
+	for _, c := range g.served {
+		g.inService[c.code] = true
+	}
 	for word, left := range g.left {
+		kept, certain := uint64(0), uint64(0)
 		for ; left != 0; left &= left - 1 {
 			row := word*64 + bits.TrailingZeros64(left)
-			resource := resources[g.codes[row]]
-			decided, may := false, s.service[resource]
-			if may {
-				if decided, may, err = s.decide(row, s.resources[resource]); err != nil {
-					return err
-				}
+			resource := g.codes[row]
+			if !g.inService[resource] {
+				continue
 			}
-			if !may {
-				g.left[word] &^= left & -left
+			decided, may, err := s.decide(row, s.resources[resources[resource]])
+			if err != nil {
+				return err
+			}
+			if may {
+				kept |= left & -left
 			}
 			if decided {
-				g.decided[word] |= left & -left
+				certain |= left & -left
 			}
 		}
+		g.left[word], g.decided[word] = kept, certain
 	}
 	return nil
 }
@@ -250,12 +262,16 @@ func (s *segmentSearch) markTemplates(rows []uint64, level span.Level, bit uint6
 	if whole && t.open&bit == 0 {
 		return nil
 	}
+	asked := make([]bool, len(shared))
+	for _, c := range s.group.common[level] {
+		tags := &t.tags[c.at]
+		asked[c.code] = tags.other&bit != 0 || level != span.SpanLevel && tags.holds&bit != 0
+	}
 	return s.group.scan.MarkTemplates(rows, level, func(code int) bool {
 		if code >= len(shared) {
 			return s.group.local[level]&bit != 0
 		}
-		tags := &t.tags[shared[code]]
-		return tags.other&bit != 0 || level != span.SpanLevel && tags.holds&bit != 0
+		return asked[code]
 	})
 }
 

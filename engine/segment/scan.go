@@ -30,10 +30,12 @@ type Templates struct {
 	Mapped, OpenMessage, OpenState []bool
 	// Own gives, by attribute column, the templates whose value stands with the row.
 	Own map[uint32][]uint32
+
+	byOperation []uint32 // of spans: all templates, by name, kind and number
 }
 
 func (t *Templates) memoryBytes() int {
-	bytes := t.Batch.MemoryBytes() + 3*t.Len()
+	bytes := t.Batch.MemoryBytes() + 3*t.Len() + 4*cap(t.byOperation)
 	for _, templates := range t.Own {
 		bytes += ownTemplatesBytes + 4*cap(templates)
 	}
@@ -106,6 +108,9 @@ func (s *Segment) tellTemplates(table *templateTable) (*Templates, error) {
 	}
 	b.Text, b.TextEnd = texts.Text, texts.Ends
 	b.Scopes, b.ScopeAttrs = nil, nil
+	if table.level == span.SpanLevel {
+		t.sortOperations()
+	}
 	return t, nil
 }
 
