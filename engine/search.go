@@ -17,6 +17,7 @@ type segmentSearch struct {
 	l         *liveSegment
 	service   []bool   // by resource: it is the service asked for
 	served    []uint32 // the resources of that service, ascending
+	servedAt  places
 	resources []uint64 // by resource: the tags it satisfies
 	scopes    uint64   // tags that some scope satisfies
 	// onlyFiltered are tags that no resource, scope or template of the segment satisfies, so that
@@ -132,6 +133,10 @@ func (s *segmentSearch) keepTemplates(above uint64) bool {
 	}
 	t := &s.levels[span.SpanLevel]
 	t.keep(s.all, beside)
+	s.servedAt = placesOf(s.served)
+	for _, level := range templateLevels {
+		s.levels[level].places = placesOf(s.levels[level].ids)
+	}
 	return len(t.ids) > 0 || !whole[span.SpanLevel]
 }
 

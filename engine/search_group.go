@@ -21,6 +21,7 @@ type groupSearch struct {
 	filtered [span.Levels]uint64   // tags that a column with filters may have here, by level
 	local    [span.Levels]uint64   // tags that templates of the group's own may satisfy
 	beside   uint64                // tags that an event or a link of some row may satisfy
+	must     uint64                // tags that no template and no resource satisfies: rows must, by something else
 	found    []uint64              // by tag: bits of the rows that may have it besides their template; nil is not known yet
 	foundOf  [][]uint64
 
@@ -98,58 +99,19 @@ func (s *segmentSearch) byOnlyFiltered() (bool, error) {
 	return true, nil
 }
 
-// common is what a list of the row group and one of the search both have: its place in each.
-// The place in the group's is its code there.
-type common struct{ code, at uint32 }
-
-// inCommon appends what two ascending lists have in common. The longer one is gone over in
-// strides: a search counts a few of hundreds of templates, or hundreds of which a group has few.
-func inCommon(dst []common, group, search []uint32) []common {
-	for i, j := 0, 0; i < len(group) && j < len(search); {
-		switch a, b := group[i], search[j]; {
-		case a == b:
-			dst = append(dst, common{uint32(i), uint32(j)})
-			i++
-			j++
-		case a < b:
-			i += below(group[i:], b)
-		default:
-			j += below(search[j:], a)
-		}
-	}
-	return dst
-}
-
-// below counts the ids that are below one; the first is.
-func below(ids []uint32, id uint32) int {
-	step := 1
-	for step < len(ids) && ids[step] < id {
-		step *= 2
-	}
-	low, high := step/2, min(step, len(ids)) // ids[low] is below, and what stands at high is not
-	for low+1 < high {
-		if middle := (low + high) / 2; ids[middle] < id {
-			low = middle
-		} else {
-			high = middle
-		}
-	}
-	return high
-}
-
 // byTemplates reports whether the templates and resources of the group can satisfy the query
 // together, and readies what its rows are asked by code.
 func (s *segmentSearch) byTemplates() bool {
 	g := &s.group
 	resources, longest := g.scan.Resources()
-	g.served = inCommon(g.served[:0], resources, s.served)
+	g.served = s.servedAt.inCommon(g.served[:0], resources)
 	g.served = slices.DeleteFunc(g.served, func(c common) bool { return longest[c.code] < s.query.DurationMin })
 	if len(g.served) == 0 {
 		return false
 	}
 	for _, level := range templateLevels {
 		shared, whole := g.scan.Templates(level)
-		g.common[level] = inCommon(g.common[level][:0], shared, s.levels[level].ids)
+		g.common[level] = s.levels[level].places.inCommon(g.common[level][:0], shared)
 		if level == span.SpanLevel && whole && len(g.common[level]) == 0 {
 			return false
 		}
@@ -182,14 +144,20 @@ func (s *segmentSearch) weigh() (any bool) {
 	t := &s.levels[span.SpanLevel]
 	g.fits, g.holds, g.may = cleared(g.fits, len(shared)), sized(g.holds, len(shared)), sized(g.may, len(shared))
 	any = !whole && g.local[span.SpanLevel]|s.scopes|g.beside|above == s.all
+	held := above
+	if !whole {
+		held |= s.scopes
+	}
 	for _, c := range g.common[span.SpanLevel] {
 		tags := &t.tags[c.at]
 		may := tags.holds | tags.other | tags.filtered&g.filtered[span.SpanLevel] | g.beside
 		if may|above == s.all {
 			any = true
+			held |= tags.holds
 			g.fits[c.code], g.holds[c.code], g.may[c.code] = true, tags.holds, may
 		}
 	}
+	g.must = s.all &^ held
 	return any
 }
 

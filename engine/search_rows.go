@@ -17,32 +17,74 @@ import (
 func (s *segmentSearch) byCode() (bool, error) {
 	g := &s.group
 	rows := s.l.Group(g.index).Rows
-	g.left = cleared(g.left, (rows+63)/64)
-	few := 0
-	if slices.Contains(g.fits, false) {
-		var err error
-		if g.items, err = g.scan.Items(span.SpanLevel); err != nil {
-			return false, err
-		}
-		for row, code := range g.items {
-			if int(code) >= len(g.fits) || g.fits[code] {
-				g.left[row/64] |= 1 << (row % 64)
-				few++
-			}
-		}
-	} else {
+	g.left = sized(g.left, (rows+63)/64)
+	g.foundOf = cleared(g.foundOf, len(s.tags))
+	var err error
+	if g.items, err = g.scan.Items(span.SpanLevel); err != nil {
+		return false, err
+	}
+	few := rows
+	switch _, whole := g.scan.Templates(span.SpanLevel); {
+	case g.must != 0:
+		few, err = s.byValues()
+	case !whole || slices.Contains(g.fits, false):
+		few = g.markFitting()
+	default:
 		for i := range g.left {
 			g.left[i] = ^uint64(0)
 		}
 		if rows%64 != 0 {
 			g.left[len(g.left)-1] = 1<<(rows%64) - 1
 		}
-		few = rows
 	}
-	if s.query.DurationMin == 0 || few*sparseShare < rows {
-		return few > 0, nil
+	if err != nil || few == 0 || s.query.DurationMin == 0 || few*sparseShare < rows {
+		return few > 0, err
 	}
 	return s.byLength()
+}
+
+// markFitting sets in left the rows whose template fits, or is one of the group's own, and
+// counts them.
+func (g *groupSearch) markFitting() (few int) {
+	fits := g.fits
+	for word := range g.left {
+		set := uint64(0)
+		for i, code := range g.items[word*64 : min(word*64+64, len(g.items))] {
+			if int(code) >= len(fits) || fits[code] {
+				set |= 1 << i
+			}
+		}
+		g.left[word] = set
+		few += bits.OnesCount64(set)
+	}
+	return few
+}
+
+// byValues is markFitting among the rows that have the values of the tags that nothing but
+// values can satisfy: mostly few, so that only their templates are looked at.
+func (s *segmentSearch) byValues() (few int, err error) {
+	g := &s.group
+	for i := range g.left {
+		g.left[i] = ^uint64(0)
+	}
+	for left := g.must; left != 0; left &= left - 1 {
+		rows, err := s.rowsWith(bits.TrailingZeros64(left))
+		if err != nil {
+			return 0, err
+		}
+		for i := range g.left {
+			g.left[i] &= rows[i]
+		}
+	}
+	for word, left := range g.left {
+		for ; left != 0; left &= left - 1 {
+			if code := int(g.items[word*64+bits.TrailingZeros64(left)]); code < len(g.fits) && !g.fits[code] {
+				g.left[word] &^= left & -left
+			}
+		}
+		few += bits.OnesCount64(g.left[word])
+	}
+	return few, nil
 }
 
 // sparseShare: where fewer than one row in so many is left, a length is looked at row by row.
@@ -142,11 +184,7 @@ func (s *segmentSearch) narrow() (err error) {
 	if g.codes, err = g.scan.ResourceCodes(g.codes, g.left); err != nil {
 		return err
 	}
-	if g.items, err = g.scan.Items(span.SpanLevel); err != nil {
-		return err
-	}
 	g.decided = cleared(g.decided, len(g.left))
-	g.foundOf = cleared(g.foundOf, len(s.tags))
 	resources, _ := g.scan.Resources()
 	g.inService = cleared(g.inService, len(resources))
 	for _, c := range g.served {

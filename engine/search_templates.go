@@ -18,6 +18,7 @@ type levelTags struct {
 	// that may match, of events and links those that may satisfy some tag.
 	ids      []uint32
 	tags     []templateTags
+	places   places // of ids
 	filtered uint64 // tags that some template has among its filtered ones
 	known    uint64 // that some template satisfies, or may by other values
 	open     uint64 // and among those that it says a row may satisfy besides
@@ -75,12 +76,12 @@ func (s *segmentSearch) ofOperations() (ids []uint32) {
 	case q.Service != "" && catalog.Complete():
 		catalog.Each(q.Service, func(name string, kind int32) {
 			if q.Name == "" || name == q.Name {
-				ids = append(ids, t.OfOperation(name, kind)...)
+				ids = append(ids, t.OfOperation([]byte(name), kind)...)
 			}
 		})
 		slices.Sort(ids)
 	case q.Name != "":
-		ids = slices.Clone(t.Named(q.Name))
+		ids = slices.Clone(t.Named([]byte(q.Name)))
 		slices.Sort(ids)
 	default:
 		ids = counting(t.Len())
@@ -187,6 +188,47 @@ func (t *levelTags) keep(all, beside uint64) {
 		}
 	}
 	t.ids, t.tags = t.ids[:n], t.tags[:n]
+}
+
+// places tells where in an ascending list a number stands, by its bit and the count of those
+// before. A row group has some hundred templates, of which few count: one look at each is less
+// than walking along both lists.
+type places struct {
+	set    []uint64
+	before []uint32 // of each word
+}
+
+func placesOf(ids []uint32) (p places) {
+	if len(ids) == 0 {
+		return p
+	}
+	words := ids[len(ids)-1]/64 + 1
+	p.set, p.before = make([]uint64, words), make([]uint32, words)
+	for _, id := range ids {
+		p.set[id/64] |= 1 << (id % 64)
+	}
+	for word := 1; word < len(p.set); word++ {
+		p.before[word] = p.before[word-1] + uint32(bits.OnesCount64(p.set[word-1]))
+	}
+	return p
+}
+
+// common is what a list of a row group and one of the search both have: its place in each. The
+// place in the group's is its code there.
+type common struct{ code, at uint32 }
+
+// inCommon appends what an ascending list of a row group has in common with the search's.
+func (p *places) inCommon(dst []common, group []uint32) []common {
+	for code, id := range group {
+		word := int(id / 64)
+		if word >= len(p.set) {
+			break
+		}
+		if set, bit := p.set[word], uint64(1)<<(id%64); set&bit != 0 {
+			dst = append(dst, common{uint32(code), p.before[word] + uint32(bits.OnesCount64(set&(bit-1)))})
+		}
+	}
+	return dst
 }
 
 // templateTags is listTags over the attributes of a template: besides the tags that hold it

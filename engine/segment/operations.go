@@ -29,14 +29,17 @@ func (t *Templates) sortOperations() {
 
 // Named gives the templates of spans that have a name, by kind and number. The slice is shared
 // and not to be changed.
-func (t *Templates) Named(name string) []uint32 {
-	return t.between(func(i uint32) int { return cmp.Compare(string(t.Bytes(t.Names[i])), name) })
+func (t *Templates) Named(name []byte) []uint32 {
+	return t.between(func(i uint32) int { return bytes.Compare(t.Bytes(t.Names[i]), name) })
 }
 
 // OfOperation gives those of a kind among them, ascending.
-func (t *Templates) OfOperation(name string, kind int32) []uint32 {
+func (t *Templates) OfOperation(name []byte, kind int32) []uint32 {
 	return t.between(func(i uint32) int {
-		return cmp.Or(cmp.Compare(string(t.Bytes(t.Names[i])), name), cmp.Compare(t.Kinds[i], kind))
+		if c := bytes.Compare(t.Bytes(t.Names[i]), name); c != 0 {
+			return c
+		}
+		return cmp.Compare(t.Kinds[i], kind)
 	})
 }
 
