@@ -69,6 +69,8 @@ type buffers struct {
 	text     column.Table
 	keys     []span.TextID // by attribute column: its key in the batch + 1
 	keysUsed []uint32
+	ownAt    []uint32 // by column: its place among those of an itemReader + 1; each is of one level
+	ownUsed  []uint32
 }
 
 var readBuffers = sync.Pool{New: func() any { return new(buffers) }}
@@ -82,7 +84,10 @@ func (r *rowReader) done() {
 	for _, id := range r.keysUsed {
 		r.keys[id] = 0
 	}
-	r.keysUsed = r.keysUsed[:0]
+	for _, id := range r.ownUsed {
+		r.ownAt[id] = 0
+	}
+	r.keysUsed, r.ownUsed = r.keysUsed[:0], r.ownUsed[:0]
 	if cap(r.pages)+8*cap(r.ints)+r.text.MemoryBytes() <= keptBytesMax {
 		readBuffers.Put(r.buffers)
 	}
