@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -113,6 +114,7 @@ func askMade(b *testing.B, asker bench.Asker, class bench.Class) {
 	}
 	b.ReportAllocs()
 	var took []time.Duration
+	before := cpuTime(b)
 	for i := 0; b.Loop(); i++ {
 		from := time.Now()
 		if _, err := class.Ask(ctx, asker, i); err != nil {
@@ -120,8 +122,18 @@ func askMade(b *testing.B, asker bench.Asker, class bench.Class) {
 		}
 		took = append(took, time.Since(from))
 	}
+	b.ReportMetric(float64((cpuTime(b)-before).Nanoseconds())/1000/float64(len(took)), "cpu-us/op")
 	slices.Sort(took)
 	microseconds := func(rank int) float64 { return float64(took[rank].Nanoseconds()) / 1000 }
 	b.ReportMetric(microseconds(len(took)/2), "p50-us")
 	b.ReportMetric(microseconds((len(took)*99-1)/100), "p99-us") // of fewer than 100 runs that is the longest
+}
+
+// cpuTime is what this process has used of its processors.
+func cpuTime(b *testing.B) time.Duration {
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
