@@ -24,18 +24,21 @@ type groupSearch struct {
 	must     uint64                // tags that no template and no resource satisfies: rows must, by something else
 	found    []uint64              // by tag: bits of the rows that may have it besides their template; nil is not known yet
 	foundOf  [][]uint64
+	valuesOf [][]uint64 // by tag: of the rows found, those with the value in a column of spans
 
-	left          []uint64 // bits of the rows that may match
-	decided       []uint64 // of them, those that no row need be read for but to ask the filter
-	fits          []bool   // by code of a span's template
-	holds, may    []uint64 // by the same, where it fits
-	inService     []bool   // by code of a resource
-	codes, starts []uint64
-	lengths       []uint32
-	spans         []uint64 // end - start of rows
-	items         []uint32
-	read          []int              // rows to be read and matched
-	opened        segment.PageCounts // to read them
+	left    []uint64 // bits of the rows that may match
+	decided []uint64 // of them, those that no row need be read for but to ask the filter
+	fits    []bool   // by code of a span's template
+	// By the same, where it fits: tags that hold, that hold or may, and that hold where a column has
+	// the value.
+	holds, may, exact []uint64
+	inService         []bool // by code of a resource
+	codes, starts     []uint64
+	lengths           []uint32
+	spans             []uint64 // end - start of rows
+	items             []uint32
+	read              []int              // rows to be read and matched
+	opened            segment.PageCounts // to read them
 
 	answers []answer // of the filter, by code of a span's template and class of a resource
 	rests   []node   // by the same, what rows are asked where that is open; nil until one asks
@@ -142,7 +145,8 @@ func (s *segmentSearch) weigh() (any bool) {
 	}
 	shared, whole := g.scan.Templates(span.SpanLevel)
 	t := &s.levels[span.SpanLevel]
-	g.fits, g.holds, g.may = cleared(g.fits, len(shared)), sized(g.holds, len(shared)), sized(g.may, len(shared))
+	g.fits, g.holds = cleared(g.fits, len(shared)), sized(g.holds, len(shared))
+	g.may, g.exact = sized(g.may, len(shared)), sized(g.exact, len(shared))
 	any = !whole && g.local[span.SpanLevel]|s.scopes|g.beside|above == s.all
 	held := above
 	if !whole {
@@ -154,7 +158,7 @@ func (s *segmentSearch) weigh() (any bool) {
 		if may|above == s.all {
 			any = true
 			held |= tags.holds
-			g.fits[c.code], g.holds[c.code], g.may[c.code] = true, tags.holds, may
+			g.fits[c.code], g.holds[c.code], g.may[c.code], g.exact[c.code] = true, tags.holds, may, tags.exact
 		}
 	}
 	g.must = s.all &^ held

@@ -18,7 +18,7 @@ func (s *segmentSearch) byCode() (bool, error) {
 	g := &s.group
 	rows := s.l.Group(g.index).Rows
 	g.left = sized(g.left, (rows+63)/64)
-	g.foundOf = cleared(g.foundOf, len(s.tags))
+	g.foundOf, g.valuesOf = cleared(g.foundOf, len(s.tags)), cleared(g.valuesOf, len(s.tags))
 	var err error
 	if g.items, err = g.scan.Items(span.SpanLevel); err != nil {
 		return false, err
@@ -247,16 +247,16 @@ func (s *segmentSearch) decide(row int, resource uint64) (decided, may bool, err
 	if missing&^g.may[code] != 0 {
 		return false, false, nil
 	}
+	decided = true
 	for ; missing != 0; missing &= missing - 1 {
-		rows, err := s.rowsWith(bits.TrailingZeros64(missing))
-		if err != nil {
+		j := bits.TrailingZeros64(missing)
+		rows, err := s.rowsWith(j)
+		if err != nil || !hasBit(rows, row) {
 			return false, false, err
 		}
-		if rows[row/64]>>(row%64)&1 == 0 {
-			return false, false, nil
-		}
+		decided = decided && g.exact[code]>>j&1 != 0 && hasBit(g.valuesOf[j], row)
 	}
-	return false, true, nil
+	return decided, true, nil
 }
 
 // rowsWith gives the rows that may satisfy a tag by something beside their template and
@@ -266,7 +266,8 @@ func (s *segmentSearch) rowsWith(j int) ([]uint64, error) {
 	if g.foundOf[j] != nil {
 		return g.foundOf[j], nil
 	}
-	rows := make([]uint64, len(g.left))
+	both := make([]uint64, 2*len(g.left))
+	rows, values := both[:len(g.left)], both[len(g.left):]
 	bit := uint64(1) << j
 	for _, level := range templateLevels {
 		if err := s.markTemplates(rows, level, bit); err != nil {
@@ -287,8 +288,11 @@ func (s *segmentSearch) rowsWith(j int) ([]uint64, error) {
 				return nil, err
 			}
 		}
+		if level == span.SpanLevel {
+			copy(values, rows)
+		}
 	}
-	g.foundOf[j] = rows
+	g.foundOf[j], g.valuesOf[j] = rows, values
 	return rows, nil
 }
 

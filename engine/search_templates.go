@@ -29,6 +29,7 @@ type templateTags struct {
 	holds    uint64
 	filtered uint64 // may hold by values in columns that have filters
 	other    uint64 // may hold by other values of the row
+	exact    uint64 // among filtered: a value of the row that stands in a column of the key is the one that counts
 }
 
 // any gives the tags that hold or may hold.
@@ -158,9 +159,9 @@ func (t *levelTags) tell(m *matcher, level span.Level, scopes []uint64, candidat
 }
 
 func (t *levelTags) tellOne(b *bound, level span.Level, scopes []uint64, id int) (out templateTags) {
-	out.holds, out.filtered, out.other = b.templateTags(span.Row{Batch: t.templates.Batch, Pos: id}.Attrs())
+	out = b.templateTags(span.Row{Batch: t.templates.Batch, Pos: id}.Attrs())
 	if t.templates.Mapped[id] { // an attribute there may be the last of its key
-		out.holds, out.other = 0, b.all
+		out.holds, out.other, out.exact = 0, b.all, 0
 	}
 	switch level {
 	case span.SpanLevel:
@@ -175,6 +176,7 @@ func (t *levelTags) tellOne(b *bound, level span.Level, scopes []uint64, id int)
 			}
 		}
 	}
+	out.exact &^= out.other
 	return out
 }
 
@@ -233,7 +235,7 @@ func (p *places) inCommon(dst []common, group []uint32) []common {
 
 // templateTags is listTags over the attributes of a template: besides the tags that hold it
 // gives those that values standing with the row may satisfy.
-func (b *bound) templateTags(attrs []span.Attr) (holds, filtered, other uint64) {
+func (b *bound) templateTags(attrs []span.Attr) (out templateTags) {
 	var decided uint64
 	for i := len(attrs) - 1; i >= 0; i-- {
 		a := attrs[i]
@@ -244,19 +246,27 @@ func (b *bound) templateTags(attrs []span.Attr) (holds, filtered, other uint64) 
 		key := b.batch.Bytes(a.Key)
 		for j := range b.tags {
 			bit := uint64(1) << j
-			if decided&bit != 0 || string(key) != b.tags[j].key {
+			if string(key) != b.tags[j].key {
+				continue
+			}
+			isOpen := a.Type == segment.OpenFiltered || a.Type == segment.OpenOther
+			if decided&bit != 0 {
+				if isOpen { // a row has two values of the key with it, and the columns do not say which
+					out.exact &^= bit
+				}
 				continue
 			}
 			decided |= bit
 			switch {
 			case a.Type == segment.OpenFiltered:
-				filtered |= bit
-			case a.Type == segment.OpenOther:
-				other |= bit
+				out.filtered |= bit
+				out.exact |= bit
+			case isOpen:
+				out.other |= bit
 			case b.valueIs(&b.tags[j], a):
-				holds |= bit
+				out.holds |= bit
 			}
 		}
 	}
-	return holds, filtered, other
+	return out
 }

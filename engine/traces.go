@@ -29,7 +29,7 @@ type traceFacts struct {
 }
 
 // factsProjection is what traceFacts reads of a row group.
-var factsProjection = segment.Projection{Times: true, Identity: true}
+var factsProjection = segment.Projection{Times: true, Identity: true, Services: true}
 
 func newTraceFacts() *traceFacts { return &traceFacts{interned: make(map[string]string)} }
 

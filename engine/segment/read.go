@@ -284,11 +284,19 @@ func (r *rowReader) resources() {
 			return
 		}
 		if positions[code] == 0 {
-			addResource(r.b, resourceOf(r.s.resources, r.group.resources[code]).copied(r.s.resources, r.addText))
+			addResource(r.b, r.asked(resourceOf(r.s.resources, r.group.resources[code])).copied(r.s.resources, r.addText))
 			positions[code] = uint32(len(r.b.Resources))
 		}
 		r.b.ResourceIDs[row] = positions[code] - 1
 	}
+}
+
+// asked gives what the projection asks for of a resource.
+func (r *rowReader) asked(e envelope) envelope {
+	if r.p.Services && !r.p.All {
+		return envelope{texts: [4]span.TextID{e.texts[0]}}
+	}
+	return e
 }
 
 func (r *rowReader) addText(text []byte) span.TextID { return span.TextID(r.text.Add(text)) }

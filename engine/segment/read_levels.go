@@ -45,7 +45,11 @@ func (r *rowReader) spans() {
 			if !ok {
 				at = uint32(len(b.Scopes))
 				scopes[scope] = at
-				addScope(b, scopeOf(r.s.scopes, scope).copied(r.s.scopes, r.addText))
+				if r.p.Services && !r.p.All {
+					addScope(b, envelope{})
+				} else {
+					addScope(b, scopeOf(r.s.scopes, scope).copied(r.s.scopes, r.addText))
+				}
 			}
 			lastScope, lastIn = scope, at
 		}
