@@ -70,11 +70,11 @@ func (s *segmentSearch) candidates(above uint64) (ids []uint32, possible bool, e
 
 // ofOperations gives the templates of spans of the operations that the query may be about. A
 // template has a name and a kind, and the catalog knows which of them go with a service, unless
-// there were too many: then the service says nothing here.
+// there are too many: then the service says nothing here.
 func (s *segmentSearch) ofOperations() (ids []uint32) {
 	t, q, catalog := s.levels[span.SpanLevel].templates, &s.query, s.l.Catalog()
 	switch {
-	case q.Service != "" && catalog.Complete():
+	case q.Service != "" && catalog.Complete() && catalog.Count(q.Service) <= operationsAskedMax:
 		catalog.Each(q.Service, func(name string, kind int32) {
 			if q.Name == "" || name == q.Name {
 				ids = append(ids, t.OfOperation([]byte(name), kind)...)

@@ -94,6 +94,9 @@ func (c *Catalog) Operations(service string) []span.Operation {
 	return all
 }
 
+// Count is how many operations a service has.
+func (c *Catalog) Count(service string) int { return len(c.services[service]) }
+
 // Each visits the operations of a service, in no order. A name may come with several kinds.
 func (c *Catalog) Each(service string, visit func(name string, kind int32)) {
 	for operation := range c.services[service] {

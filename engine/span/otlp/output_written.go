@@ -26,9 +26,9 @@ type place struct {
 	kind   span.ValueType
 }
 
-// writtenPlaces attributes are known at most: a new one takes the place of an old one. They are
+// 1 << writtenBits attributes are known at most: a new one takes the place of an old one. They are
 // those of some hundred places in the code, and 96 KiB.
-const writtenPlaces = 1 << 12
+const writtenBits = 12
 
 // forget begins a new buffer.
 func (w *written) forget() {
@@ -53,10 +53,10 @@ func (w *written) memoryBytes() int { return cap(w.places) * int(unsafe.Sizeof(p
 func (o form) appendAgain(dst []byte, b *span.Batch, a span.Attr) []byte {
 	w := o.written
 	if w.places == nil {
-		w.places = make([]place, writtenPlaces)
+		w.places = make([]place, 1<<writtenBits)
 	}
-	hash := (a.Value^uint64(a.Key)<<32^uint64(a.Type)<<24)*0x9e3779b97f4a7c15 + uint64(a.Key)*0xff51afd7ed558ccd
-	p := &w.places[hash>>(64-12)%writtenPlaces]
+	hash := (a.Value + uint64(a.Key)*0xff51afd7ed558ccd) * 0x9e3779b97f4a7c15
+	p := &w.places[hash>>(64-writtenBits)]
 	if p.round == w.round && p.value == a.Value && p.key == a.Key && p.kind == a.Type {
 		return append(dst, dst[p.at:p.at+uint32(p.length)]...)
 	}

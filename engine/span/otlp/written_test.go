@@ -37,10 +37,9 @@ func repeating(random *rand.Rand, n int) []byte {
 			}
 			attrs = append(attrs, attr(key, value)...)
 		}
-		if i%50 == 49 {
-			for k := range 3 {
-				attrs = append(attrs, attr(fmt.Sprint("giant", k), stringValue(strings.Repeat("g", otlp.ChunkBytesMax/2)))...)
-			}
+		if i%30 == 0 { // what stands between the two moves with each try
+			giant := attr("giant", stringValue(strings.Repeat("g", otlp.ValueBytesMax)))
+			attrs = msg(giant, attrs, giant, giant, giant)
 		}
 		spans = append(spans, spanOf(textField(5, fmt.Sprint(i)), attrs, bytesField(11, textField(2, "e"), bytesField(3, keyValue("k1", stringValue("v1"))))))
 	}
