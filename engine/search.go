@@ -15,8 +15,7 @@ import (
 type segmentSearch struct {
 	*matcher
 	l         *liveSegment
-	service   []bool   // by resource: it is the service asked for
-	served    []uint32 // the resources of that service, ascending
+	served    []uint32 // the resources of the service asked for, ascending
 	servedAt  places
 	resources []uint64 // by resource: the tags it satisfies
 	scopes    uint64   // tags that some scope satisfies
@@ -45,7 +44,7 @@ func newSegmentSearch(m *matcher, l *liveSegment) (*segmentSearch, error) {
 	s := &segmentSearch{matcher: m, l: l}
 	var b bound
 	m.bind(&b, l.Resources())
-	s.service, s.resources = b.service, b.resources
+	s.resources = b.resources
 	if m.filter != nil {
 		var err error
 		if s.judge, err = newJudge(m.filter, m.effort, l); err != nil {
@@ -57,7 +56,7 @@ func newSegmentSearch(m *matcher, l *liveSegment) (*segmentSearch, error) {
 	}
 	above := uint64(0)
 	for i, tags := range s.resources {
-		if s.service[i] {
+		if b.service[i] {
 			s.served = append(s.served, uint32(i))
 			above |= tags
 		}
@@ -90,31 +89,37 @@ func newSegmentSearch(m *matcher, l *liveSegment) (*segmentSearch, error) {
 			}
 		}
 	}
-	candidates, possible, err := s.candidates(above)
-	if err != nil || !possible {
+	if possible, err := s.tellTemplates(above, scopes.scopes); err != nil || !possible {
 		return nil, err
-	}
-	for _, level := range templateLevels {
-		if level != span.SpanLevel {
-			candidates = nil
-			if m.all != 0 {
-				candidates = counting(s.levels[level].templates.Len())
-			}
-		}
-		s.levels[level].tell(m, level, scopes.scopes, candidates)
-	}
-	s.onlyFiltered = s.all &^ (above | m.byRow | m.byEvent | m.byScope)
-	for _, level := range templateLevels {
-		s.onlyFiltered &^= s.levels[level].known
-	}
-	if !s.keepTemplates(above) {
-		return nil, nil
 	}
 	m.explain.Templates.Add(int64(s.levels[span.SpanLevel].templates.Len()))
 	if m.query.Explain != nil { // nobody else has use for it
 		m.explain.TemplatesMatched.Add(s.templatesMatched())
 	}
 	return s, nil
+}
+
+// tellTemplates works out what the templates of all levels say of the query; false where nothing
+// of the segment can match. Tags in above hold by a resource or scope, scopes are those of each.
+func (s *segmentSearch) tellTemplates(above uint64, scopes []uint64) (possible bool, err error) {
+	candidates, possible, err := s.candidates(above)
+	if err != nil || !possible {
+		return false, err
+	}
+	for _, level := range templateLevels {
+		if level != span.SpanLevel {
+			candidates = nil
+			if s.all != 0 {
+				candidates = counting(s.levels[level].templates.Len())
+			}
+		}
+		s.levels[level].tell(s.matcher, level, scopes, candidates)
+	}
+	s.onlyFiltered = s.all &^ (above | s.byRow | s.byEvent | s.byScope)
+	for _, level := range templateLevels {
+		s.onlyFiltered &^= s.levels[level].known
+	}
+	return s.keepTemplates(above), nil
 }
 
 // keepTemplates drops the templates of spans that, with what resources, scopes, events and links
