@@ -31,14 +31,16 @@ type unit struct {
 // segmentSearch this is where a search prunes, in this order:
 //
 //  1. segments by their start range;
-//  2. segments by their terms, resources and scopes: a tag that nothing in them satisfies,
-//     and no value beside the templates can;
+//  2. segments by their resources and scopes, by the operations that their catalog gives the
+//     service, and by their terms: a tag that nothing in them satisfies, and no value beside the
+//     templates can. What is left of their templates is what row groups are asked for;
 //  3. row groups and batches by their start range and longest duration, batches by the texts
 //     that are nowhere in them;
 //  4. row groups by the templates and resources that they have;
 //  5. row groups by the filters of columns that a tag's key has;
-//  6. rows by template and resource, durations by the zone maps of their mini-blocks;
-//  7. rows by the values of columns, each looked for where it stands packed.
+//  6. rows by the values of columns where nothing else can satisfy a tag, each looked for where
+//     it stands packed, and by template; durations by the zone maps of their mini-blocks;
+//  7. rows by resource, and by the values of other tags.
 //
 // A structured filter is answered alike, see judge; the ranges of start and duration that
 // it implies are the query's.

@@ -54,6 +54,9 @@ const (
 	// traces are looked at: names that never repeat must not pile up.
 	internedMax      = 1 << 16
 	internedBytesMax = 4 << 20
+	// operationsAskedMax: of a service with more operations, templates are not sought by them. To
+	// seek those of one takes half a microsecond, and who has so many has most of a segment's.
+	operationsAskedMax = 1 << 10
 	// splitKeptMax split traces of a version are remembered, in some 5 MiB: those that flushes cut.
 	splitKeptMax = 1 << 16
 	// splitCellsBytesMax bounds what a version keeps of what its split traces count, once for the

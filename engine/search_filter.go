@@ -11,6 +11,8 @@ import (
 // judgeTemplates answers for the templates and resources that the row group has; false where
 // no row of it can match.
 func (s *segmentSearch) judgeTemplates() bool {
+	g := &s.group
+	g.answers = cleared(g.answers, (len(g.fits)+1)*len(s.judge.classes)) // of what does not fit: no
 	return s.judgePairs(func(a answer, template, class int) answer { return s.judge.pair(template, class) })
 }
 
@@ -31,32 +33,25 @@ func (s *segmentSearch) judgeGroup() (bool, error) {
 // is one for all of the group's own.
 func (s *segmentSearch) judgePairs(of func(a answer, template, class int) answer) (may bool) {
 	g, j := &s.group, s.judge
-	shared, whole := g.scan.Templates(span.SpanLevel)
-	classes := len(j.classes)
-	if n := (len(shared) + 1) * classes; len(g.answers) != n {
-		g.answers = cleared(g.answers, n)
+	classes, present := len(j.classes), uint64(0)
+	for _, c := range g.served {
+		present |= 1 << j.classOf[s.served[c.at]]
 	}
-	present := uint64(0)
-	resources, _ := g.scan.Resources()
-	for _, id := range resources {
-		if s.service[id] {
-			present |= 1 << j.classOf[id]
-		}
-	}
-	for code := range len(shared) + 1 {
-		template := unbound
-		if code < len(shared) {
-			template = int(shared[code])
-		}
-		for class := range classes {
+	renew := func(code, template int) {
+		for left := present; left != 0; left &= left - 1 {
+			class := bits.TrailingZeros64(left)
 			a := &g.answers[code*classes+class]
-			if present>>class&1 == 0 || template == unbound && whole || template != unbound && !g.fits[code] {
-				*a = answerNo
-				continue
-			}
 			*a = of(*a, template, class)
 			may = may || *a != answerNo
 		}
+	}
+	for _, c := range g.common[span.SpanLevel] {
+		if g.fits[c.code] {
+			renew(int(c.code), int(s.levels[span.SpanLevel].ids[c.at]))
+		}
+	}
+	if _, whole := g.scan.Templates(span.SpanLevel); !whole {
+		renew(len(g.fits), unbound)
 	}
 	return may
 }

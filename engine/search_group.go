@@ -16,23 +16,29 @@ type groupSearch struct {
 	index int
 	first int // row of the segment
 
-	filtered [span.Levels]uint64 // tags that a column with filters may have here, by level
-	local    [span.Levels]uint64 // tags that templates of the group's own may satisfy
-	beside   uint64              // tags that an event or a link of some row may satisfy
-	found    []uint64            // by tag: bits of the rows that may have it besides their template; nil is not known yet
+	common   [span.Levels][]common // templates of the group that count for the query
+	served   []common              // resources of its service
+	filtered [span.Levels]uint64   // tags that a column with filters may have here, by level
+	local    [span.Levels]uint64   // tags that templates of the group's own may satisfy
+	beside   uint64                // tags that an event or a link of some row may satisfy
+	must     uint64                // tags that no template and no resource satisfies: rows must, by something else
+	found    []uint64              // by tag: bits of the rows that may have it besides their template; nil is not known yet
 	foundOf  [][]uint64
+	valuesOf [][]uint64 // by tag: of the rows found, those with the value in a column of spans
 
-	left          []uint64 // bits of the rows that may match
-	decided       []uint64 // of them, those that no row need be read for but to ask the filter
-	fits          []bool   // by code of a span's template
-	holds         []uint64
-	may           []uint64
-	codes, starts []uint64
-	lengths       []uint32
-	spans         []uint64 // end - start of rows
-	items         []uint32
-	read          []int              // rows to be read and matched
-	opened        segment.PageCounts // to read them
+	left    []uint64 // bits of the rows that may match
+	decided []uint64 // of them, those that no row need be read for but to ask the filter
+	fits    []bool   // by code of a span's template
+	// By the same, where it fits: tags that hold, that hold or may, and that hold where a column has
+	// the value.
+	holds, may, exact []uint64
+	inService         []bool // by code of a resource
+	codes, starts     []uint64
+	lengths           []uint32
+	spans             []uint64 // end - start of rows
+	items             []uint32
+	read              []int              // rows to be read and matched
+	opened            segment.PageCounts // to read them
 
 	answers []answer // of the filter, by code of a span's template and class of a resource
 	rests   []node   // by the same, what rows are asked where that is open; nil until one asks
@@ -100,6 +106,19 @@ func (s *segmentSearch) byOnlyFiltered() (bool, error) {
 // together, and readies what its rows are asked by code.
 func (s *segmentSearch) byTemplates() bool {
 	g := &s.group
+	resources, longest := g.scan.Resources()
+	g.served = s.servedAt.inCommon(g.served[:0], resources)
+	g.served = slices.DeleteFunc(g.served, func(c common) bool { return longest[c.code] < s.query.DurationMin })
+	if len(g.served) == 0 {
+		return false
+	}
+	for _, level := range templateLevels {
+		shared, whole := g.scan.Templates(level)
+		g.common[level] = s.levels[level].places.inCommon(g.common[level][:0], shared)
+		if level == span.SpanLevel && whole && len(g.common[level]) == 0 {
+			return false
+		}
+	}
 	g.filtered = [span.Levels]uint64{s.all, s.all, s.all, s.all, s.all}
 	g.local = g.filtered
 	return s.weigh()
@@ -107,44 +126,51 @@ func (s *segmentSearch) byTemplates() bool {
 
 // weigh works out, with what is known of filters, what each code of a template says, and
 // whether any row can match.
-func (s *segmentSearch) weigh() bool {
+func (s *segmentSearch) weigh() (any bool) {
 	g := &s.group
 	g.beside = 0
 	for _, level := range templateLevels[1:] {
-		shared, whole := g.scan.Templates(level)
 		t := &s.levels[level]
-		for _, id := range shared {
-			tags := &t.tags[id]
+		for _, c := range g.common[level] {
+			tags := &t.tags[c.at]
 			g.beside |= tags.holds | tags.other | tags.filtered&g.filtered[level]
 		}
-		if !whole {
+		if _, whole := g.scan.Templates(level); !whole {
 			g.beside |= g.local[level]
 		}
 	}
 	above := uint64(0)
-	inService := false
-	resources, longest := g.scan.Resources()
-	for i, id := range resources {
-		if s.service[id] && longest[i] >= s.query.DurationMin {
-			inService = true
-			above |= s.resources[id]
-		}
-	}
-	if !inService {
-		return false
+	for _, c := range g.served {
+		above |= s.resources[s.served[c.at]]
 	}
 	shared, whole := g.scan.Templates(span.SpanLevel)
 	t := &s.levels[span.SpanLevel]
-	g.fits, g.holds, g.may = g.fits[:0], g.holds[:0], g.may[:0]
-	any := !whole && g.local[span.SpanLevel]|s.scopes|g.beside|above == s.all
-	for _, id := range shared {
-		tags := &t.tags[id]
-		may := tags.holds | tags.other | tags.filtered&g.filtered[span.SpanLevel] | g.beside
-		fits := tags.fits && may|above == s.all
-		any = any || fits
-		g.fits, g.holds, g.may = append(g.fits, fits), append(g.holds, tags.holds), append(g.may, may)
+	g.fits, g.holds = cleared(g.fits, len(shared)), sized(g.holds, len(shared))
+	g.may, g.exact = sized(g.may, len(shared)), sized(g.exact, len(shared))
+	any = !whole && g.local[span.SpanLevel]|s.scopes|g.beside|above == s.all
+	held := above
+	if !whole {
+		held |= s.scopes
 	}
+	for _, c := range g.common[span.SpanLevel] {
+		tags := &t.tags[c.at]
+		may := tags.holds | tags.other | tags.filtered&g.filtered[span.SpanLevel] | g.beside
+		if may|above == s.all {
+			any = true
+			held |= tags.holds
+			g.fits[c.code], g.holds[c.code], g.may[c.code], g.exact[c.code] = true, tags.holds, may, tags.exact
+		}
+	}
+	g.must = s.all &^ held
 	return any
+}
+
+// sized gives a buffer of a length with whatever stands in it.
+func sized[T any](buffer []T, length int) []T {
+	if cap(buffer) < length {
+		return make([]T, length)
+	}
+	return buffer[:length]
 }
 
 // byFilters asks the filters of the group for the tags that columns may have, and reports

@@ -17,32 +17,74 @@ import (
 func (s *segmentSearch) byCode() (bool, error) {
 	g := &s.group
 	rows := s.l.Group(g.index).Rows
-	g.left = cleared(g.left, (rows+63)/64)
-	few := 0
-	if slices.Contains(g.fits, false) {
-		var err error
-		if g.items, err = g.scan.Items(span.SpanLevel); err != nil {
-			return false, err
-		}
-		for row, code := range g.items {
-			if int(code) >= len(g.fits) || g.fits[code] {
-				g.left[row/64] |= 1 << (row % 64)
-				few++
-			}
-		}
-	} else {
+	g.left = sized(g.left, (rows+63)/64)
+	g.foundOf, g.valuesOf = cleared(g.foundOf, len(s.tags)), cleared(g.valuesOf, len(s.tags))
+	var err error
+	if g.items, err = g.scan.Items(span.SpanLevel); err != nil {
+		return false, err
+	}
+	few := rows
+	switch _, whole := g.scan.Templates(span.SpanLevel); {
+	case g.must != 0:
+		few, err = s.byValues()
+	case !whole || slices.Contains(g.fits, false):
+		few = g.markFitting()
+	default:
 		for i := range g.left {
 			g.left[i] = ^uint64(0)
 		}
 		if rows%64 != 0 {
 			g.left[len(g.left)-1] = 1<<(rows%64) - 1
 		}
-		few = rows
 	}
-	if s.query.DurationMin == 0 || few*sparseShare < rows {
-		return few > 0, nil
+	if err != nil || few == 0 || s.query.DurationMin == 0 || few*sparseShare < rows {
+		return few > 0, err
 	}
 	return s.byLength()
+}
+
+// markFitting sets in left the rows whose template fits, or is one of the group's own, and
+// counts them.
+func (g *groupSearch) markFitting() (few int) {
+	fits := g.fits
+	for word := range g.left {
+		set := uint64(0)
+		for i, code := range g.items[word*64 : min(word*64+64, len(g.items))] {
+			if int(code) >= len(fits) || fits[code] {
+				set |= 1 << i
+			}
+		}
+		g.left[word] = set
+		few += bits.OnesCount64(set)
+	}
+	return few
+}
+
+// byValues is markFitting among the rows that have the values of the tags that nothing but
+// values can satisfy: mostly few, so that only their templates are looked at.
+func (s *segmentSearch) byValues() (few int, err error) {
+	g := &s.group
+	for i := range g.left {
+		g.left[i] = ^uint64(0)
+	}
+	for left := g.must; left != 0; left &= left - 1 {
+		rows, err := s.rowsWith(bits.TrailingZeros64(left))
+		if err != nil {
+			return 0, err
+		}
+		for i := range g.left {
+			g.left[i] &= rows[i]
+		}
+	}
+	for word, left := range g.left {
+		for ; left != 0; left &= left - 1 {
+			if code := int(g.items[word*64+bits.TrailingZeros64(left)]); code < len(g.fits) && !g.fits[code] {
+				g.left[word] &^= left & -left
+			}
+		}
+		few += bits.OnesCount64(g.left[word])
+	}
+	return few, nil
 }
 
 // sparseShare: where fewer than one row in so many is left, a length is looked at row by row.
@@ -95,6 +137,7 @@ func (s *segmentSearch) visitRows(least uint64, visit, filtered visitor) error {
 		return err
 	}
 	g.read = g.read[:0]
+	trace, traceEnd := 0, 0 // that the last row decided for is of, and where its rows end
 	resources, _ := g.scan.Resources()
 	for word, left := range g.left {
 		for ; left != 0; left &= left - 1 {
@@ -118,8 +161,12 @@ func (s *segmentSearch) visitRows(least uint64, visit, filtered visitor) error {
 			case !may:
 			case decided && !s.wantRows:
 				s.explain.RowsByTemplate.Add(1)
-				id := s.l.TraceID(s.l.TraceAtRow(g.first + row))
-				if err := visit(hit{id: id, start: start}); err != nil {
+				if g.first+row >= traceEnd {
+					trace = s.l.TraceAtRow(g.first + row)
+					first, rows := s.l.TraceRows(trace)
+					traceEnd = first + rows
+				}
+				if err := visit(hit{id: s.l.TraceID(trace), start: start}); err != nil {
 					return err
 				}
 			default:
@@ -137,29 +184,32 @@ func (s *segmentSearch) narrow() (err error) {
 	if g.codes, err = g.scan.ResourceCodes(g.codes, g.left); err != nil {
 		return err
 	}
-	if g.items, err = g.scan.Items(span.SpanLevel); err != nil {
-		return err
-	}
 	g.decided = cleared(g.decided, len(g.left))
-	g.foundOf = make([][]uint64, len(s.tags))
 	resources, _ := g.scan.Resources()
+	g.inService = cleared(g.inService, len(resources))
+	for _, c := range g.served {
+		g.inService[c.code] = true
+	}
 	for word, left := range g.left {
+		kept, certain := uint64(0), uint64(0)
 		for ; left != 0; left &= left - 1 {
 			row := word*64 + bits.TrailingZeros64(left)
-			resource := resources[g.codes[row]]
-			decided, may := false, s.service[resource]
-			if may {
-				if decided, may, err = s.decide(row, s.resources[resource]); err != nil {
-					return err
-				}
+			resource := g.codes[row]
+			if !g.inService[resource] {
+				continue
 			}
-			if !may {
-				g.left[word] &^= left & -left
+			decided, may, err := s.decide(row, s.resources[resources[resource]])
+			if err != nil {
+				return err
+			}
+			if may {
+				kept |= left & -left
 			}
 			if decided {
-				g.decided[word] |= left & -left
+				certain |= left & -left
 			}
 		}
+		g.left[word], g.decided[word] = kept, certain
 	}
 	return nil
 }
@@ -197,16 +247,16 @@ func (s *segmentSearch) decide(row int, resource uint64) (decided, may bool, err
 	if missing&^g.may[code] != 0 {
 		return false, false, nil
 	}
+	decided = true
 	for ; missing != 0; missing &= missing - 1 {
-		rows, err := s.rowsWith(bits.TrailingZeros64(missing))
-		if err != nil {
+		j := bits.TrailingZeros64(missing)
+		rows, err := s.rowsWith(j)
+		if err != nil || !hasBit(rows, row) {
 			return false, false, err
 		}
-		if rows[row/64]>>(row%64)&1 == 0 {
-			return false, false, nil
-		}
+		decided = decided && g.exact[code]>>j&1 != 0 && hasBit(g.valuesOf[j], row)
 	}
-	return false, true, nil
+	return decided, true, nil
 }
 
 // rowsWith gives the rows that may satisfy a tag by something beside their template and
@@ -216,7 +266,8 @@ func (s *segmentSearch) rowsWith(j int) ([]uint64, error) {
 	if g.foundOf[j] != nil {
 		return g.foundOf[j], nil
 	}
-	rows := make([]uint64, len(g.left))
+	both := make([]uint64, 2*len(g.left))
+	rows, values := both[:len(g.left)], both[len(g.left):]
 	bit := uint64(1) << j
 	for _, level := range templateLevels {
 		if err := s.markTemplates(rows, level, bit); err != nil {
@@ -237,8 +288,11 @@ func (s *segmentSearch) rowsWith(j int) ([]uint64, error) {
 				return nil, err
 			}
 		}
+		if level == span.SpanLevel {
+			copy(values, rows)
+		}
 	}
-	g.foundOf[j] = rows
+	g.foundOf[j], g.valuesOf[j] = rows, values
 	return rows, nil
 }
 
@@ -250,12 +304,16 @@ func (s *segmentSearch) markTemplates(rows []uint64, level span.Level, bit uint6
 	if whole && t.open&bit == 0 {
 		return nil
 	}
+	asked := make([]bool, len(shared))
+	for _, c := range s.group.common[level] {
+		tags := &t.tags[c.at]
+		asked[c.code] = tags.other&bit != 0 || level != span.SpanLevel && tags.holds&bit != 0
+	}
 	return s.group.scan.MarkTemplates(rows, level, func(code int) bool {
 		if code >= len(shared) {
 			return s.group.local[level]&bit != 0
 		}
-		tags := &t.tags[shared[code]]
-		return tags.other&bit != 0 || level != span.SpanLevel && tags.holds&bit != 0
+		return asked[code]
 	})
 }
 

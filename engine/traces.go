@@ -22,10 +22,14 @@ type traceFacts struct {
 	parents   []int32
 	interned  map[string]string
 	bytes     int // of the texts in interned
+
+	of      *span.Batch // of the row added last
+	serving []string    // by resource of that batch, once a row has it: its service
+	served  []bool
 }
 
 // factsProjection is what traceFacts reads of a row group.
-var factsProjection = segment.Projection{Times: true, Identity: true}
+var factsProjection = segment.Projection{Times: true, Identity: true, Services: true}
 
 func newTraceFacts() *traceFacts { return &traceFacts{interned: make(map[string]string)} }
 
@@ -33,6 +37,7 @@ func newTraceFacts() *traceFacts { return &traceFacts{interned: make(map[string]
 func (f *traceFacts) reset() {
 	f.spanIDs, f.parentIDs, f.kinds = f.spanIDs[:0], f.parentIDs[:0], f.kinds[:0]
 	f.starts, f.services, f.errors, f.end = f.starts[:0], f.services[:0], f.errors[:0], 0
+	f.of = nil
 	if f.bytes > internedBytesMax || len(f.interned) > internedMax {
 		clear(f.interned)
 		f.bytes = 0
@@ -45,9 +50,23 @@ func (f *traceFacts) add(row span.Row) {
 	f.parentIDs = append(f.parentIDs, row.ParentID())
 	f.kinds = append(f.kinds, row.Kind())
 	f.starts = append(f.starts, row.Start())
-	f.services = append(f.services, f.intern(row.Service()))
+	f.services = append(f.services, f.service(row))
 	f.errors = append(f.errors, row.StatusCode() == span.StatusError)
 	f.end = max(f.end, row.End())
+}
+
+// service gives the row's service. Rows have few resources, and one text is not looked for as
+// often as there are rows.
+func (f *traceFacts) service(row span.Row) string {
+	if f.of != row.Batch {
+		f.of = row.Batch
+		f.serving, f.served = cleared(f.serving, len(row.Batch.Resources)), cleared(f.served, len(row.Batch.Resources))
+	}
+	id := row.Batch.ResourceIDs[row.Pos]
+	if !f.served[id] {
+		f.serving[id], f.served[id] = f.intern(row.Service()), true
+	}
+	return f.serving[id]
 }
 
 // intern gives a text that stays when the row is gone, one for equal ones.

@@ -94,6 +94,16 @@ func (c *Catalog) Operations(service string) []span.Operation {
 	return all
 }
 
+// Count is how many operations a service has.
+func (c *Catalog) Count(service string) int { return len(c.services[service]) }
+
+// Each visits the operations of a service, in no order. A name may come with several kinds.
+func (c *Catalog) Each(service string, visit func(name string, kind int32)) {
+	for operation := range c.services[service] {
+		visit(operation.name, operation.kind)
+	}
+}
+
 // Spans is how many spans an operation has.
 func (c *Catalog) Spans(operation span.Operation) uint64 {
 	return c.services[operation.Service][nameKind{operation.Name, operation.Kind}]

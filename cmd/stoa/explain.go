@@ -21,7 +21,7 @@ func printExplained(w io.Writer, e span.Explained) error {
 		e.Groups, e.GroupsByTime, e.GroupsByTemplate, e.GroupsByFilter)
 	line("  not reached %d row groups and batches older than the answer", e.GroupsNotReached)
 	line("  pages       %d read from files, %d open already", e.PagesRead, e.PagesKept)
-	line("  rows        %d decided by template and resource alone, %d read", e.RowsByTemplate, e.RowsRead)
+	line("  rows        %d decided without being read, %d read", e.RowsByTemplate, e.RowsRead)
 	_, err := io.WriteString(w, text.String())
 	return err
 }

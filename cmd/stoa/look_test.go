@@ -239,7 +239,7 @@ func TestFindExplainsItselfOnStandardError(t *testing.T) {
 		}
 		for _, want := range []string{
 			`^The search took \d+\.\d{3} ms, over all shards:\n`, `segments +\d, passed over: \d`, `templates +\d+ in the others, \d+ may match`,
-			`pages +\d+ read from files, \d+ open already`, `rows +\d+ decided by template and resource alone, \d+ read\n$`,
+			`pages +\d+ read from files, \d+ open already`, `rows +\d+ decided without being read, \d+ read\n$`,
 		} {
 			if !regexp.MustCompile(want).MatchString(explained.err) {
 				t.Errorf("%q is not in\n%s", want, explained.err)

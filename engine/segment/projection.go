@@ -16,6 +16,9 @@ type Projection struct {
 	Events   bool // EventEnds, Events, EventAttrs
 	Links    bool // LinkEnds, Links, LinkAttrs
 	All      bool // every column, with those that no other field names
+	// Services says that of resources the service alone is asked for, and of scopes nothing: both
+	// stand in their tables with nothing else.
+	Services bool
 	// Keys narrows the attributes of spans, events and links to these keys; nil is all. With
 	// it, lists hold the attributes asked for in their order, and no others.
 	Keys map[string]bool

@@ -69,6 +69,8 @@ type buffers struct {
 	text     column.Table
 	keys     []span.TextID // by attribute column: its key in the batch + 1
 	keysUsed []uint32
+	ownAt    []uint32 // by column: its place among those of an itemReader + 1; each is of one level
+	ownUsed  []uint32
 }
 
 var readBuffers = sync.Pool{New: func() any { return new(buffers) }}
@@ -82,7 +84,10 @@ func (r *rowReader) done() {
 	for _, id := range r.keysUsed {
 		r.keys[id] = 0
 	}
-	r.keysUsed = r.keysUsed[:0]
+	for _, id := range r.ownUsed {
+		r.ownAt[id] = 0
+	}
+	r.keysUsed, r.ownUsed = r.keysUsed[:0], r.ownUsed[:0]
 	if cap(r.pages)+8*cap(r.ints)+r.text.MemoryBytes() <= keptBytesMax {
 		readBuffers.Put(r.buffers)
 	}
@@ -279,11 +284,19 @@ func (r *rowReader) resources() {
 			return
 		}
 		if positions[code] == 0 {
-			addResource(r.b, resourceOf(r.s.resources, r.group.resources[code]).copied(r.s.resources, r.addText))
+			addResource(r.b, r.asked(resourceOf(r.s.resources, r.group.resources[code])).copied(r.s.resources, r.addText))
 			positions[code] = uint32(len(r.b.Resources))
 		}
 		r.b.ResourceIDs[row] = positions[code] - 1
 	}
+}
+
+// asked gives what the projection asks for of a resource.
+func (r *rowReader) asked(e envelope) envelope {
+	if r.p.Services && !r.p.All {
+		return envelope{texts: [4]span.TextID{e.texts[0]}}
+	}
+	return e
 }
 
 func (r *rowReader) addText(text []byte) span.TextID { return span.TextID(r.text.Add(text)) }

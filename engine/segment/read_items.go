@@ -25,8 +25,12 @@ type itemReader struct {
 	level    span.Level
 	items    *items
 	from, to int
-	own      []ownColumn // by column, those that are asked for
-	compiled []*compiledTemplate
+	own      []ownColumn // those that are asked for and have values of these items
+	within   []uint32    // by code: how many of the items have it
+	codes    []uint32    // those that some of them has
+	compiled []uint32    // by code: its place in templates + 1
+	tables   []compiledTemplate
+	slots    []compiledSlot // of all of them
 }
 
 // compiledTemplate is a template as one batch tells it.
@@ -38,7 +42,8 @@ type compiledTemplate struct {
 type compiledSlot struct {
 	attr   span.Attr
 	column uint32
-	own    int // position in own + 1, 0 where attr has the value
+	isText bool // and no attribute
+	own    int  // position in own + 1, 0 where attr has the value
 }
 
 // openLevel opens a level with n items to read those from from to to; nil where there is none
@@ -47,8 +52,8 @@ func (r *rowReader) openLevel(level span.Level, n, from, to int) *itemReader {
 	it := r.openCodes(level, n)
 	if it != nil {
 		it.from, it.to = from, to
+		it.countCodes()
 		it.findOwn()
-		it.compiled = make([]*compiledTemplate, r.group.codes(level))
 	}
 	return it
 }
@@ -76,43 +81,73 @@ func (r *rowReader) openCodes(level span.Level, n int) *itemReader {
 	return &itemReader{rowReader: r, level: level, items: p.items}
 }
 
+// countCodes counts how many of the items have each code.
+func (it *itemReader) countCodes() {
+	codes := len(it.items.counts)
+	numbers := make([]uint32, 2*codes)
+	it.within, it.compiled = numbers[:codes:codes], numbers[codes:]
+	it.codes = make([]uint32, 0, min(codes, it.to-it.from))
+	slots := 0
+	for _, code := range it.items.codes[it.from:it.to] {
+		if it.within[code]++; it.within[code] == 1 {
+			it.codes = append(it.codes, code)
+			t, id := it.s.templateOf(it.group, it.level, it.items, code)
+			slots += len(t.slotsOf(id))
+		}
+	}
+	if !it.p.level(it.level) {
+		slots = textsMax * len(it.codes)
+	}
+	it.tables = make([]compiledTemplate, 0, len(it.codes))
+	it.slots = make([]compiledSlot, 0, slots)
+}
+
+// textsMax are the slots of a template that are no attributes.
+const textsMax = 3
+
 // findOwn works out which values of which columns the items have: a column's values stand
 // in the order of the items, so those of the items before are passed over.
 func (it *itemReader) findOwn() {
-	if len(it.items.uses) == 0 {
-		return
-	}
-	for _, u := range it.items.uses {
-		if it.wants(u.column) {
-			it.own = append(it.own, ownColumn{column: u.column, total: u.values})
+	for _, code := range it.codes {
+		t, id := it.s.templateOf(it.group, it.level, it.items, code)
+		for _, s := range t.slotsOf(id) {
+			if s.own && it.wants(s.column) {
+				it.own[it.ownOf(s.column)].count += int(it.within[code])
+			}
 		}
 	}
 	if len(it.own) == 0 {
 		return
 	}
-	before, within := make([]int, len(it.items.counts)), make([]int, len(it.items.counts))
-	for _, code := range it.items.codes[:it.from] {
-		before[code]++
-	}
-	for _, code := range it.items.codes[it.from:it.to] {
-		within[code]++
-	}
-	for i := range it.own {
-		c := &it.own[i]
-		for _, code := range it.items.usersOf(c.column) {
-			c.before += before[code]
-			c.count += within[code]
+	if it.from > 0 {
+		before := make([]uint32, len(it.items.counts))
+		for _, code := range it.items.codes[:it.from] {
+			before[code]++
+		}
+		for i := range it.own {
+			c := &it.own[i]
+			for _, code := range it.items.usersOf(c.column) {
+				c.before += int(before[code])
+			}
 		}
 	}
 	for i := range it.own {
-		if it.own[i].count > 0 {
-			it.decode(&it.own[i])
-		}
+		it.decode(&it.own[i])
 	}
 }
 
-func (it *itemReader) ownAt(col uint32) (int, bool) {
-	return slices.BinarySearchFunc(it.own, col, func(c ownColumn, col uint32) int { return cmp.Compare(c.column, col) })
+// ownOf gives the place of a column in own, a new one at first.
+func (it *itemReader) ownOf(column uint32) int {
+	for len(it.ownAt) <= int(column) {
+		it.ownAt = append(it.ownAt, make([]uint32, colFixed+len(it.s.columns)-len(it.ownAt))...)
+	}
+	if it.ownAt[column] == 0 {
+		i, _ := slices.BinarySearchFunc(it.items.uses, column, func(u use, column uint32) int { return cmp.Compare(u.column, column) })
+		it.own = append(it.own, ownColumn{column: column, total: it.items.uses[i].values})
+		it.ownAt[column] = uint32(len(it.own))
+		it.ownUsed = append(it.ownUsed, column)
+	}
+	return int(it.ownAt[column] - 1)
 }
 
 // wants reports whether the projection asks for a column of templates.
@@ -194,18 +229,20 @@ func (it *itemReader) mapped(first uint32, n, from, to int) []span.Attr {
 
 // template gives the template of a code as this batch tells it.
 func (it *itemReader) template(code uint32) *compiledTemplate {
-	if c := it.compiled[code]; c != nil {
-		return c
+	if at := it.compiled[code]; at > 0 {
+		return &it.tables[at-1]
 	}
 	t, id := it.s.templateOf(it.group, it.level, it.items, code)
-	c := &compiledTemplate{scalars: t.scalarsAt(id)}
-	slots := t.slotsOf(id)
-	c.slots = make([]compiledSlot, 0, len(slots))
-	for _, s := range slots {
+	first, attrs := len(it.slots), it.p.level(it.level)
+	for _, s := range t.slotsOf(id) {
+		isAttr := s.column >= colFixed || isMapped(it.level, s.column)
+		if isAttr && !attrs {
+			break // texts come first
+		}
 		if !it.wants(s.column) {
 			continue
 		}
-		out := compiledSlot{column: s.column}
+		out := compiledSlot{column: s.column, isText: !isAttr}
 		hasText := s.column < colFixed
 		if s.column >= colFixed {
 			kind := it.s.columns[s.column-colFixed].kind
@@ -214,17 +251,17 @@ func (it *itemReader) template(code uint32) *compiledTemplate {
 		}
 		switch {
 		case s.own:
-			i, _ := it.ownAt(s.column)
-			out.own = i + 1
+			out.own = it.ownOf(s.column) + 1
 		case hasText:
 			out.attr.Value = uint64(it.addText(t.text(s.value)))
 		default:
 			out.attr.Value = s.value
 		}
-		c.slots = append(c.slots, out)
+		it.slots = append(it.slots, out)
 	}
-	it.compiled[code] = c
-	return c
+	it.tables = append(it.tables, compiledTemplate{t.scalarsAt(id), it.slots[first:len(it.slots):len(it.slots)]})
+	it.compiled[code] = uint32(len(it.tables))
+	return &it.tables[len(it.tables)-1]
 }
 
 // key gives the text of a column's key in the batch.
@@ -261,7 +298,7 @@ func (it *itemReader) each(dst *[]span.Attr, text func(i int, col uint32, id spa
 				own.at++
 			}
 			switch {
-			case s.column < colFixed && !isMapped(it.level, s.column):
+			case s.isText:
 				text(i, s.column, span.TextID(a.Value))
 			case s.column >= colFixed || it.p.Keys == nil || it.p.Keys[string(it.textOf(a.Key))]:
 				*dst = append(*dst, a)
@@ -280,14 +317,8 @@ func (r *rowReader) textOf(id span.TextID) []byte {
 
 // total is how many attributes the items have, at most.
 func (it *itemReader) total() (n int) {
-	within := make([]int, len(it.items.counts))
-	for _, code := range it.items.codes[it.from:it.to] {
-		within[code]++
-	}
-	for code, count := range within {
-		if count > 0 {
-			n += count * len(it.template(uint32(code)).slots)
-		}
+	for _, code := range it.codes {
+		n += int(it.within[code]) * len(it.template(code).slots)
 	}
 	return n
 }

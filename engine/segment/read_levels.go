@@ -29,7 +29,7 @@ func (r *rowReader) spans() {
 		b.AttrEnds = make([]uint32, rows)
 		b.Attrs = make([]span.Attr, 0, it.total())
 	}
-	scopes := map[uint32]uint32{}
+	scopes, lastScope, lastIn := map[uint32]uint32{}, ^uint32(0), uint32(0)
 	it.each(&b.Attrs, func(i int, col uint32, id span.TextID) {
 		switch col {
 		case colName:
@@ -40,13 +40,20 @@ func (r *rowReader) spans() {
 			b.TraceStates[i] = id
 		}
 	}, func(i int, scalars []uint32) {
-		scope, ok := scopes[scalars[scalarScope]]
-		if !ok {
-			scope = uint32(len(b.Scopes))
-			scopes[scalars[scalarScope]] = scope
-			addScope(b, scopeOf(r.s.scopes, scalars[scalarScope]).copied(r.s.scopes, r.addText))
+		if scope := scalars[scalarScope]; scope != lastScope {
+			at, ok := scopes[scope]
+			if !ok {
+				at = uint32(len(b.Scopes))
+				scopes[scope] = at
+				if r.p.Services && !r.p.All {
+					addScope(b, envelope{})
+				} else {
+					addScope(b, scopeOf(r.s.scopes, scope).copied(r.s.scopes, r.addText))
+				}
+			}
+			lastScope, lastIn = scope, at
 		}
-		b.ScopeIDs[i] = scope
+		b.ScopeIDs[i] = lastIn
 		if r.p.Identity {
 			b.Kinds[i], b.StatusCodes[i] = int32(scalars[scalarKind]), int32(scalars[scalarStatusCode])
 			b.StatusPresent[i] = scalars[scalarStatusPresent] != 0

@@ -30,10 +30,12 @@ type Templates struct {
 	Mapped, OpenMessage, OpenState []bool
 	// Own gives, by attribute column, the templates whose value stands with the row.
 	Own map[uint32][]uint32
+
+	byOperation []uint32 // of spans: all templates, by name, kind and number
 }
 
 func (t *Templates) memoryBytes() int {
-	bytes := t.Batch.MemoryBytes() + 3*t.Len()
+	bytes := t.Batch.MemoryBytes() + 3*t.Len() + 4*cap(t.byOperation)
 	for _, templates := range t.Own {
 		bytes += ownTemplatesBytes + 4*cap(templates)
 	}
@@ -106,6 +108,9 @@ func (s *Segment) tellTemplates(table *templateTable) (*Templates, error) {
 	}
 	b.Text, b.TextEnd = texts.Text, texts.Ends
 	b.Scopes, b.ScopeAttrs = nil, nil
+	if table.level == span.SpanLevel {
+		t.sortOperations()
+	}
 	return t, nil
 }
 
@@ -234,24 +239,17 @@ func (g *GroupScan) Mapped(level span.Level) bool {
 // ResourceCodes gives the positions in Resources of the rows whose bit is set; dst has room
 // for all rows then, and any values for the others. No bits at all stand for every row.
 func (g *GroupScan) ResourceCodes(dst, rows []uint64) ([]uint64, error) {
-	dst, err := g.values(dst, colResource, rows)
-	for _, code := range dst {
-		if code >= uint64(len(g.group.resources)) {
-			g.fail(colResource, codec.Corrupt("resource %d of %d", code, len(g.group.resources)))
-			return dst, g.err
-		}
-	}
-	return dst, err
+	return g.values(dst, colResource, rows, uint64(len(g.group.resources)))
 }
 
-// values gives a column of integers with one for each row. It unpacks the stretches of rows
-// in which some bit is set, and leaves zeros elsewhere.
-func (g *GroupScan) values(dst []uint64, col uint32, rows []uint64) ([]uint64, error) {
+// values gives a column of integers with one for each row, all of them below a bound if that is
+// not 0. It unpacks the stretches of rows in which some bit is set, and leaves anything elsewhere.
+func (g *GroupScan) values(dst []uint64, col uint32, rows []uint64, bound uint64) ([]uint64, error) {
 	n := g.group.Rows
 	dst = slices.Grow(dst[:0], n)[:n]
-	clear(dst)
 	p := g.page(col, func(payload []byte) (*page, error) { return openInts(payload, n) })
 	if p == nil {
+		clear(dst)
 		return dst, g.err
 	}
 	for from := 0; from < n; {
@@ -261,6 +259,12 @@ func (g *GroupScan) values(dst []uint64, col uint32, rows []uint64) ([]uint64, e
 		if to = min(to, n); to > from {
 			if _, err := p.ints.Decode(dst[:from], from, to); err != nil {
 				g.fail(col, err)
+				return dst, g.err
+			}
+		}
+		for _, v := range dst[from:to] {
+			if v >= bound && bound > 0 {
+				g.fail(col, codec.Corrupt("value %d of %d", v, bound))
 				return dst, g.err
 			}
 		}
@@ -283,12 +287,12 @@ func emptyStretch(rows []uint64, from int) bool {
 
 // Starts gives the starts of the rows whose bit is set, as ResourceCodes does.
 func (g *GroupScan) Starts(dst, rows []uint64) ([]uint64, error) {
-	return g.values(dst, colStart, rows)
+	return g.values(dst, colStart, rows, 0)
 }
 
 // Lengths gives their end - start, wrapping.
 func (g *GroupScan) Lengths(dst, rows []uint64) ([]uint64, error) {
-	return g.values(dst, colDuration, rows)
+	return g.values(dst, colDuration, rows, 0)
 }
 
 // LengthsBetween gives the rows whose end - start, wrapping, is in [low, high].

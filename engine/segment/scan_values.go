@@ -127,22 +127,25 @@ func (it *itemReader) itemsWith(id uint32, positions []uint32) []uint32 {
 		perCode[code]++
 	}
 	var found []uint32
-	at := uint32(0)
-	for i, code := range it.items.codes {
-		n := perCode[code]
-		if n == 0 {
-			continue
+	at, codes := uint32(0), it.items.codes
+	for i := 0; i < len(codes) && len(positions) > 0; {
+		// Eight items at once, as long as the next position is not theirs.
+		for ; i+8 <= len(codes); i += 8 {
+			c := codes[i : i+8]
+			n := perCode[c[0]] + perCode[c[1]] + perCode[c[2]] + perCode[c[3]] + perCode[c[4]] + perCode[c[5]] + perCode[c[6]] + perCode[c[7]]
+			if positions[0] < at+n {
+				break
+			}
+			at += n
 		}
-		at += n
-		if positions[0] >= at {
-			continue
-		}
-		found = append(found, uint32(i))
-		for len(positions) > 0 && positions[0] < at {
-			positions = positions[1:]
-		}
-		if len(positions) == 0 {
-			break
+		for end := min(i+8, len(codes)); i < end && len(positions) > 0; i++ {
+			if at += perCode[codes[i]]; positions[0] >= at {
+				continue
+			}
+			found = append(found, uint32(i))
+			for len(positions) > 0 && positions[0] < at {
+				positions = positions[1:]
+			}
 		}
 	}
 	return found

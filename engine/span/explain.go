@@ -54,6 +54,6 @@ type Explain struct {
 	TemplatesMatched atomic.Int64 // of these, the ones that may satisfy the query
 	PagesRead        atomic.Int64 // pages of row groups read from files
 	PagesKept        atomic.Int64 // pages that were open already
-	RowsByTemplate   atomic.Int64 // rows that templates and resources alone decided for
+	RowsByTemplate   atomic.Int64 // rows decided for without being read
 	RowsRead         atomic.Int64 // rows read to be matched
 }

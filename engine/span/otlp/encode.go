@@ -77,6 +77,8 @@ type form struct {
 	listMax int // entries of a list in output form
 
 	warnEnvelope bool // the span's warnings say that its envelopes are cut
+
+	written *written // attributes of spans before, nil to write each anew
 }
 
 var exactForm = form{}
@@ -103,7 +105,11 @@ func (o form) appendSpan(dst []byte, r span.Row) []byte {
 			warnings = nil
 			continue
 		}
-		dst = o.appendAttr(dst, tagSpanAttr, b, a)
+		if o.written != nil {
+			dst = o.appendAgain(dst, b, a)
+		} else {
+			dst = o.appendAttr(dst, tagSpanAttr, b, a)
+		}
 	}
 	if warnings != nil {
 		dst = appendWarnings(dst, nil, warnings)

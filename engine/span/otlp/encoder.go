@@ -20,8 +20,10 @@ type Encoder struct {
 	any      bool // last is set and its envelopes are those below
 	resource output
 	scope    output
-	cleaned  map[cleanedKey]output // of this trace: its services take turns
-	kept     int                   // bytes of them
+	cleaned  map[cleanedKey]*output // of this trace: its services take turns
+	kept     int                    // bytes of them
+	near     near                   // those of the batch at hand
+	written  written
 	spans    []byte
 	chunk    []byte
 }
@@ -80,11 +82,14 @@ func (e *Encoder) Add(r span.Row) error {
 func (e *Encoder) Reset(yield func(chunk []byte) error) {
 	e.forget()
 	e.assembly.reset()
-	*e = Encoder{yield: yield, assembly: e.assembly, cleaned: e.cleaned, spans: e.spans[:0], chunk: e.chunk[:0]}
+	e.written.forget()
+	*e = Encoder{
+		yield: yield, assembly: e.assembly, cleaned: e.cleaned, near: e.near, written: e.written, spans: e.spans[:0], chunk: e.chunk[:0],
+	}
 }
 
 // MemoryBytes is what an encoder between two answers holds, at most.
-func (e *Encoder) MemoryBytes() int { return cap(e.spans) + cap(e.chunk) }
+func (e *Encoder) MemoryBytes() int { return cap(e.spans) + cap(e.chunk) + e.written.memoryBytes() }
 
 // Flush gives out what is not given out yet; nothing where there is nothing.
 func (e *Encoder) Flush() error {
@@ -112,6 +117,7 @@ func (e *Encoder) send() error {
 	e.chunk = e.assembly.appendTo(e.chunk)
 	e.assembly.reset()
 	e.spans, e.size = e.spans[:0], 0
+	e.written.forget()
 	return e.yield(e.chunk)
 }
 
@@ -122,7 +128,12 @@ func (e *Encoder) encode(r span.Row, isFirst bool) []byte {
 	room := ChunkBytesMax - 1 - frameBytesMax - e.resource.size() - e.scope.size()
 	o := form{output: true, textMax: math.MaxInt, listMax: math.MaxInt32}
 	o.warnEnvelope = isFirst && (e.resource.isCut || e.scope.isCut)
+	e.written.enter(r.Batch)
+	o.written = &e.written
 	e.spans = o.appendSpan(e.spans, r)
+	if o.written = nil; len(e.spans)-at > room {
+		e.written.forget() // what stands from at on will be written anew
+	}
 	for o.textMax = ValueBytesMax / 4; len(e.spans)-at > room && o.textMax >= textMaxSmall; o.textMax /= 16 {
 		e.spans = o.appendSpan(e.spans[:at], r)
 	}

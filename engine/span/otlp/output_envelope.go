@@ -61,11 +61,18 @@ func (e *Encoder) clean(r span.Row, s schema, limit int) output {
 	if s == scopeMessage {
 		id = r.Batch.ScopeIDs[r.Pos]
 	}
-	key := cleanedKey{weak.Make(r.Batch), s, id, limit}
-	out, known := e.cleaned[key]
-	if known {
-		return out
+	at := e.near.of(r.Batch, s, id)
+	if *at != nil && limit == envelopesBytesMax {
+		return **at
 	}
+	key := cleanedKey{weak.Make(r.Batch), s, id, limit}
+	if known := e.cleaned[key]; known != nil {
+		if limit == envelopesBytesMax {
+			*at = known
+		}
+		return *known
+	}
+	var out output
 	if s == scopeMessage {
 		out = outputEnvelope(scopeOf(r), r.Batch, r.Batch.ScopeAttrsOf(id), s, limit)
 	} else {
@@ -73,19 +80,50 @@ func (e *Encoder) clean(r span.Row, s schema, limit int) output {
 	}
 	out.message, out.schemaURL = bytes.Clone(out.message), bytes.Clone(out.schemaURL) // from the batch's memory
 	if e.cleaned == nil {
-		e.cleaned = map[cleanedKey]output{}
+		e.cleaned = map[cleanedKey]*output{}
 	}
 	if len(e.cleaned) >= cleanedMax || e.kept+out.size() > cleanedBytesMax {
 		e.forget()
 	}
-	e.cleaned[key] = out
+	e.cleaned[key] = &out
 	e.kept += out.size()
+	if limit == envelopesBytesMax {
+		*e.near.of(r.Batch, s, id) = &out
+	}
 	return out
 }
 
 func (e *Encoder) forget() {
 	clear(e.cleaned)
 	e.kept = 0
+	e.near.forget()
+}
+
+// near has those envelopes of the cleaned ones that are whole and of the batch of the last row, by
+// their number there: most rows are of the batch of the row before.
+type near struct {
+	batch             *span.Batch
+	resources, scopes []*output
+}
+
+// of gives where the envelope of a batch is noted.
+func (n *near) of(b *span.Batch, s schema, id uint32) **output {
+	if n.batch != b {
+		n.forget()
+		n.batch = b
+		n.resources = append(n.resources, make([]*output, len(b.Resources))...)
+		n.scopes = append(n.scopes, make([]*output, len(b.Scopes))...)
+	}
+	if s == scopeMessage {
+		return &n.scopes[id]
+	}
+	return &n.resources[id]
+}
+
+func (n *near) forget() {
+	clear(n.resources)
+	clear(n.scopes)
+	n.batch, n.resources, n.scopes = nil, n.resources[:0], n.scopes[:0]
 }
 
 // outputEnvelope gives the envelope in at most limit bytes: whole where it fits, else

@@ -1,0 +1,109 @@
+package otlp_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/engine/span/otlp"
+)
+
+// repeating are spans of a trace whose attributes repeat in every way that tells them apart: keys,
+// values, types of equal bits, lengths beyond what is remembered, and giants between them that
+// are written several times until they fit.
+func repeating(random *rand.Rand, n int) []byte {
+	var spans [][]byte
+	for i := range n {
+		var attrs []byte
+		for range random.IntN(8) {
+			key := fmt.Sprint("k", random.IntN(4))
+			value := msg(varintField(2, uint64(random.IntN(2))))
+			switch random.IntN(6) {
+			case 0:
+				value = stringValue(fmt.Sprint("v", random.IntN(3)))
+			case 1:
+				value = msg(varintField(3, uint64(random.IntN(2))))
+			case 2:
+				value = stringValue("\xffbroken")
+			case 3:
+				value = stringValue(strings.Repeat(fmt.Sprint(random.IntN(2)), 70_000))
+			case 4:
+				value = nil
+			}
+			attrs = append(attrs, attr(key, value)...)
+		}
+		if i%30 == 0 { // what stands between the two moves with each try
+			giant := attr("giant", stringValue(strings.Repeat("g", otlp.ValueBytesMax)))
+			attrs = msg(giant, attrs, giant, giant, giant)
+		}
+		spans = append(spans, spanOf(textField(5, fmt.Sprint(i)), attrs, bytesField(11, textField(2, "e"), bytesField(3, keyValue("k1", stringValue("v1"))))))
+	}
+	return request(spans...)
+}
+
+// TestAttributesStandAsIfWrittenAlone: a span among others is given out as it is alone, whatever
+// stood before it, in rows of several batches that take turns.
+func TestAttributesStandAsIfWrittenAlone(t *testing.T) {
+	for seed := range uint64(4) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		one, two := rowsOf(batchOf(t, repeating(random, 120))), rowsOf(batchOf(t, repeating(random, 120)))
+		var rows []span.Row
+		for len(one)+len(two) > 0 {
+			from := &one
+			if len(one) == 0 || len(two) > 0 && random.IntN(2) == 0 {
+				from = &two
+			}
+			n := min(len(*from), 1+random.IntN(9))
+			rows, *from = append(rows, (*from)[:n]...), (*from)[n:]
+		}
+		chunks := encoded(t, rows)
+		if got := spansIn(chunks...); len(got) == len(rows) && len(chunks) > 3 {
+			for i, r := range rows {
+				if want := spansIn(encoded(t, []span.Row{r})...)[0]; !proto.Equal(got[i], want) {
+					t.Fatalf("seed %d: span %d of %d among others is not what it is alone:\n%.2000v\n%.2000v", seed, i, len(rows), got[i], want)
+				}
+			}
+		} else {
+			t.Fatalf("%d of %d spans in %d chunks", len(got), len(rows), len(chunks))
+		}
+	}
+}
+
+// TestAnEncoderIsUsedAgain: what it remembers of an answer is not taken for the next one's, where
+// numbers of texts mean others.
+func TestAnEncoderIsUsedAgain(t *testing.T) {
+	var got []byte
+	e := otlp.NewEncoder(func(chunk []byte) error { got = append(got[:0], chunk...); return nil })
+	for i := range 4 {
+		b := batchOf(t, request(spanOf(attr("k", stringValue(fmt.Sprint("v", i)))), spanOf(attr("k", stringValue(fmt.Sprint("v", i))))))
+		for _, r := range rowsOf(b) {
+			if err := e.Add(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := e.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(got), fmt.Sprint("v", i)); n != 2 {
+			t.Errorf("answer %d has its value %d times", i, n)
+		}
+		*b = span.Batch{} // its memory is another's now
+		e.Reset(func(chunk []byte) error { got = append(got[:0], chunk...); return nil })
+	}
+}
+
+// TestAttributesOfNothing: an attribute whose numbers are all 0 is not taken for a place that is
+// not used yet.
+func TestAttributesOfNothing(t *testing.T) {
+	rows := rowsOf(batchOf(t, request(spanOf(bytesField(9)), spanOf(bytesField(9)), spanOf(bytesField(9, bytesField(2, varintField(3, math.MaxUint64)))))))
+	for i, s := range spansIn(encoded(t, rows)...) {
+		if len(s.Attributes) != 1 || (s.Attributes[0].Value == nil) == (i == 2) {
+			t.Errorf("span %d: %v", i, s)
+		}
+	}
+}
