@@ -49,7 +49,7 @@ func (m *machine) Apply(l *raft.Log) any {
 		return nil
 	}
 	for _, part := range e.Parts {
-		b, _, err := otlp.Walk(part.Payload)
+		b, err := batchOf(part)
 		if err != nil {
 			m.err = fmt.Errorf("entry %d: %w", l.Index, err)
 			return nil
@@ -59,6 +59,15 @@ func (m *machine) Apply(l *raft.Log) any {
 		}
 	}
 	return nil
+}
+
+// batchOf reads what the log has of a part: a form, or a request in its first version.
+func batchOf(p engine.Part) (*span.Batch, error) {
+	if p.Form != nil {
+		return span.DecodeBatch(p.Form, 1<<20)
+	}
+	b, _, err := otlp.Walk(p.Request)
+	return b, err
 }
 
 func (m *machine) Snapshot() (raft.FSMSnapshot, error) { return nil, fmt.Errorf("not asked for here") }
