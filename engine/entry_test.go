@@ -47,9 +47,9 @@ const goldenEntry = "" +
 	"02" + // version
 	"0000faed51728618" + // received
 	"02" + // parts
-	"" + "70" + "78" + // hash, bytes and length of the form of a request of one span
+	"5ce99bf9d55c256fa2adef48bfd59c8e" + "5a" + "5e" + // hash, bytes and length of the form of a request of one span
 	"99aa06d3014798d86001c324468d497f" + "00" + "00" + // and of nothing
-	"" // S2 block
+	"5e34010405008c60010300020101010005011001020201301500060c310000300900b4310000c084a5f09eca9cc31800f4030100010000736572766963652e6e616d656e756d62657265647370616e2031" // S2 block
 
 // goldenRequests is an entry of version 1, which held requests.
 const goldenRequests = "" +

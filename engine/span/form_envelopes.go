@@ -1,6 +1,7 @@
 package span
 
 import (
+	"bytes"
 	"encoding/binary"
 	"slices"
 
@@ -33,27 +34,23 @@ type envelopeView struct {
 	attrTag       byte
 }
 
-// eachEnvelope visits the resources and then the scopes that have a message.
-func (b *Batch) eachEnvelope(visit func(e *envelopeView)) {
-	for i := range b.Resources {
-		e := envelopeView{message: b.Resources[i].Message, attrs: b.ResourceAttrsOf(uint32(i)), attrTag: 1<<3 | 2}
-		if e.message != 0 {
-			visit(&e)
-		}
+// envelopes is the number of resources and scopes.
+func (b *Batch) envelopes() int { return len(b.Resources) + len(b.Scopes) }
+
+// envelope gives a resource, or behind the last of them a scope.
+func (b *Batch) envelope(i int) envelopeView {
+	if i < len(b.Resources) {
+		return envelopeView{message: b.Resources[i].Message, attrs: b.ResourceAttrsOf(uint32(i)), attrTag: 1<<3 | 2}
 	}
-	for i := range b.Scopes {
-		s := &b.Scopes[i]
-		e := envelopeView{message: s.Message, name: s.Name, version: s.Version, attrs: b.ScopeAttrsOf(uint32(i)), attrTag: 3<<3 | 2}
-		if e.message != 0 {
-			visit(&e)
-		}
-	}
+	i -= len(b.Resources)
+	s := &b.Scopes[i]
+	return envelopeView{message: s.Message, name: s.Name, version: s.Version, attrs: b.ScopeAttrsOf(uint32(i)), attrTag: 3<<3 | 2}
 }
 
 // markUsed marks the texts that no message may be.
 func (s *formScratch) markUsed(b *Batch, texts int) {
 	s.marks = cleared(s.marks, texts+1)
-	for _, attrs := range [][]Attr{b.ResourceAttrs, b.ScopeAttrs} {
+	for _, attrs := range [2][]Attr{b.ResourceAttrs, b.ScopeAttrs} {
 		for _, a := range attrs {
 			s.marks[a.Key] |= textUsed
 			if a.Type.HasText() {
@@ -71,27 +68,30 @@ func (s *formScratch) markUsed(b *Batch, texts int) {
 func (w *formWriter) findDerived(b *Batch) {
 	w.markUsed(b, max(len(b.TextEnd), 1)-1)
 	w.derived = w.derived[:0]
-	b.eachEnvelope(func(e *envelopeView) {
+	for i := range b.envelopes() {
+		e := b.envelope(i)
 		mark := &w.marks[e.message]
-		if *mark != 0 {
-			return
+		if e.message == 0 || *mark != 0 {
+			continue
 		}
 		*mark = textTried
-		if want := b.Bytes(e.message); e.bytes(b) == len(want) {
-			w.message = e.append(w.message[:0], b)
-			if string(w.message) == string(want) {
-				*mark |= textDerived
-				w.derived = append(w.derived, e.message)
-			}
+		want := b.Bytes(e.message)
+		if e.bytes(b) != len(want) {
+			continue
 		}
-	})
+		w.message = e.append(w.message[:0], b)
+		if bytes.Equal(w.message, want) {
+			*mark |= textDerived
+			w.derived = append(w.derived, e.message)
+		}
+	}
 	slices.Sort(w.derived)
 }
 
 // bytes is the length of what append appends.
 func (e *envelopeView) bytes(texts *Batch) int {
 	n := 0
-	for _, id := range []TextID{e.name, e.version} {
+	for _, id := range [2]TextID{e.name, e.version} {
 		if id != 0 {
 			n += fieldLen(texts.TextBytes(id))
 		}
@@ -185,7 +185,7 @@ func appendEnvelopes(dst []byte, b *Batch) []byte {
 		dst = appendEnvelope(dst, e.Present, e.AttrEnd-before, e.Message, e.SchemaURL, e.Name, e.Version)
 		before = e.AttrEnd
 	}
-	for _, attrs := range [][]Attr{b.ResourceAttrs, b.ScopeAttrs} {
+	for _, attrs := range [2][]Attr{b.ResourceAttrs, b.ScopeAttrs} {
 		for _, a := range attrs {
 			dst = append(binary.AppendUvarint(dst, uint64(a.Key)), byte(a.Type))
 			dst = binary.AppendUvarint(dst, a.Value)

@@ -21,14 +21,14 @@ import (
 // idTable finds ids by their hash.
 type idTable []uint32 // a power of two of positions plus 1, 0 for none
 
-func hashOf(id *SpanID) uint32 {
-	return uint32(binary.LittleEndian.Uint64(id[:]) * hashFactor >> 32)
-}
+// hashOf spreads ids that are counted up as well as those that are drawn.
+func hashOf(id *SpanID) uint32 { return spread(binary.LittleEndian.Uint64(id[:])) }
 
 func traceHash(id *TraceID) uint32 {
-	low, high := binary.LittleEndian.Uint64(id[:8]), binary.LittleEndian.Uint64(id[8:])
-	return uint32((low*hashFactor ^ high) * hashFactor >> 32)
+	return spread(binary.LittleEndian.Uint64(id[:8])*hashFactor ^ binary.LittleEndian.Uint64(id[8:]))
 }
+
+func spread(v uint64) uint32 { return uint32((v ^ v>>32) * hashFactor >> 32) }
 
 // find gives the position of an equal id among ids, or the free place for it.
 func find[ID comparable](t idTable, ids []ID, id *ID, hash uint32) (position uint32, found bool, free *uint32) {

@@ -1,6 +1,7 @@
 package span
 
 import (
+	"bytes"
 	"cmp"
 	"math"
 	"slices"
@@ -431,31 +432,13 @@ func (f *formReader) readText(m *room, b *Batch) {
 func (f *formReader) derive(m *room, b, stored *Batch) {
 	f.markUsed(b, len(f.stored)-1)
 	f.message, f.given = f.message[:0], f.given[:0]
-	b.eachEnvelope(func(e *envelopeView) {
-		mark := &f.marks[e.message]
-		if *mark != 0 || m.Err() != nil {
-			return
+	for i := range b.envelopes() {
+		e := b.envelope(i)
+		if mark := &f.marks[e.message]; e.message != 0 && *mark == 0 && m.Err() == nil {
+			*mark = textTried
+			f.deriveOne(m, &e, stored)
 		}
-		*mark = textTried
-		have, want := stored.TextBytes(e.message), e.bytes(stored)
-		if have > 0 && have != want {
-			return
-		}
-		begin := len(f.message)
-		if have == 0 && m.take(uint64(want), 1) == 0 {
-			m.Fail("a message of no bytes")
-			return
-		}
-		f.message = e.append(f.message, stored)
-		if have == 0 {
-			f.given = append(f.given, givenText{e.message, uint32(begin), uint32(len(f.message))})
-			return
-		}
-		if string(f.message[begin:]) == string(stored.Bytes(e.message)) {
-			m.Fail("a message that its attributes give")
-		}
-		f.message = f.message[:begin]
-	})
+	}
 	slices.SortFunc(f.given, func(a, b givenText) int { return cmp.Compare(a.id, b.id) })
 	empty := 0
 	for id := 1; id < len(f.stored); id++ {
@@ -466,6 +449,29 @@ func (f *formReader) derive(m *room, b, stored *Batch) {
 	if empty != len(f.given) {
 		m.Fail("%d texts of no bytes, %d given by attributes", empty, len(f.given))
 	}
+}
+
+// deriveOne makes a message of no bytes from its attributes, and sees to it that one that is
+// stored could not be made so.
+func (f *formReader) deriveOne(m *room, e *envelopeView, stored *Batch) {
+	have, want := stored.TextBytes(e.message), e.bytes(stored)
+	if have > 0 && have != want {
+		return
+	}
+	begin := len(f.message)
+	if have == 0 && m.take(uint64(want), 1) == 0 {
+		m.Fail("a message of no bytes")
+		return
+	}
+	f.message = e.append(f.message, stored)
+	if have == 0 {
+		f.given = append(f.given, givenText{e.message, uint32(begin), uint32(len(f.message))})
+		return
+	}
+	if bytes.Equal(f.message[begin:], stored.Bytes(e.message)) {
+		m.Fail("a message that its attributes give")
+	}
+	f.message = f.message[:begin]
 }
 
 // givenText is a message that its attributes gave, in formReader.message.
