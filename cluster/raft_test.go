@@ -233,3 +233,36 @@ func TestRaftOpensAFlushedFolderFromASnapshot(t *testing.T) {
 		t.Fatalf("Seq %d after %d, %q given again: %v, %v", f.Index(), flushed, m.names, err, m.err)
 	}
 }
+
+// A folder whose log the first release wrote is served: its spans are there, new ones join
+// them in the same log, and both are there after a kill.
+func TestAFolderOfTheFirstReleaseIsServed(t *testing.T) {
+	golden, err := os.ReadFile(filepath.Join("testdata", "direct.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk, _ := writeDirect(t)
+	if err := vfs.ReplaceFile(disk, directLog, golden); err != nil {
+		t.Fatal(err)
+	}
+	g, m := enginetest.NewGenerator(1, 3), enginetest.NewModel()
+	add := func(request []byte) {
+		if _, err := m.Add(request); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range directSpans {
+		add(enginetest.Numbered(i))
+	}
+	for range 2 {
+		o := small(disk)
+		o.Shards, o.Log.FileBytes, o.MemtableBytesMax = directShards, 128<<10, 1<<20
+		s := open(t, o)
+		sameAnswers(t, s, m, g, 10)
+		request := enginetest.Payload(g.Spans(20))
+		write(t, s, request)
+		add(request)
+		sameAnswers(t, s, m, g, 10)
+		disk = disk.KillCopy()
+	}
+}

@@ -41,7 +41,7 @@ type Options struct {
 	Tenant string
 	Log    *slog.Logger
 
-	MemtableBytesMax int64         // raw payload before a seal
+	MemtableBytesMax int64         // of requests, before a seal
 	MemtableAge      time.Duration // entry time before a seal
 	Retention        time.Duration // by receive time; 0 keeps everything
 	// SyncLog, where set, makes everything durable that the log holds. It is called, without
