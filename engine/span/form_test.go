@@ -133,7 +133,7 @@ func TestAWrongFormIsRefused(t *testing.T) {
 // strict checks that bytes are the form of a batch that can be used, or refused.
 func strict(t *testing.T, form []byte) (isForm bool) {
 	t.Helper()
-	b, err := span.DecodeBatch(form, 1<<24)
+	b, err := span.DecodeBatch(form, 1<<20)
 	if err != nil {
 		if !errors.Is(err, codec.ErrCorrupt) {
 			t.Fatalf("%v: %x", err, form)
@@ -143,9 +143,33 @@ func strict(t *testing.T, form []byte) (isForm bool) {
 	if again := b.AppendBinary(nil); !bytes.Equal(again, form) {
 		t.Fatalf("what is read of\n%x has the form\n%x", form, again)
 	}
-	if b.MemoryBytes() > 1<<24 {
+	if b.MemoryBytes() > 1<<20 {
 		t.Fatalf("%d bytes of memory", b.MemoryBytes())
 	}
+	if told(b) < 1<<20 {
+		use(t, b)
+	}
+	return true
+}
+
+// told is about how long the batch is when all is written out: a text may be named often.
+func told(b *span.Batch) (bytes int) {
+	for pos := range b.Len() {
+		row := span.Row{Batch: b, Pos: pos}
+		bytes += len(b.Text) / 8
+		for _, a := range row.Attrs() {
+			bytes += b.TextBytes(a.Key) + 8
+			if a.Type.HasText() {
+				bytes += b.TextBytes(span.TextID(a.Value))
+			}
+		}
+	}
+	return bytes
+}
+
+// use does with a batch what shards and askers do.
+func use(t *testing.T, b *span.Batch) {
+	t.Helper()
 	e := otlp.NewEncoder(func([]byte) error { return nil })
 	var rows []span.Row
 	for pos := range b.Len() {
@@ -164,7 +188,6 @@ func strict(t *testing.T, form []byte) (isForm bool) {
 		t.Fatal(err)
 	}
 	otlp.AppendTraces(nil, rows)
-	return true
 }
 
 // twenty gives rows of all kinds of columns: values that repeat, rise, are far apart; texts of
