@@ -28,13 +28,13 @@ var goldenForm = strings.Join([]string{
 	"0101000000000000000000000000000000020002",                                                           // traces
 	"0200000000000000090000000000000003010c0300000000000000",                                             // spans, parents
 	"0400d004010100feffffffffffffffff01",                                                                 // starts, durations
-	"ffe7030002010600f9ffffff0f03000203000202000103000204000705000805000905000a03010c030002030002030002", // columns of rows
+	"ffef030002010600f9ffffff0f03000203000202000103000204000705000805000905000a03000803010c030002030002030002", // columns of rows
 	"1f04102003000205000d030002030002",                                                                   // of events
 	"010f0000000000000000000000000000000000000000000000000000000000000010000000000000000000000000000000", // ids of links
 	"1f0300020600110006001200030003030002",                                                               // columns of links
 	"0406000e0201100404021303050316050300",                                                               // shapes
-	"0001001600010013",                                                                                   // values
-	"080604020860a984",                                                                                   // strays
+	"030108001600010013",                                                                                   // values
+	"090604020860a98404",                                                                                   // strays
 	"7265736f757263657265736f757263652075726c736572766963657265736f75726365206b657973636f706573636f70652075726c73636f7065206e616d6573636f70652076657273696f6e73636f7065206b65796e616d656d6573736167657374617465726573696475656b657976616c75656b65796576656e746576656e7420726573696475656576656e74206b65796c696e6b2073746174656c696e6b20726573696475656c696e6b206b65796e65776b76", // text
 }, "")
 
@@ -49,7 +49,7 @@ func two() *span.Batch {
 	b.StatusCodes, b.StatusMessages, b.StatusPresent = append(b.StatusCodes, 0), append(b.StatusMessages, 0), append(b.StatusPresent, false)
 	b.TraceStates, b.Flags = append(b.TraceStates, 0), append(b.Flags, 0)
 	b.DroppedAttrs, b.DroppedEvents, b.DroppedLinks = append(b.DroppedAttrs, 0), append(b.DroppedEvents, 0), append(b.DroppedLinks, 0)
-	b.ResourceIDs, b.ScopeIDs = append(b.ResourceIDs, 0), append(b.ScopeIDs, 0)
+	b.ResourceIDs, b.ScopeIDs = append(b.ResourceIDs, 1), append(b.ScopeIDs, 0)
 	b.AttrEnds, b.EventEnds, b.LinkEnds = append(b.AttrEnds, 3), append(b.EventEnds, 2), append(b.LinkEnds, 2)
 	b.Residues = append(b.Residues, 0)
 	b.Attrs = append(b.Attrs, span.Attr{Key: b.Attrs[0].Key, Type: span.StringValue, Value: uint64(b.AddText([]byte("new")))})
@@ -143,6 +143,13 @@ func strict(t *testing.T, form []byte) (isForm bool) {
 	if again := b.AppendBinary(nil); !bytes.Equal(again, form) {
 		t.Fatalf("what is read of\n%x has the form\n%x", form, again)
 	}
+	for _, attrs := range [][]span.Attr{b.Attrs, b.EventAttrs, b.LinkAttrs, b.ResourceAttrs, b.ScopeAttrs} {
+		for _, a := range attrs {
+			if a.Type == span.BoolValue && a.Value > 1 || a.Type <= span.EmptyValue && a.Value != 0 {
+				t.Fatalf("a value that no walker makes: %+v", a)
+			}
+		}
+	}
 	if b.MemoryBytes() > 1<<20 {
 		t.Fatalf("%d bytes of memory", b.MemoryBytes())
 	}
@@ -156,7 +163,7 @@ func strict(t *testing.T, form []byte) (isForm bool) {
 func told(b *span.Batch) (bytes int) {
 	for pos := range b.Len() {
 		row := span.Row{Batch: b, Pos: pos}
-		bytes += len(b.Text) / 8
+		bytes += len(b.Text) / 8 // its name and residues, of which each may be much of all text
 		for _, a := range row.Attrs() {
 			bytes += b.TextBytes(a.Key) + 8
 			if a.Type.HasText() {
