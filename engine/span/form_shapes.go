@@ -44,13 +44,14 @@ type valueColumn struct {
 type shapes struct {
 	list    []shape // 0 is the empty one
 	columns []uint32
+	keys    []uint64 // beside columns: key and type of each
 	table   []uint32 // a power of two of shapes by hash, 0 for none
 	values  []valueColumn
 	byKey   []uint32 // by TextID: the first of values with that key, its number plus 1
 }
 
 func (s *shapes) memoryBytes() int {
-	return 40*cap(s.list) + 4*(cap(s.columns)+cap(s.table)+cap(s.byKey)) + 48*cap(s.values)
+	return 40*cap(s.list) + 8*cap(s.keys) + 4*(cap(s.columns)+cap(s.table)+cap(s.byKey)) + 48*cap(s.values)
 }
 
 // probesMax is how many places of a table are looked at: nobody can make a search long.
@@ -67,20 +68,25 @@ func tableSize(n int) int {
 
 func (s *shapes) reset(lists, texts int) {
 	s.list = append(s.list[:0], shape{findable: true})
-	s.columns, s.values = s.columns[:0], s.values[:0]
+	s.columns, s.keys, s.values = s.columns[:0], s.keys[:0], s.values[:0]
 	s.table = cleared(s.table, tableSize(lists))
 	s.byKey = cleared(s.byKey, texts+1)
 }
 
-const (
-	hashFactor = 0x9E3779B97F4A7C15 // 2^64 over the golden ratio
-	hashShift  = 29
-)
+const hashFactor = 0x9E3779B97F4A7C15 // 2^64 over the golden ratio
 
-// mix takes an attribute's key and type into a shape's hash.
-func mix(hash uint64, key TextID, kind ValueType) uint64 {
-	hash = (hash ^ uint64(key)<<8 ^ uint64(kind)) * hashFactor
-	return hash ^ hash>>hashShift
+// keyOf is the key and type of an attribute.
+func keyOf(a *Attr) uint64 { return uint64(a.Key)<<8 | uint64(a.Type) }
+
+// hashOfShape goes through a list once. Each attribute is mixed with its place, and none waits
+// for the one before.
+func hashOfShape(level Level, attrs []Attr) uint64 {
+	hash := uint64(level)
+	for i := range attrs {
+		v := (keyOf(&attrs[i]) ^ uint64(i)<<44) * hashFactor
+		hash += v ^ v>>32
+	}
+	return (hash ^ hash>>32) * hashFactor
 }
 
 // same reports whether shape i is that of the attributes.
@@ -89,8 +95,8 @@ func (s *shapes) same(i uint32, level Level, attrs []Attr) bool {
 	if sh.level != level || int(sh.end-sh.begin) != len(attrs) {
 		return false
 	}
-	for j, c := range s.columns[sh.begin:sh.end] {
-		if v := &s.values[c]; v.key != attrs[j].Key || v.kind != attrs[j].Type {
+	for j, key := range s.keys[sh.begin:sh.end] {
+		if key != keyOf(&attrs[j]) {
 			return false
 		}
 	}
@@ -102,12 +108,9 @@ func (s *shapes) code(level Level, attrs []Attr) uint32 {
 	if len(attrs) == 0 {
 		return 0
 	}
-	hash := uint64(level)
-	for i := range attrs {
-		hash = mix(hash, attrs[i].Key, attrs[i].Type)
-	}
+	hash := hashOfShape(level, attrs)
 	mask := uint32(len(s.table) - 1)
-	at := uint32(hash) & mask
+	at := uint32(hash>>32) & mask
 	findable := false
 	for range probesMax {
 		i := s.table[at]
@@ -125,6 +128,7 @@ func (s *shapes) code(level Level, attrs []Attr) uint32 {
 	begin := uint32(len(s.columns))
 	for i := range attrs {
 		s.columns = append(s.columns, s.column(level, attrs[i].Key, attrs[i].Type))
+		s.keys = append(s.keys, keyOf(&attrs[i]))
 	}
 	s.list = append(s.list, shape{hash: hash, begin: begin, end: uint32(len(s.columns)), level: level, lists: 1, findable: findable})
 	return uint32(len(s.list) - 1)

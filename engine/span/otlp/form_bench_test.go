@@ -90,6 +90,15 @@ func BenchmarkForm(b *testing.B) {
 				}
 				reportPerSpan(b, spans)
 			})
+			b.Run("compress", func(b *testing.B) {
+				var dst []byte
+				for b.Loop() {
+					for _, form := range forms {
+						dst = codec.AppendS2(dst[:0], form)
+					}
+				}
+				reportPerSpan(b, spans)
+			})
 			b.Run("decode", func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
@@ -101,11 +110,28 @@ func BenchmarkForm(b *testing.B) {
 				}
 				reportPerSpan(b, spans)
 			})
-			b.Run("walk", func(b *testing.B) {
-				payloads := make([][]byte, len(batches))
-				for i, batch := range batches {
-					payloads[i] = otlp.AppendTraces(nil, rowsOf(batch))
+			payloads := make([][]byte, len(batches)) // what the log's first version kept
+			for i, batch := range batches {
+				payloads[i] = otlp.AppendTraces(nil, rowsOf(batch))
+			}
+			b.Run("compress OTLP", func(b *testing.B) {
+				var dst []byte
+				for b.Loop() {
+					for _, payload := range payloads {
+						dst = codec.AppendS2(dst[:0], payload)
+					}
 				}
+				reportPerSpan(b, spans)
+			})
+			b.Run("hash OTLP", func(b *testing.B) {
+				for b.Loop() {
+					for _, payload := range payloads {
+						codec.HashBytes(payload)
+					}
+				}
+				reportPerSpan(b, spans)
+			})
+			b.Run("walk", func(b *testing.B) {
 				b.ReportAllocs()
 				b.ResetTimer()
 				for b.Loop() {
