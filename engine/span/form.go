@@ -90,13 +90,12 @@ func (s *formScratch) memoryBytes() int {
 type formWriter struct {
 	formScratch
 	order    textOrder
-	strays   []uint64
 	literals []byte
 	message  []byte
 }
 
 func (w *formWriter) memoryBytes() int {
-	return w.formScratch.memoryBytes() + 16*cap(w.order.places) + 8*cap(w.strays) + cap(w.literals) + cap(w.message)
+	return w.formScratch.memoryBytes() + 16*cap(w.order.places) + 8*cap(w.order.strays) + cap(w.literals) + cap(w.message)
 }
 
 func (w *formWriter) append(dst []byte, b *Batch) []byte {
@@ -116,8 +115,8 @@ func (w *formWriter) append(dst []byte, b *Batch) []byte {
 	dst = appendColumns(dst, w.links[:])
 	dst = w.shapes.append(dst)
 	dst = w.appendValues(dst)
-	dst = binary.AppendUvarint(dst, uint64(len(w.strays)))
-	dst = appendNumbers(dst, w.strays)
+	dst = binary.AppendUvarint(dst, uint64(len(w.order.strays)))
+	dst = appendNumbers(dst, w.order.strays)
 	return w.appendText(dst, b)
 }
 

@@ -77,7 +77,7 @@ func (w *formWriter) fill(b *Batch) {
 	w.fillShapes(b)
 	w.values = sized(w.values, w.shapes.place())
 	w.order.reset(texts)
-	w.strays = w.strays[:0]
+	w.order.strays = w.order.strays[:0]
 	w.resetTextColumns()
 	w.fillTexts(b)
 }
@@ -186,12 +186,11 @@ func (w *formWriter) fillTexts(b *Batch) {
 	}
 }
 
-func (w *formWriter) code(column int, id TextID) (code uint64) {
+func (w *formWriter) code(column int, id TextID) uint64 {
 	if id == 0 {
 		return 0
 	}
-	code, w.strays = w.order.code(&w.rowTexts[column], id, w.strays)
-	return code
+	return w.order.code(&w.rowTexts[column], id)
 }
 
 // fillValues puts the values of a list into their columns.
@@ -204,7 +203,7 @@ func (w *formWriter) fillValues(shape uint64, attrs []Attr) {
 		value := a.Value
 		switch {
 		case a.Type.HasText():
-			value, w.strays = w.order.code(&c.texts, TextID(a.Value), w.strays)
+			value = w.order.code(&c.texts, TextID(a.Value))
 		case a.Type == IntValue:
 			value = zigzag(value)
 		}

@@ -29,6 +29,7 @@ type textOrder struct {
 	next              uint32
 	places            []textPlace // by TextID
 	resources, scopes uint32      // passed
+	strays            []uint64
 }
 
 func (o *textOrder) reset(texts int) {
@@ -82,34 +83,42 @@ func (o *textOrder) note(column, index uint32, id TextID) {
 // to it.
 type textColumn struct{ number, texts uint32 }
 
-// code gives the code of a text and appends to strays what it leaves open.
-func (o *textOrder) code(c *textColumn, id TextID, strays []uint64) (uint64, []uint64) {
+// code gives the code of a text; what it leaves open goes to the strays. Most texts are known,
+// to the column that had them last.
+func (o *textOrder) code(c *textColumn, id TextID) uint64 {
+	if p := &o.places[id]; p.column == c.number {
+		return uint64(p.index) + 2
+	}
+	return o.otherCode(c, id)
+}
+
+// otherCode is code for a text that another column had last, or none.
+func (o *textOrder) otherCode(c *textColumn, id TextID) uint64 {
 	if id == 0 {
-		return 0, strays
+		return 0
 	}
 	if uint32(id) == o.next {
 		o.next++
 		o.note(c.number, c.texts, id)
 		c.texts++
-		return 1, strays
+		return 1
 	}
 	if index, ok := o.index(c.number, id); ok {
-		return uint64(index) + 2, strays
+		return uint64(index) + 2
 	}
-	strays = append(strays, zigzag(uint64(o.next)-uint64(id)))
+	o.strays = append(o.strays, zigzag(uint64(o.next)-uint64(id)))
 	o.note(c.number, c.texts, id)
 	c.texts++
 	o.pass(id)
-	return uint64(c.texts) + 1, strays
+	return uint64(c.texts) + 1
 }
 
 // textReader gives the texts of codes. It fails once and for all on what code does not give.
 type textReader struct {
 	textOrder
-	texts  uint32   // of the table
-	known  []TextID // by column, from its first on: its texts
-	strays []uint64
-	bad    bool
+	texts uint32   // of the table
+	known []TextID // by column, from its first on: its texts
+	bad   bool
 }
 
 // start begins with a batch of so many texts and codes. The strays are there already.
