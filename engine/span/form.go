@@ -42,7 +42,7 @@ func (b *Batch) AppendBinary(dst []byte) []byte {
 
 // DecodeBatch gives the batch of a form, in memory of its own and of exactly its size. Bytes
 // that AppendBinary does not write are codec.ErrCorrupt, and so is a form whose batch would
-// take more than bytesMax of memory.
+// take more than bytesMax of memory, or more than 2 GiB.
 func DecodeBatch(form []byte, bytesMax int) (*Batch, error) {
 	f := formReaders.Get().(*formReader)
 	b, err := f.read(form, bytesMax)

@@ -52,7 +52,7 @@ func (m *room) take(n uint64, bytes int) int {
 
 func (f *formReader) read(form []byte, bytesMax int) (*Batch, error) {
 	r := codec.NewReader(form)
-	m := room{Reader: r, left: min(bytesMax, math.MaxUint32)}
+	m := room{Reader: r, left: min(bytesMax, math.MaxInt32)}
 	m.take(1, int(unsafe.Sizeof(Batch{})))
 	b := &Batch{}
 	rows := m.take(uint64(readCount(r, len(form)/len(SpanID{}))), rowBytes)
