@@ -56,18 +56,17 @@ func batchesOf(tb testing.TB, requests [][]byte, shards int) (batches []*span.Ba
 	return batches
 }
 
-// BenchmarkForm makes the form of batches, and batches of forms.
+// BenchmarkForm makes the form of batches, and batches of forms; and does what the log's first
+// version did with the same spans as OTLP.
 func BenchmarkForm(b *testing.B) {
 	for name, load := range formLoads(b) {
 		b.Run(name, func(b *testing.B) {
 			requests, spans := load()
 			batches := batchesOf(b, requests, formShards)
-			var forms [][]byte
-			size, packed := 0, 0
+			var forms, payloads [][]byte
 			for _, batch := range batches {
 				forms = append(forms, batch.AppendBinary(nil))
-				size += len(forms[len(forms)-1])
-				packed += len(codec.AppendS2(nil, forms[len(forms)-1]))
+				payloads = append(payloads, otlp.AppendTraces(nil, rowsOf(batch)))
 			}
 			b.Run("encode", func(b *testing.B) {
 				b.ReportAllocs()
@@ -78,71 +77,56 @@ func BenchmarkForm(b *testing.B) {
 					}
 				}
 				reportPerSpan(b, spans)
-				b.ReportMetric(float64(size)/float64(spans), "B/span")
-				b.ReportMetric(float64(packed)/float64(spans), "S2-B/span")
-				b.ReportMetric(float64(spans)/float64(len(batches)), "spans/form")
+				reportBytes(b, forms, spans)
 			})
-			b.Run("hash", func(b *testing.B) {
-				for b.Loop() {
-					for _, form := range forms {
-						codec.HashBytes(form)
-					}
-				}
-				reportPerSpan(b, spans)
+			eachForm(b, "decode", forms, spans, func(form []byte) error {
+				_, err := span.DecodeBatch(form, math.MaxInt32)
+				return err
 			})
-			b.Run("compress", func(b *testing.B) {
-				var dst []byte
-				for b.Loop() {
-					for _, form := range forms {
-						dst = codec.AppendS2(dst[:0], form)
-					}
-				}
-				reportPerSpan(b, spans)
+			eachForm(b, "walk", payloads, spans, func(payload []byte) error {
+				_, _, err := otlp.Walk(payload)
+				return err
 			})
-			b.Run("decode", func(b *testing.B) {
-				b.ReportAllocs()
-				for b.Loop() {
-					for _, form := range forms {
-						if _, err := span.DecodeBatch(form, math.MaxInt32); err != nil {
-							b.Fatal(err)
-						}
-					}
-				}
-				reportPerSpan(b, spans)
-			})
-			payloads := make([][]byte, len(batches)) // what the log's first version kept
-			for i, batch := range batches {
-				payloads[i] = otlp.AppendTraces(nil, rowsOf(batch))
+			var dst []byte
+			compress := func(content []byte) error {
+				dst = codec.AppendS2(dst[:0], content)
+				return nil
 			}
-			b.Run("compress OTLP", func(b *testing.B) {
-				var dst []byte
-				for b.Loop() {
-					for _, payload := range payloads {
-						dst = codec.AppendS2(dst[:0], payload)
-					}
-				}
-				reportPerSpan(b, spans)
-			})
-			b.Run("hash OTLP", func(b *testing.B) {
-				for b.Loop() {
-					for _, payload := range payloads {
-						codec.HashBytes(payload)
-					}
-				}
-				reportPerSpan(b, spans)
-			})
-			b.Run("walk", func(b *testing.B) {
-				b.ReportAllocs()
-				b.ResetTimer()
-				for b.Loop() {
-					for _, payload := range payloads {
-						if _, _, err := otlp.Walk(payload); err != nil {
-							b.Fatal(err)
-						}
-					}
-				}
-				reportPerSpan(b, spans)
-			})
+			hash := func(content []byte) error {
+				codec.HashBytes(content)
+				return nil
+			}
+			eachForm(b, "compress", forms, spans, compress)
+			eachForm(b, "compress OTLP", payloads, spans, compress)
+			eachForm(b, "hash", forms, spans, hash)
+			eachForm(b, "hash OTLP", payloads, spans, hash)
 		})
 	}
+}
+
+// eachForm measures what is done with each form, or payload.
+func eachForm(b *testing.B, name string, forms [][]byte, spans int, do func([]byte) error) {
+	b.Run(name, func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			for _, form := range forms {
+				if err := do(form); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+		reportPerSpan(b, spans)
+	})
+}
+
+// reportBytes tells how long forms are, as they are and under S2.
+func reportBytes(b *testing.B, forms [][]byte, spans int) {
+	size, packed := 0, 0
+	for _, form := range forms {
+		size += len(form)
+		packed += len(codec.AppendS2(nil, form))
+	}
+	b.ReportMetric(float64(size)/float64(spans), "B/span")
+	b.ReportMetric(float64(packed)/float64(spans), "S2-B/span")
+	b.ReportMetric(float64(spans)/float64(len(forms)), "spans/form")
 }
