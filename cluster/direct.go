@@ -188,7 +188,7 @@ func (m *member) accept(p *proposal, now int64) {
 	p.request.undecided++
 	m.inFlight[p.part.Hash] = p
 	m.queue = append(m.queue, p)
-	m.queuedBytes += len(p.part.Payload)
+	m.queuedBytes += p.part.Bytes
 }
 
 // takeLead tells whether r shall lead a round now.

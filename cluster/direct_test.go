@@ -147,12 +147,12 @@ func (s *fakeShard) hashes() []codec.Hash {
 	return append([]codec.Hash(nil), s.applied...)
 }
 
-// partOf makes a part that n names, of some size. Its payload is no OTLP: nothing here
-// walks it.
+// partOf makes a part that n names, of some size. Its form is none: nothing here
+// reads it.
 func partOf(n uint64, bytes int) engine.Part {
-	payload := binary.BigEndian.AppendUint64(make([]byte, 0, max(bytes, 8)), n)
-	payload = payload[:max(bytes, 8)]
-	return engine.Part{Hash: codec.HashBytes(payload), Payload: payload}
+	form := binary.BigEndian.AppendUint64(make([]byte, 0, max(bytes, 8)), n)
+	form = form[:max(bytes, 8)]
+	return engine.Part{Hash: codec.HashBytes(form), Bytes: len(form), Form: form}
 }
 
 func at0() time.Time { return time.Unix(0, 0) }
@@ -222,7 +222,7 @@ func checkLog(t rapid.TB, log *fakeLog, shard *fakeShard, want map[codec.Hash]bo
 		bytes := 0
 		for _, p := range e.Parts {
 			inLog = append(inLog, p.Hash)
-			bytes += len(p.Payload)
+			bytes += p.Bytes
 		}
 		if bytes > 256<<10 && len(e.Parts) > 1 {
 			t.Errorf("an entry of %d bytes in %d parts", bytes, len(e.Parts))

@@ -18,8 +18,8 @@ type Groups interface {
 	// Apply for each group, then their futures). It returns nil once every part is durable
 	// and visible to reads; parts that were applied before are acknowledged at once, a copy
 	// of a part still in flight shares that part's outcome. One group's failure fails the
-	// call, what the others took stays. The parts belong to the groups from the call on; their
-	// payloads, once it returned nil, to the caller again.
+	// call, what the others took stays. The parts belong to the groups from the call on; the
+	// memory of their forms, once it returned nil, to the caller again.
 	// When ctx ends first the outcome is unknown to the caller: sending again is harmless.
 	Propose(ctx context.Context, parts [][]engine.Part) error
 	// ReadBarrier returns once everything acknowledged before the call is visible to
@@ -67,8 +67,8 @@ type Applier interface {
 	// goroutine at a time. It may block while a flush holds it back; it fails only when
 	// closed.
 	Apply(seq uint64, e *engine.Entry) (engine.Applied, error)
-	// Behind tells whether Apply of entries received then, with so many parts and
-	// bytes of payload, would block now.
+	// Behind tells whether Apply of entries received then, with so many parts of so many
+	// bytes, would block now.
 	Behind(received int64, parts int, bytes int64) bool
 	// Seen tells whether a part of that hash was applied within the window that ends now
 	// (unix nanoseconds).

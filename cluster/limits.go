@@ -4,7 +4,7 @@ import "time"
 
 // Limits of a node, each with its reason.
 const (
-	// entryBytesMax is the payload a coalesced entry holds at most, unless one part
+	// entryBytesMax is what the parts of a coalesced entry took at most, unless one part
 	// alone is bigger: large enough that a log record's overhead vanishes, small enough
 	// that one entry can be sent to a follower in one message.
 	entryBytesMax = 256 << 10
@@ -16,13 +16,13 @@ const (
 	// entryBufferMax is the largest buffer for entries that is kept for the next round.
 	entryBufferMax = 1 << 20
 
-	// spreadBytesMin is the payload of a round from which on its shards are worked on at
-	// once: compressing that much takes a tenth of a millisecond (175 ns a span of 350 B),
-	// many times what waking a goroutine costs.
+	// spreadBytesMin is what the parts of a round took from which on its shards are worked on
+	// at once: to compress and apply the forms of so much takes a tenth of a millisecond, many
+	// times what waking a goroutine costs.
 	spreadBytesMin = 256 << 10
 
-	// queueBytesMax is how many payload bytes may wait in one shard's queue before new
-	// parts are refused. The bytes hold memory twice, as payload and as columns.
+	// queueBytesMax is how many bytes of requests may wait in one shard's queue before new
+	// parts are refused. They hold memory twice, as forms and as columns.
 	queueBytesMax = 16 << 20
 
 	// pagesBytesMaxDefault is what all shards together keep of opened pages, so that questions about
@@ -56,14 +56,14 @@ const (
 	reserveBytesDefault = 512 << 20
 
 	// ReserveBytesMin is the least reserve that does its work: the next log file, 128 MiB,
-	// and the flush of all memtables, 96 MiB of payload before compression.
+	// and the flush of all memtables, 96 MiB of requests before compression.
 	ReserveBytesMin = 256 << 20
 
 	// heartbeatInterval is how often the keeper looks at idle shards, the log's size and
 	// the disk. It bounds how late an idle memtable is sealed.
 	heartbeatInterval = time.Second
 
-	// memtableBytesTotal is the raw payload that the open memtables of a node may hold
+	// memtableBytesTotal is what the open memtables of a node may hold of requests
 	// together before they seal; each shard gets an equal part.
 	memtableBytesTotal = 96 << 20
 

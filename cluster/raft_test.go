@@ -49,7 +49,7 @@ func (m *machine) Apply(l *raft.Log) any {
 		return nil
 	}
 	for _, part := range e.Parts {
-		b, _, err := otlp.Walk(part.Payload)
+		b, err := batchOf(part)
 		if err != nil {
 			m.err = fmt.Errorf("entry %d: %w", l.Index, err)
 			return nil
@@ -59,6 +59,15 @@ func (m *machine) Apply(l *raft.Log) any {
 		}
 	}
 	return nil
+}
+
+// batchOf reads what the log has of a part: a form, or a request in its first version.
+func batchOf(p engine.Part) (*span.Batch, error) {
+	if p.Form != nil {
+		return span.DecodeBatch(p.Form, 1<<20)
+	}
+	b, _, err := otlp.Walk(p.Request)
+	return b, err
 }
 
 func (m *machine) Snapshot() (raft.FSMSnapshot, error) { return nil, fmt.Errorf("not asked for here") }
@@ -222,5 +231,38 @@ func TestRaftOpensAFlushedFolderFromASnapshot(t *testing.T) {
 	f := node.Apply(entry.AppendBinary(nil), 10*time.Second)
 	if err := f.Error(); err != nil || f.Index() <= flushed || m.err != nil || len(m.names) != 0 {
 		t.Fatalf("Seq %d after %d, %q given again: %v, %v", f.Index(), flushed, m.names, err, m.err)
+	}
+}
+
+// A folder whose log the first release wrote is served: its spans are there, new ones join
+// them in the same log, and both are there after a kill.
+func TestAFolderOfTheFirstReleaseIsServed(t *testing.T) {
+	golden, err := os.ReadFile(filepath.Join("testdata", "direct.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk, _ := writeDirect(t)
+	if err := vfs.ReplaceFile(disk, directLog, golden); err != nil {
+		t.Fatal(err)
+	}
+	g, m := enginetest.NewGenerator(1, 3), enginetest.NewModel()
+	add := func(request []byte) {
+		if _, err := m.Add(request); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range directSpans {
+		add(enginetest.Numbered(i))
+	}
+	for range 2 {
+		o := small(disk)
+		o.Shards, o.Log.FileBytes, o.MemtableBytesMax = directShards, 128<<10, 1<<20
+		s := open(t, o)
+		sameAnswers(t, s, m, g, 10)
+		request := enginetest.Payload(g.Spans(20))
+		write(t, s, request)
+		add(request)
+		sameAnswers(t, s, m, g, 10)
+		disk = disk.KillCopy()
 	}
 }

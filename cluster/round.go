@@ -15,7 +15,7 @@ import (
 type batch struct {
 	*member
 	taken   []*proposal
-	bytes   int // of their payloads
+	bytes   int // of their parts
 	entries []engine.Entry
 	first   uint64 // Seq of the first entry
 	pending Pending
@@ -58,8 +58,8 @@ func (d *Direct) take() []batch {
 		}
 		b := batch{member: m}
 		count := 0
-		for count < len(m.queue) && (count == 0 || b.bytes+len(m.queue[count].part.Payload) <= appendBytesMax) {
-			b.bytes += len(m.queue[count].part.Payload)
+		for count < len(m.queue) && (count == 0 || b.bytes+m.queue[count].part.Bytes <= appendBytesMax) {
+			b.bytes += m.queue[count].part.Bytes
 			count++
 		}
 		b.taken, m.queue = m.queue[:count:count], m.queue[count:]
@@ -240,13 +240,13 @@ func coalesce(taken []*proposal, received int64) []engine.Entry {
 	bytes := 0
 	for _, p := range taken {
 		last := len(entries) - 1
-		if last < 0 || (bytes > 0 && bytes+len(p.part.Payload) > entryBytesMax) {
+		if last < 0 || (bytes > 0 && bytes+p.part.Bytes > entryBytesMax) {
 			entries = append(entries, engine.Entry{Received: received})
 			last, bytes = last+1, 0
 		}
 		if p.request != nil {
 			entries[last].Parts = append(entries[last].Parts, p.part)
-			bytes += len(p.part.Payload)
+			bytes += p.part.Bytes
 		}
 	}
 	return entries

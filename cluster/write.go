@@ -21,13 +21,15 @@ func (s *Store) Write(ctx context.Context, request []byte) (otlp.Counts, error) 
 	}
 	parts := make([][]engine.Part, s.epoch.Shards)
 	for _, p := range cut {
-		parts[p.Shard] = append(parts[p.Shard], engine.Part{Hash: p.Hash, Payload: p.Payload, Batch: p.Batch})
+		parts[p.Shard] = append(parts[p.Shard], engine.NewPart(p.Batch, p.Bytes))
 	}
 	if err := s.groups.Propose(ctx, parts); err != nil {
 		return otlp.Counts{}, err // parts may be on their way yet
 	}
-	for i := range cut {
-		cut[i].FreePayload()
+	for _, list := range parts {
+		for i := range list {
+			list[i].FreeForm()
+		}
 	}
 	return counts, nil
 }

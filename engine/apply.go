@@ -1,13 +1,12 @@
 package engine
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"math"
 
 	"github.com/stoadb/stoa/engine/segment"
-	"github.com/stoadb/stoa/engine/span/otlp"
+	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/internal/invariant"
 	"github.com/stoadb/stoa/internal/vfs"
 )
@@ -73,21 +72,13 @@ func (s *Shard) applyPart(mem *memtable, next uint32, seq uint64, received int64
 		did.Copies++
 		return next
 	}
-	batch := p.Batch
-	var err error
-	if batch == nil {
-		batch, _, err = otlp.Walk(p.Payload)
-	}
+	batch, err := p.read()
 	if err == nil && s.o.CheckPart != nil {
 		err = s.o.CheckPart(batch)
 	}
 	if err != nil {
 		did.Quarantined++
-		spans := 1 // nobody can count what cannot be walked
-		if batch != nil {
-			spans = batch.Len()
-		}
-		s.quarantine(seq, *p, spans, err)
+		s.quarantine(seq, p, batch, err)
 		return next
 	}
 	s.seen.add(p.Hash, received)
@@ -95,7 +86,7 @@ func (s *Shard) applyPart(mem *memtable, next uint32, seq uint64, received int64
 		return next
 	}
 	mem.begin(seq, received)
-	mem.note(p.Hash, received, len(p.Payload))
+	mem.note(p.Hash, received, p.Bytes)
 	mem.add(next, batch)
 	did.Parts++
 	did.Spans += batch.Len()
@@ -162,23 +153,27 @@ func wake(c chan struct{}) {
 	}
 }
 
-// quarantineDir holds parts that Apply refused, each under its hash: the OTLP request as
-// it was acknowledged, for a person to look at or to send again after a repair.
+// quarantineDir holds parts that Apply refused, each under the hash of its content: the spans
+// that were acknowledged as an OTLP request, for a person to look at or to send again after a
+// repair.
 const quarantineDir = "quarantine"
 
 // quarantine sets a part aside. The file is named after the content, so a replay writes
 // no second one. Where the disk refuses it, the flusher tries again before it lets the
 // log go.
-func (s *Shard) quarantine(seq uint64, p Part, spans int, cause error) {
-	p.Batch = nil
+func (s *Shard) quarantine(seq uint64, p *Part, batch *span.Batch, cause error) {
+	spans := 1 // nobody can count what cannot be read
+	if batch != nil {
+		spans = batch.Len()
+	}
+	file := p.setAside(batch)
 	s.log.Error("part quarantined", "seq", seq, "hash", p.Hash.String(), "cause", cause)
-	isNew, err := s.saveQuarantined(p)
+	isNew, err := s.saveQuarantined(file)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
 		s.log.Error("quarantine file not written yet", "hash", p.Hash.String(), "cause", err)
-		p.Payload = bytes.Clone(p.Payload) // the proposer uses its memory again
-		s.unsaved = append(s.unsaved, p)
+		s.unsaved = append(s.unsaved, file)
 		isNew = true
 	}
 	if isNew {
@@ -187,14 +182,13 @@ func (s *Shard) quarantine(seq uint64, p Part, spans int, cause error) {
 	}
 }
 
-// saveQuarantined writes the part's file; isNew is false where it stood there before.
-func (s *Shard) saveQuarantined(p Part) (isNew bool, err error) {
+// saveQuarantined writes a file; isNew is false where it stood there before.
+func (s *Shard) saveQuarantined(file setAside) (isNew bool, err error) {
 	dir := s.dir + "/" + quarantineDir
 	if err := s.o.FS.MkdirAll(dir); err != nil {
 		return false, err
 	}
-	name := p.Hash.String() + ".otlp"
-	f, err := s.o.FS.Open(dir + "/" + name)
+	f, err := s.o.FS.Open(dir + "/" + file.name)
 	if err == nil {
 		// Written before, perhaps by a process killed before its name was durable.
 		return false, errors.Join(f.Close(), s.o.FS.SyncDir(dir))
@@ -202,7 +196,7 @@ func (s *Shard) saveQuarantined(p Part) (isNew bool, err error) {
 	if !missing(err) {
 		return false, err
 	}
-	if err := vfs.ReplaceFile(s.o.FS, dir+"/"+name, p.Payload); err != nil {
+	if err := vfs.ReplaceFile(s.o.FS, dir+"/"+file.name, file.content); err != nil {
 		return false, fmt.Errorf("quarantine: %w", err)
 	}
 	return true, nil
@@ -213,10 +207,10 @@ func (s *Shard) saveUnsaved() error {
 	s.saving.Lock()
 	defer s.saving.Unlock()
 	s.mu.Lock()
-	parts := s.unsaved
+	files := s.unsaved
 	s.mu.Unlock()
-	for i, p := range parts {
-		if _, err := s.saveQuarantined(p); err != nil {
+	for i, file := range files {
+		if _, err := s.saveQuarantined(file); err != nil {
 			s.mu.Lock()
 			s.unsaved = s.unsaved[i:]
 			s.mu.Unlock()
@@ -224,7 +218,7 @@ func (s *Shard) saveUnsaved() error {
 		}
 	}
 	s.mu.Lock()
-	s.unsaved = s.unsaved[len(parts):]
+	s.unsaved = s.unsaved[len(files):]
 	s.mu.Unlock()
 	return nil
 }

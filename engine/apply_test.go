@@ -22,7 +22,9 @@ func (w *world) apply(payloads ...[]byte) engine.Applied {
 	w.t.Helper()
 	e := &engine.Entry{Received: w.received}
 	for _, p := range payloads {
-		e.Parts = append(e.Parts, engine.Part{Hash: codec.HashBytes(p), Payload: p})
+		part := partOf(p)
+		part.Batch = nil
+		e.Parts = append(e.Parts, part)
 	}
 	w.seq++
 	w.mu.Lock()
@@ -41,7 +43,7 @@ func TestAPartIsAppliedOnce(t *testing.T) {
 	w := newWorld(t, 1, 3)
 	w.mustOpen()
 	payload := enginetest.Payload(w.gen.Spans(5))
-	hash := codec.HashBytes(payload)
+	hash := partOf(payload).Hash
 	if _, err := w.model.Add(payload); err != nil {
 		t.Fatal(err)
 	}
@@ -100,12 +102,12 @@ func TestTheWindowHoldsTheLastParts(t *testing.T) {
 			t.Fatalf("part %d: %+v", i, did)
 		}
 	}
-	first := codec.HashBytes(part(0))
+	first := partOf(part(0)).Hash
 	if !w.shard.Seen(first, w.received) {
 		t.Fatal("the first part is forgotten too early")
 	}
 	w.apply(part(16_384))
-	if w.shard.Seen(first, w.received) || !w.shard.Seen(codec.HashBytes(part(1)), w.received) {
+	if w.shard.Seen(first, w.received) || !w.shard.Seen(partOf(part(1)).Hash, w.received) {
 		t.Fatal("the window does not hold the last 16,384 parts")
 	}
 }
@@ -121,7 +123,7 @@ func TestApplyIsIdempotent(t *testing.T) {
 	}
 	rows := w.shard.Stats().MemtableRows
 	for seq := range w.seq + 1 {
-		did, err := w.shard.Apply(seq, &engine.Entry{Received: w.received, Parts: []engine.Part{{Payload: enginetest.Numbered(1)}}})
+		did, err := w.shard.Apply(seq, &engine.Entry{Received: w.received, Parts: []engine.Part{partOf(enginetest.Numbered(1))}})
 		if err != nil || did != (engine.Applied{}) {
 			t.Fatalf("entry %d again: %+v, %v", seq, did, err)
 		}
@@ -230,8 +232,8 @@ func TestAPoisonedPartIsSetAside(t *testing.T) {
 						}
 					}
 					for range 8 { // the log may be gone: the files must outlive a cut
-						for _, p := range [][]byte{poison, garbage} {
-							name := worldDir + "/quarantine/" + codec.HashBytes(p).String() + ".otlp"
+						for suffix, p := range map[string][]byte{".otlp": poison, ".form": garbage} {
+							name := worldDir + "/quarantine/" + codec.HashBytes(p).String() + suffix
 							if kept, err := vfs.ReadFile(w.disk.Crash(), name, 1<<20); err != nil || !bytes.Equal(kept, p) {
 								t.Fatalf("not kept whole: %v", err)
 							}

@@ -6,7 +6,6 @@ import (
 
 	"github.com/stoadb/stoa/engine"
 	"github.com/stoadb/stoa/engine/enginetest"
-	"github.com/stoadb/stoa/internal/codec"
 	"github.com/stoadb/stoa/internal/vfs"
 )
 
@@ -31,7 +30,7 @@ func TestBehindTellsWhetherApplyWaits(t *testing.T) {
 		seq++
 		p := enginetest.Numbered(int(9 + seq)) // of two digits: all of one size
 		go func() {
-			if _, err := s.Apply(seq, &engine.Entry{Received: 1, Parts: []engine.Part{{Hash: codec.HashBytes(p), Payload: p}}}); err != nil {
+			if _, err := s.Apply(seq, &engine.Entry{Received: 1, Parts: []engine.Part{partOf(p)}}); err != nil {
 				t.Error(err)
 			}
 			applied <- struct{}{}

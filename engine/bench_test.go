@@ -83,7 +83,7 @@ func loaded(tb testing.TB, parts []otlp.Part, o engine.Options) (s *engine.Shard
 func applyAll(tb testing.TB, s *engine.Shard, parts []otlp.Part) (spans int) {
 	tb.Helper()
 	for i, p := range parts {
-		e := &engine.Entry{Received: 1_767_225_600_000_000_000 + int64(i), Parts: []engine.Part{{Hash: p.Hash, Payload: p.Payload, Batch: p.Batch}}}
+		e := &engine.Entry{Received: 1_767_225_600_000_000_000 + int64(i), Parts: []engine.Part{engine.NewPart(p.Batch, p.Bytes)}}
 		if _, err := s.Apply(uint64(i+1), e); err != nil {
 			tb.Fatal(err)
 		}

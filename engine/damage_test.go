@@ -147,7 +147,7 @@ func TestVerifyFindsEveryFlippedBit(t *testing.T) {
 	if found := verify(); len(found) > 0 {
 		t.Fatalf("a whole folder: %v", found)
 	}
-	for _, name := range []string{"MANIFEST", "00000001.seg", "quarantine/" + codec.HashBytes([]byte{0xff}).String() + ".otlp"} {
+	for _, name := range []string{"MANIFEST", "00000001.seg", "quarantine/" + codec.HashBytes([]byte{0xff}).String() + ".form"} {
 		content, err := vfs.ReadFile(w.disk, worldDir+"/"+name, 1<<20)
 		if err != nil {
 			t.Fatal(err)

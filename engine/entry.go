@@ -3,7 +3,7 @@ package engine
 import (
 	"encoding/binary"
 
-	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/engine/span/otlp"
 	"github.com/stoadb/stoa/internal/codec"
 )
 
@@ -15,49 +15,44 @@ type Entry struct {
 	Parts    []Part
 }
 
-// Part is what one request had for this shard.
-type Part struct {
-	Hash codec.Hash // of Payload
-	// Payload is an OTLP ExportTraceServiceRequest. Its memory is the proposer's again once the
-	// part is decided: Apply keeps nothing of it.
-	Payload []byte
-	// Batch is Payload walked. It is nil after DecodeEntry; Apply then walks.
-	Batch *span.Batch
-}
-
-// entryVersion is the first byte of every entry.
-const entryVersion = 1
+// The versions of entries, which are their first bytes. The first one held requests.
+const (
+	entryVersion        = 2
+	entryVersionRequest = 1
+)
 
 // AppendBinary appends the entry's log form:
 //
-//	version u8 = 1 | received i64 LE | parts uvarint
-//	for each part: hash 16 B | payload bytes uvarint
-//	S2 block of all payloads, one after another, to the end (absent for a tick)
+//	version u8 = 2 | received i64 LE | parts uvarint
+//	for each part: hash 16 B | bytes uvarint | form bytes uvarint
+//	S2 block of all forms, one after another, to the end (absent for a tick)
 //
-// The payloads are compressed together, because the parts of one entry tend to repeat
-// each other's names. The block's bytes may differ between builds, so nothing compares
-// or hashes them; the parts carry hashes of what they decode to.
+// The forms are compressed together, because the parts of one entry tend to repeat each
+// other's names. The block's bytes may differ between builds, so nothing compares or hashes
+// them; the parts carry hashes of what they decode to. All parts have a form.
 func (e *Entry) AppendBinary(dst []byte) []byte {
 	dst = append(dst, entryVersion)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(e.Received))
 	dst = binary.AppendUvarint(dst, uint64(len(e.Parts)))
 	total := 0
 	for i := range e.Parts {
-		dst = append(dst, e.Parts[i].Hash[:]...)
-		dst = binary.AppendUvarint(dst, uint64(len(e.Parts[i].Payload)))
-		total += len(e.Parts[i].Payload)
+		p := &e.Parts[i]
+		dst = append(dst, p.Hash[:]...)
+		dst = binary.AppendUvarint(dst, uint64(p.Bytes))
+		dst = binary.AppendUvarint(dst, uint64(len(p.Form)))
+		total += len(p.Form)
 	}
 	if len(e.Parts) == 0 {
 		return dst
 	}
 	if len(e.Parts) == 1 {
-		return codec.AppendS2(dst, e.Parts[0].Payload)
+		return codec.AppendS2(dst, e.Parts[0].Form)
 	}
 	joined := joins.Get(total)
 	defer joins.Put(joined)
 	all := (*joined)[:0]
 	for i := range e.Parts {
-		all = append(all, e.Parts[i].Payload...)
+		all = append(all, e.Parts[i].Form...)
 	}
 	return codec.AppendS2(dst, all)
 }
@@ -65,15 +60,19 @@ func (e *Entry) AppendBinary(dst []byte) []byte {
 // joins keeps what parts are joined in.
 var joins codec.BufferPool
 
-// DecodeEntry reads what AppendBinary wrote. The entry's payloads are its own. Wrong
-// bytes are codec.ErrCorrupt, a later version codec.ErrVersion.
+// DecodeEntry reads what AppendBinary wrote, and entries of version 1, which had the same
+// head without bytes, and requests in the place of forms. What the entry's parts hold is its
+// own. Wrong bytes are codec.ErrCorrupt, a later version codec.ErrVersion.
 func DecodeEntry(data []byte) (*Entry, error) {
 	r := codec.NewReader(data)
-	if v := r.Uint8(); r.Err() == nil && v != entryVersion {
-		if v > entryVersion {
-			return nil, codec.ErrVersion
-		}
-		return nil, codec.Corrupt("entry version %d", v)
+	version := r.Uint8()
+	switch {
+	case r.Err() != nil:
+		return nil, r.Err()
+	case version > entryVersion:
+		return nil, codec.ErrVersion
+	case version == 0:
+		return nil, codec.Corrupt("entry version 0")
 	}
 	e := &Entry{Received: int64(r.Uint64())}
 	count := r.Count(len(codec.Hash{}) + 1)
@@ -86,6 +85,9 @@ func DecodeEntry(data []byte) (*Entry, error) {
 	}
 	for i := range e.Parts {
 		copy(e.Parts[i].Hash[:], r.Bytes(len(codec.Hash{})))
+		if version == entryVersion {
+			e.Parts[i].Bytes = readPartBytes(r)
+		}
 		sizes[i] = r.Uvarint()
 	}
 	rest := r.Bytes(r.Len())
@@ -98,22 +100,49 @@ func DecodeEntry(data []byte) (*Entry, error) {
 		}
 		return e, nil
 	}
-	joined, err := codec.DecodeS2(rest)
-	if err != nil {
+	if err := e.divide(version, rest, sizes); err != nil {
 		return nil, err
+	}
+	return e, nil
+}
+
+// readPartBytes reads Part.Bytes: at most a request, with its envelopes and frames in each
+// part.
+func readPartBytes(r *codec.Reader) int {
+	n := r.Uvarint()
+	if n > partBytesMax {
+		r.Fail("part of %d bytes", n)
+		return 0
+	}
+	return int(n)
+}
+
+// partBytesMax bounds Part.Bytes, which counts some bytes more than a request has.
+const partBytesMax = 4 * otlp.RequestBytesMax
+
+// divide unpacks the S2 block and gives each part its own.
+func (e *Entry) divide(version uint8, block []byte, sizes []uint64) error {
+	joined, err := codec.DecodeS2(block)
+	if err != nil {
+		return err
 	}
 	for i := range e.Parts {
 		if sizes[i] > uint64(len(joined)) {
-			return nil, codec.Corrupt("part %d of %d bytes, %d left", i, sizes[i], len(joined))
+			return codec.Corrupt("part %d of %d bytes, %d left", i, sizes[i], len(joined))
 		}
-		e.Parts[i].Payload = joined[:sizes[i]:sizes[i]]
+		p, content := &e.Parts[i], joined[:sizes[i]:sizes[i]]
 		joined = joined[sizes[i]:]
-		if codec.HashBytes(e.Parts[i].Payload) != e.Parts[i].Hash {
-			return nil, codec.Corrupt("hash of part %d", i)
+		if codec.HashBytes(content) != p.Hash {
+			return codec.Corrupt("hash of part %d", i)
+		}
+		if version == entryVersionRequest {
+			p.Request, p.Bytes = content, len(content)
+		} else {
+			p.Form = content
 		}
 	}
 	if len(joined) > 0 {
-		return nil, codec.Corrupt("%d bytes after the last part", len(joined))
+		return codec.Corrupt("%d bytes after the last part", len(joined))
 	}
-	return e, nil
+	return nil
 }

@@ -62,7 +62,7 @@ func TestRealTracesAnswerAsExpected(t *testing.T) {
 		for _, file := range want.Files {
 			for _, p := range realParts(t, file) {
 				seq++
-				e := &engine.Entry{Received: 1_767_225_600_000_000_000 + int64(seq), Parts: []engine.Part{{Hash: p.Hash, Payload: p.Payload, Batch: p.Batch}}}
+				e := &engine.Entry{Received: 1_767_225_600_000_000_000 + int64(seq), Parts: []engine.Part{engine.NewPart(p.Batch, p.Bytes)}}
 				if _, err := s.Apply(seq, e); err != nil {
 					t.Fatal(err)
 				}

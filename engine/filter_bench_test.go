@@ -85,7 +85,7 @@ func realShards(b *testing.B) (shards []*engine.Shard, spans int) {
 			}
 			for _, p := range parts {
 				seqs[p.Shard]++
-				e := &engine.Entry{Received: 1_767_225_600_000_000_000, Parts: []engine.Part{{Hash: p.Hash, Payload: p.Payload, Batch: p.Batch}}}
+				e := &engine.Entry{Received: 1_767_225_600_000_000_000, Parts: []engine.Part{engine.NewPart(p.Batch, p.Bytes)}}
 				if _, err := shards[p.Shard].Apply(seqs[p.Shard], e); err != nil {
 					b.Fatal(err)
 				}

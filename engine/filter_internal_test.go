@@ -8,7 +8,6 @@ import (
 	"github.com/stoadb/stoa/engine/enginetest"
 	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
-	"github.com/stoadb/stoa/internal/codec"
 	"github.com/stoadb/stoa/internal/vfs"
 )
 
@@ -26,7 +25,7 @@ func flushedSpans(t testing.TB, seed uint64, spans int) (*Shard, *enginetest.Gen
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := shard.Apply(1, &Entry{Parts: []Part{{Hash: codec.HashBytes(payload), Payload: payload, Batch: batch}}}); err != nil {
+	if _, err := shard.Apply(1, &Entry{Parts: []Part{NewPart(batch, len(payload))}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := shard.Flush(context.Background()); err != nil {

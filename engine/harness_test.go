@@ -116,6 +116,16 @@ func (w *world) mustOpen() {
 	w.t.Cleanup(func() { _ = w.shard.Close() })
 }
 
+// partOf is what a request makes, as a proposer has it. Bytes that are no request stand for
+// a form that nobody can read.
+func partOf(request []byte) engine.Part {
+	batch, _, err := otlp.Walk(request)
+	if err != nil {
+		return engine.Part{Hash: codec.HashBytes(request), Bytes: len(request), Form: request}
+	}
+	return engine.NewPart(batch, len(request))
+}
+
 // append puts an entry into the log, from where on it must never be lost, and applies it.
 func (w *world) append(parts ...[]byte) error {
 	w.flushed(w.shard.Flushed())
@@ -125,10 +135,11 @@ func (w *world) append(parts ...[]byte) error {
 		if err != nil {
 			w.t.Fatalf("walk: %v", err)
 		}
+		p := engine.NewPart(batch, len(payload))
 		if w.rand.IntN(2) == 0 {
-			batch = nil
+			p.Batch = nil
 		}
-		e.Parts = append(e.Parts, engine.Part{Hash: codec.HashBytes(payload), Payload: payload, Batch: batch})
+		e.Parts = append(e.Parts, p)
 	}
 	w.seq++
 	w.mu.Lock()

@@ -8,15 +8,15 @@ import (
 
 // Limits of one shard. Each bounds memory, files or the work of one question.
 const (
-	// memtableBytesMax is the default raw payload of a memtable before it is sealed. Four
-	// shards with one frozen memtable each then hold at most 200 MiB of payload.
+	// memtableBytesMax is how many bytes of requests the spans of a memtable took before it is
+	// sealed, by default. Four shards with one frozen memtable each then hold at most 200 MiB.
 	memtableBytesMax = 24 << 20
 	// memtableAge is the default entry time a memtable spans before it is sealed: what a
 	// restart replays stays short, and an idle shard lets go of the log.
 	memtableAge = 30 * time.Second
-	// partOverheadBytes is counted for each part besides its payload: what a batch costs
+	// partOverheadBytes is counted for each part besides its bytes: what a batch costs
 	// apart from its spans (1.2 KB measured) and its place in the maps. Without it, a flood
-	// of one-span requests would fill memory long before the payload bound is met.
+	// of one-span requests would fill memory long before the bound of bytes is met.
 	partOverheadBytes = 2 << 10
 	// frozenMax is how many frozen memtables may wait before Apply waits too.
 	frozenMax = 1
@@ -24,6 +24,8 @@ const (
 	// dropped by content at read and at merge. A merge keeps as many hashes.
 	seenHashesMax = compaction.HashesMax
 	seenAge       = compaction.HashAgeMax
+	// formKeptBytesMax is the largest working memory for forms that is kept for the next one.
+	formKeptBytesMax = 1 << 20
 	// partsMax bounds the parts of one entry; a coalescer sends far fewer.
 	partsMax = 1 << 16
 	// foundSlack is how many traces beyond twice the limit a search remembers before it

@@ -65,7 +65,7 @@ func TestRealTracesLoadInBoundedMemory(t *testing.T) {
 			}
 			for _, p := range parts {
 				seq++
-				e := &engine.Entry{Received: 1_767_225_600_000_000_000 + int64(seq), Parts: []engine.Part{{Hash: p.Hash, Payload: p.Payload, Batch: p.Batch}}}
+				e := &engine.Entry{Received: 1_767_225_600_000_000_000 + int64(seq), Parts: []engine.Part{engine.NewPart(p.Batch, p.Bytes)}}
 				if _, err := open[p.Shard].Apply(seq, e); err != nil {
 					t.Fatal(err)
 				}

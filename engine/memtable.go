@@ -33,7 +33,7 @@ type memtable struct {
 
 	// What the sealing rule and the flush need; the adder's alone until the memtable is
 	// frozen.
-	bytes         int64 // payload and overhead
+	bytes         int64 // of parts, and overhead
 	rows          int
 	firstSeq      uint64
 	lastSeq       uint64
@@ -198,9 +198,9 @@ func (m *memtable) eachTrace(count uint32, visit func(id span.TraceID)) {
 }
 
 // note records an applied part for the footer and the sealing rule.
-func (m *memtable) note(hash codec.Hash, received int64, payloadBytes int) {
+func (m *memtable) note(hash codec.Hash, received int64, bytes int) {
 	m.hashes = append(m.hashes, seenHash{hash, received})
-	m.bytes += int64(payloadBytes) + partOverheadBytes
+	m.bytes += int64(bytes) + partOverheadBytes
 }
 
 // begin sets what the first entry of a memtable decides, and widens the rest.

@@ -123,7 +123,7 @@ func hashesOf(t *testing.T, load string, parts []otlp.Part) (lines []string) {
 	}
 	ctx := context.Background()
 	for i, p := range parts {
-		e := &engine.Entry{Received: 1_767_225_600_000_000_000 + int64(i), Parts: []engine.Part{{Hash: p.Hash, Payload: p.Payload, Batch: p.Batch}}}
+		e := &engine.Entry{Received: 1_767_225_600_000_000_000 + int64(i), Parts: []engine.Part{engine.NewPart(p.Batch, p.Bytes)}}
 		if _, err := s.Apply(uint64(i+1), e); err != nil {
 			t.Fatal(err)
 		}

@@ -85,7 +85,7 @@ func TestManyFlushesSaveEachQuarantinedPartOnce(t *testing.T) {
 		}
 		all.Wait()
 		for _, p := range parts {
-			name := worldDir + "/quarantine/" + codec.HashBytes(p).String() + ".otlp"
+			name := worldDir + "/quarantine/" + codec.HashBytes(p).String() + ".form"
 			if _, err := vfs.ReadFile(w.disk, name, 1<<10); err != nil {
 				t.Fatal(err)
 			}

@@ -41,7 +41,7 @@ type Options struct {
 	Tenant string
 	Log    *slog.Logger
 
-	MemtableBytesMax int64         // raw payload before a seal
+	MemtableBytesMax int64         // of requests, before a seal
 	MemtableAge      time.Duration // entry time before a seal
 	Retention        time.Duration // by receive time; 0 keeps everything
 	// SyncLog, where set, makes everything durable that the log holds. It is called, without
@@ -56,7 +56,7 @@ type Options struct {
 	Pages *segment.Pages
 	// Gate is shared by the shards of one node.
 	Gate *Gate
-	// CheckPart refuses a walked part in Apply, which quarantines it: fault injection.
+	// CheckPart refuses a part in Apply, which quarantines it: fault injection.
 	CheckPart func(*span.Batch) error
 }
 
@@ -97,7 +97,7 @@ type Shard struct {
 	changed     chan struct{} // closed and replaced when anything above changes
 	closed      bool
 	quarantined int
-	unsaved     []Part // quarantined parts whose file could not be written yet
+	unsaved     []setAside // files of the quarantine that could not be written yet
 	stats       Stats
 
 	flushWake chan struct{}
@@ -219,7 +219,7 @@ func (s *Shard) OldestReceived() (received int64, ok bool) {
 }
 
 // Behind tells whether Apply would wait for a flush now, because entries received then,
-// with so many parts and bytes of payload, seal the memtable: an owner who has other things
+// with so many parts of so many bytes, seal the memtable: an owner who has other things
 // to do may let another wait.
 func (s *Shard) Behind(received int64, parts int, bytes int64) bool {
 	s.mu.Lock()

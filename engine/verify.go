@@ -94,7 +94,8 @@ func verifyQuarantine(disk vfs.FS, dir string, report func(error)) (parts int, e
 			return parts, fmt.Errorf("%s/%s: %w", dir, name, err)
 		}
 		parts++
-		if hash := codec.HashBytes(content); name != hash.String()+".otlp" {
+		hash := codec.HashBytes(content)
+		if name != hash.String()+requestSuffix && name != hash.String()+formSuffix {
 			report(codec.At(codec.Corrupt("the content's hash is %v", hash), dir+"/"+name, 0))
 		}
 	}

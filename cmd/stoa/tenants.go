@@ -257,7 +257,7 @@ func (s sender) tenant(t tenant) (quarantined int) {
 		s.total("stoa_tenant_applied_spans_total", "Spans of the tenant applied, by this process.", applied, labels...)
 		s.level("stoa_tenant_rows", "Spans of the tenant; a copy counts until a merge drops it.", rows, labels...)
 		s.level("stoa_tenant_segment_bytes", "Bytes of the tenant's segments.", bytes, labels...)
-		s.level("stoa_tenant_memtable_bytes", "Raw payload of the tenant's spans in memory.", memory, labels...)
+		s.level("stoa_tenant_memtable_bytes", "What the tenant's spans in memory took in their requests.", memory, labels...)
 		s.level("stoa_tenant_log_bytes", "Bytes in the files of the tenant's log.", stats.Log.Bytes, labels...)
 	}
 	return quarantined

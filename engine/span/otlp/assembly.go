@@ -2,11 +2,8 @@ package otlp
 
 import "encoding/binary"
 
-// frameBytesMax bounds a tag and a length around one message of a payload.
+// frameBytesMax bounds a tag and a length around one message.
 const frameBytesMax = 1 + 5
-
-// minSpanBytes is the length of a span of nothing but its ids.
-const minSpanBytes = 2 + 16 + 2 + 8
 
 // assembly puts encoded spans together under their envelopes:
 //

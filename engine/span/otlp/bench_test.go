@@ -50,9 +50,9 @@ func BenchmarkCut(b *testing.B) {
 				b.SetBytes(int64(size))
 				b.ReportAllocs()
 				b.ResetTimer()
-				var memory, parts, payload int
+				var memory, parts int
 				for b.Loop() {
-					memory, parts, payload = 0, 0, 0
+					memory, parts = 0, 0
 					for _, request := range requests {
 						cut, _, err := otlp.Cut(request, shards, place)
 						if err != nil {
@@ -60,14 +60,12 @@ func BenchmarkCut(b *testing.B) {
 						}
 						for _, p := range cut {
 							memory += p.Batch.MemoryBytes()
-							payload += len(p.Payload)
 							parts++
 						}
 					}
 				}
 				reportPerSpan(b, spans)
 				b.ReportMetric(float64(memory)/float64(spans), "batch-B/span")
-				b.ReportMetric(float64(payload)/float64(spans), "payload-B/span")
 				b.ReportMetric(float64(spans)/float64(parts), "spans/part")
 			})
 		}

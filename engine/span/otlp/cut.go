@@ -4,30 +4,26 @@ import (
 	"fmt"
 
 	"github.com/stoadb/stoa/engine/span"
-	"github.com/stoadb/stoa/internal/codec"
 )
 
-// Part is what one shard gets of a request: its spans twice, as the bytes that the log
-// keeps and as the batch that the memtable keeps.
+// Part is what one shard gets of a request.
 type Part struct {
-	Shard   int
-	Spans   int
-	Payload []byte     // a TracesData message; owned by the part, see FreePayload
-	Hash    codec.Hash // of Payload
-	Batch   *span.Batch
+	Shard int
+	Spans int
+	Bytes int // what the spans and their envelopes take as OTLP, up to some bytes a message
+	Batch *span.Batch
 }
 
 // Cut takes an ExportTraceServiceRequest apart by shard: place tells the shard, in
 // [0, shards), of a trace. The spans of a shard keep their order and envelopes; a part
-// ends before the span that would make its payload longer than PartBytesMax, so that
-// only one span, or a resource or scope, longer than half of that makes a longer one.
+// ends before the span that would make its Bytes more than PartBytesMax, so that only one
+// span, or a resource or scope, longer than half of that makes a larger one.
 // Parts are ordered by shard. An envelope without a kept span is in no part.
 //
-// Equal requests give equal parts, and Cut of a part's payload gives that part. The
-// request's memory may be used again when Cut returned. Errors wrap span.ErrInvalid and
+// Equal requests give equal parts, down to the numbers of texts. The request's memory may be used again when Cut returned. Errors wrap span.ErrInvalid and
 // name the offset, or span.ErrTooMuch for a request over RequestBytesMax.
 func Cut(request []byte, shards int, place func(span.TraceID) int) ([]Part, Counts, error) {
-	c := cutter{place: place, open: make([]*part, shards), done: make([][]Part, shards), payloads: true}
+	c := cutter{place: place, open: make([]*part, shards), done: make([][]Part, shards), limited: true}
 	counts, err := c.cut(request)
 	if err != nil {
 		return nil, Counts{}, err
@@ -39,11 +35,10 @@ func Cut(request []byte, shards int, place func(span.TraceID) int) ([]Part, Coun
 	return parts, counts, nil
 }
 
-// Walk reads a payload whole into one batch: for a part's payload a batch whose rows
-// are those of the part's batch.
-func Walk(payload []byte) (*span.Batch, Counts, error) {
+// Walk reads a request whole into one batch.
+func Walk(request []byte) (*span.Batch, Counts, error) {
 	c := cutter{place: func(span.TraceID) int { return 0 }, open: make([]*part, 1), done: make([][]Part, 1)}
-	counts, err := c.cut(payload)
+	counts, err := c.cut(request)
 	if err != nil {
 		return nil, Counts{}, err
 	}
@@ -59,8 +54,8 @@ func Walk(payload []byte) (*span.Batch, Counts, error) {
 // ScopeSpans twice, the first time hopping over their content, because the envelope may
 // stand behind what it holds.
 type cutter struct {
-	place    func(span.TraceID) int
-	payloads bool // else one part without limit and payload
+	place   func(span.TraceID) int
+	limited bool // else one part without limit
 
 	open []*part // by shard, nil where none is open
 	done [][]Part
@@ -214,8 +209,6 @@ func (c *cutter) walk(b []byte, at int, id span.TraceID, spanID span.SpanID, fix
 		p.walker.undo(before)
 		return result, nil
 	}
-	if c.payloads {
-		p.add(c, b)
-	}
+	p.add(c, len(b))
 	return walked, nil
 }

@@ -23,8 +23,9 @@ func TestRealTracesComeBackExactly(t *testing.T) {
 				}
 				got := truth{}
 				for _, p := range parts {
+					keepsForm(t, p.Batch)
 					if i%10 == 0 {
-						replays(t, p)
+						comesAgain(t, p)
 						readable(t, p.Batch)
 					}
 					for id, spans := range truthOf(t, otlp.AppendTraces(nil, rowsOf(p.Batch))) {

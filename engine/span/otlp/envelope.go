@@ -29,7 +29,7 @@ func (e *envelope) add(piece []byte) {
 	}
 }
 
-// size bounds what the envelope takes in a payload, framing included.
+// size bounds what the envelope takes in a message, framing included.
 func (e *envelope) size() int { return len(e.message) + len(e.schemaURL) + 3*frameBytesMax }
 
 // equal compares content.

@@ -6,9 +6,9 @@ const (
 	// RequestBytesMax is the longest request, uncompressed: what a collector's batch
 	// processor makes stays far below, a decompression bomb does not.
 	RequestBytesMax = 64 << 20
-	// PartBytesMax is the longest payload of a part, unless one span with its resource
-	// and scope is longer: raft wants entries it can send within one heartbeat, and a
-	// follower holds several in flight.
+	// PartBytesMax is how many bytes the spans of a part take, unless one span with its
+	// resource and scope takes more: raft wants entries it can send within one heartbeat,
+	// and a follower holds several in flight.
 	PartBytesMax = 256 << 10
 	// ChunkBytesMax is the longest answer message: Jaeger before 2.19 receives 4 MiB at
 	// most, less the framing around us.

@@ -206,12 +206,15 @@ func TestPartsStayUnderTheLimit(t *testing.T) {
 	}
 	total, giants := 0, 0
 	for i, p := range parts {
-		total += len(p.Payload)
-		if len(p.Payload) > otlp.PartBytesMax {
+		total += p.Bytes
+		if p.Bytes > otlp.PartBytesMax {
 			giants++
 			if p.Spans > 1 {
-				t.Errorf("part %d: %d spans in %d bytes", i, p.Spans, len(p.Payload))
+				t.Errorf("part %d: %d spans in %d bytes", i, p.Spans, p.Bytes)
 			}
+		}
+		if sent := len(otlp.AppendTraces(nil, rowsOf(p.Batch))); p.Bytes < sent || p.Bytes > sent+30+6*p.Spans {
+			t.Errorf("part %d: %d bytes counted, %d sent", i, p.Bytes, sent)
 		}
 		if i > 0 && parts[i-1].Shard > p.Shard {
 			t.Errorf("part %d is of shard %d, behind %d", i, p.Shard, parts[i-1].Shard)
@@ -226,7 +229,7 @@ func TestPartsStayUnderTheLimit(t *testing.T) {
 }
 
 // TestLargeResourcesAreNotRepeatedForEverySpan bounds what a request can grow to: a large
-// resource is written once per part, so a part takes as much of spans.
+// resource is kept once per part, so a part takes as much of spans.
 func TestLargeResourcesAreNotRepeatedForEverySpan(t *testing.T) {
 	large := bytesField(1, bytesField(1, keyValue("large", stringValue(strings.Repeat("x", 1<<20)))))
 	var spans []byte
@@ -237,7 +240,7 @@ func TestLargeResourcesAreNotRepeatedForEverySpan(t *testing.T) {
 	parts, _ := mustCut(t, raw, 1)
 	total := 0
 	for _, p := range parts {
-		total += len(p.Payload)
+		total += p.Bytes
 	}
 	if len(parts) < 2 || total > 3*len(raw) {
 		t.Errorf("%d parts of %d bytes for a request of %d", len(parts), total, len(raw))

@@ -3,12 +3,12 @@
 //
 // The flow in: Cut takes an export request apart by shard. The tokenizer (wire.go) gives
 // the fields of a message, the cutter (cut.go) finds each span's place, the walker
-// (walk.go, attribute.go, envelope.go) appends the span to the batch of its part, and
-// the assembly (assembly.go) writes the part's payload: the same spans as OTLP bytes,
-// which the log keeps. Walk makes the same batch from a payload again.
+// (walk.go, attribute.go, envelope.go) appends the span to the batch of its part. Walk
+// reads a whole message into one batch.
 //
 // The flow out: AppendTraces gives back exactly what came in, Encoder the form for
-// readers: valid UTF-8, ids of legal length, messages of limited size.
+// readers: valid UTF-8, ids of legal length, messages of limited size. Both put encoded
+// spans under their envelopes by an assembly (assembly.go).
 //
 // The guide is what proto.Unmarshal understands: fields in any order, singular fields
 // given twice (the last one counts, messages merge), unknown fields and known ones of

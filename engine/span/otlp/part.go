@@ -1,50 +1,21 @@
 package otlp
 
-import (
-	"sync"
-
-	"github.com/stoadb/stoa/internal/codec"
-	"github.com/stoadb/stoa/internal/invariant"
-)
+import "github.com/stoadb/stoa/internal/invariant"
 
 // part is a part being filled.
 type part struct {
-	walker   *walker
-	assembly assembly
-	size     int // bound of the payload's length
+	walker *walker
+	bytes  int // what its spans took, each envelope once
 
 	walkedIn            int // serial of the scope that resourceID and scopeID are for
 	resourceID, scopeID uint32
-	resource, scope     int // serials of the groups open in the assembly
-}
-
-// parts keeps working memory between requests.
-var parts = sync.Pool{New: func() any { return new(part) }}
-
-func newPart(stubs *int) *part {
-	p := parts.Get().(*part)
-	*p = part{walker: newWalker(stubs), assembly: p.assembly}
-	return p
+	resource, scope     int // serials of the envelopes counted last
 }
 
 // release gives the working memory back. The part must not be used any more.
 func (p *part) release() {
 	p.walker.release()
 	p.walker = nil
-	p.assembly.reset()
-	if cap(p.assembly.spans) <= PartBytesMax/minSpanBytes {
-		parts.Put(p)
-	}
-}
-
-// payloads keeps payloads for the next requests.
-var payloads codec.BufferPool
-
-// FreePayload gives a payload back that nobody looks at any more. It need not be called.
-func (p *Part) FreePayload() {
-	payload := p.Payload
-	p.Payload = nil
-	payloads.Put(&payload)
 }
 
 // partFor gives the open part of a shard with room for a span of n bytes, and has the
@@ -52,12 +23,12 @@ func (p *Part) FreePayload() {
 func (c *cutter) partFor(shard, n int) (*part, *wireError) {
 	invariant.Check(shard >= 0 && shard < len(c.open), "shard %d of %d", shard, len(c.open))
 	p := c.open[shard]
-	if p != nil && c.payloads && len(p.assembly.spans) > 0 && p.sizeWith(c, n) > c.sizeMax() {
+	if p != nil && c.limited && p.bytes > 0 && p.bytesWith(c, n) > c.bytesMax() {
 		c.finish(shard)
 		p = nil
 	}
 	if p == nil {
-		p = newPart(&c.stubs)
+		p = &part{walker: newWalker(&c.stubs)}
 		c.open[shard] = p
 	}
 	if p.walkedIn == c.scope.serial {
@@ -75,36 +46,28 @@ func (c *cutter) partFor(shard, n int) (*part, *wireError) {
 	return p, nil
 }
 
-// sizeMax is what a part may grow to. A part whose envelope is large may hold as many
+// bytesMax is what a part may grow to. A part whose envelope is large may hold as many
 // bytes of spans again, or a large resource would be repeated for every span.
-func (c *cutter) sizeMax() int {
+func (c *cutter) bytesMax() int {
 	return max(PartBytesMax, 2*(c.resource.size()+c.scope.size()))
 }
 
-// sizeWith bounds the payload with one more span of n bytes.
-func (p *part) sizeWith(c *cutter, n int) int {
-	size := p.size + n + frameBytesMax
+// bytesWith is what the part's spans take with one more of n bytes.
+func (p *part) bytesWith(c *cutter, n int) int {
+	bytes := p.bytes + n + frameBytesMax
 	if p.resource != c.resource.serial {
-		size += c.resource.size()
+		bytes += c.resource.size()
 	}
 	if p.scope != c.scope.serial {
-		size += c.scope.size()
+		bytes += c.scope.size()
 	}
-	return size
+	return bytes
 }
 
-// add adds the span message b, already walked, to the payload.
-func (p *part) add(c *cutter, b []byte) {
-	p.size = p.sizeWith(c, len(b))
-	if p.resource != c.resource.serial {
-		p.resource = c.resource.serial
-		p.assembly.resource(c.resource)
-	}
-	if p.scope != c.scope.serial {
-		p.scope = c.scope.serial
-		p.assembly.scope(c.scope)
-	}
-	p.assembly.span(b)
+// add counts a span of n bytes, already walked.
+func (p *part) add(c *cutter, n int) {
+	p.bytes = p.bytesWith(c, n)
+	p.resource, p.scope = c.resource.serial, c.scope.serial
 }
 
 // finish ends the open part of a shard.
@@ -113,12 +76,7 @@ func (c *cutter) finish(shard int) {
 	c.open[shard] = nil
 	c.counts.Add(p.walker.counts)
 	if rows := p.walker.batch.Len(); rows > 0 {
-		out := Part{Shard: shard, Spans: rows, Batch: p.walker.finish()}
-		if c.payloads {
-			out.Payload = p.assembly.appendTo((*payloads.Get(p.assembly.measure()))[:0])
-			out.Hash = codec.HashBytes(out.Payload)
-		}
-		c.done[shard] = append(c.done[shard], out)
+		c.done[shard] = append(c.done[shard], Part{Shard: shard, Spans: rows, Bytes: p.bytes, Batch: p.walker.finish()})
 	}
 	p.release()
 }

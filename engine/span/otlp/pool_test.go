@@ -12,11 +12,11 @@ import (
 
 // contents gives all that a part is, as one string.
 func contents(p otlp.Part) string {
-	b := []byte(fmt.Sprintln(p.Shard, p.Spans, p.Hash))
+	b := []byte(fmt.Sprintln(p.Shard, p.Spans, p.Bytes))
 	for _, r := range rowsOf(p.Batch) {
 		b = span.AppendContent(b, r)
 	}
-	return string(append(b, p.Payload...))
+	return string(p.Batch.AppendBinary(b))
 }
 
 // TestPartsOwnTheirMemory: neither the request's bytes, used again by the caller, nor the

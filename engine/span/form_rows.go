@@ -1,0 +1,327 @@
+package span
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/stoadb/stoa/internal/codec"
+)
+
+// The columns of rows, of events and of links: first v, whose bits say which columns are
+// there, then those columns, as numbers. A column that is not there is all 0; where there are
+// no events, or no links, there is no v either. The numbers of the columns are their bits.
+//
+// In front of the links' columns stand their ids: u8, 1 where any link has some, then all
+// trace ids, 16 bytes each, and all span ids, 8 bytes each.
+
+// Columns of rows.
+const (
+	nameColumn = iota // code of a text; see form_texts.go
+	kindColumn
+	statusColumn
+	messageColumn       // code
+	statusPresentColumn // 0, 1
+	traceStateColumn    // code
+	flagsColumn
+	droppedAttrsColumn
+	droppedEventsColumn
+	droppedLinksColumn
+	resourceColumn // less that of the row before, zigzag
+	scopeColumn    // the same
+	shapeColumn    // code; see form_shapes.go
+	eventsColumn   // how many
+	linksColumn    // how many
+	residueColumn  // code
+	rowColumns
+)
+
+// Columns of events.
+const (
+	eventTimeColumn = iota // less the start of the row, zigzag
+	eventNameColumn        // code
+	eventDroppedColumn
+	eventShapeColumn
+	eventResidueColumn // code
+	eventColumns
+)
+
+// Columns of links.
+const (
+	linkStateColumn = iota // code
+	linkDroppedColumn
+	linkFlagsColumn
+	linkShapeColumn
+	linkResidueColumn // code
+	linkColumns
+)
+
+// Columns of texts are numbered from 1; those of attributes come behind these.
+const (
+	nameTexts = iota + 1
+	messageTexts
+	traceStateTexts
+	residueTexts
+	eventNameTexts
+	eventResidueTexts
+	linkStateTexts
+	linkResidueTexts
+	formTextColumns
+)
+
+// fill makes the columns of a batch from its rows, and the values of its attributes.
+func (w *formWriter) fill(b *Batch) {
+	texts := max(len(b.TextEnd), 1) - 1
+	w.size(b.Len(), len(b.Events), len(b.Links))
+	w.shapes.reset(b.Len()+len(b.Events)+len(b.Links), texts)
+	w.fillPlain(b)
+	w.fillShapes(b)
+	w.values = sized(w.values, w.shapes.place())
+	w.order.reset(texts)
+	w.order.strays = w.order.strays[:0]
+	w.resetTextColumns()
+	w.fillTexts(b)
+}
+
+// size gives all columns their lengths.
+func (s *formScratch) size(rows, events, links int) {
+	for i := range s.rows {
+		s.rows[i] = sized(s.rows[i], rows)
+	}
+	for i := range s.events {
+		s.events[i] = sized(s.events[i], events)
+	}
+	for i := range s.links {
+		s.links[i] = sized(s.links[i], links)
+	}
+}
+
+func (s *formScratch) resetTextColumns() {
+	for i := range s.rowTexts {
+		s.rowTexts[i] = textColumn{number: uint32(i)}
+	}
+}
+
+// widen copies a column of 32-bit numbers.
+func widen[T ~int32 | ~uint32](dst []uint64, from []T) {
+	for i, v := range from {
+		dst[i] = uint64(uint32(v))
+	}
+}
+
+// widenSteps copies a column as steps from row to row.
+func widenSteps(dst []uint64, from []uint32) {
+	before := uint32(0)
+	for i, v := range from {
+		dst[i] = zigzag(uint64(v) - uint64(before))
+		before = v
+	}
+}
+
+// fillPlain makes the columns that need nothing but their own values.
+func (w *formWriter) fillPlain(b *Batch) {
+	widen(w.rows[kindColumn], b.Kinds)
+	widen(w.rows[statusColumn], b.StatusCodes)
+	widen(w.rows[flagsColumn], b.Flags)
+	widen(w.rows[droppedAttrsColumn], b.DroppedAttrs)
+	widen(w.rows[droppedEventsColumn], b.DroppedEvents)
+	widen(w.rows[droppedLinksColumn], b.DroppedLinks)
+	widenSteps(w.rows[resourceColumn], b.ResourceIDs)
+	widenSteps(w.rows[scopeColumn], b.ScopeIDs)
+	present, events, links := w.rows[statusPresentColumn], w.rows[eventsColumn], w.rows[linksColumn]
+	for i := range present {
+		present[i] = 0
+		if b.StatusPresent[i] {
+			present[i] = 1
+		}
+		events[i] = uint64(b.EventEnds[i] - from(b.EventEnds, i))
+		links[i] = uint64(b.LinkEnds[i] - from(b.LinkEnds, i))
+	}
+	for i := range b.Events {
+		w.events[eventDroppedColumn][i] = uint64(b.Events[i].Dropped)
+	}
+	for i := range b.Links {
+		w.links[linkDroppedColumn][i] = uint64(b.Links[i].Dropped)
+		w.links[linkFlagsColumn][i] = uint64(b.Links[i].Flags)
+	}
+}
+
+// fillShapes finds the shape of every list.
+func (w *formWriter) fillShapes(b *Batch) {
+	attr, event, link := uint32(0), uint32(0), uint32(0)
+	for i, end := range b.AttrEnds {
+		w.rows[shapeColumn][i] = uint64(w.shapes.code(SpanLevel, b.Attrs[attr:end]))
+		attr = end
+		for ; event < b.EventEnds[i]; event++ {
+			w.events[eventTimeColumn][event] = zigzag(b.Events[event].Time - b.Starts[i])
+			w.events[eventShapeColumn][event] = uint64(w.shapes.code(EventLevel, b.EventAttrsOf(event)))
+		}
+		for ; link < b.LinkEnds[i]; link++ {
+			w.links[linkShapeColumn][link] = uint64(w.shapes.code(LinkLevel, b.LinkAttrsOf(link)))
+		}
+	}
+}
+
+// fillTexts goes through the batch in the order of its texts and makes the codes of all.
+func (w *formWriter) fillTexts(b *Batch) {
+	event, link := uint32(0), uint32(0)
+	for i := range b.Names {
+		w.order.passEnvelopes(b, b.ResourceIDs[i], b.ScopeIDs[i])
+		w.fillValues(w.rows[shapeColumn][i], b.Attrs[from(b.AttrEnds, i):b.AttrEnds[i]])
+		for ; event < b.EventEnds[i]; event++ {
+			e := &b.Events[event]
+			w.fillValues(w.events[eventShapeColumn][event], b.EventAttrsOf(event))
+			w.events[eventNameColumn][event] = w.code(eventNameTexts, e.Name)
+			w.events[eventResidueColumn][event] = w.code(eventResidueTexts, e.Residue)
+		}
+		for ; link < b.LinkEnds[i]; link++ {
+			l := &b.Links[link]
+			w.fillValues(w.links[linkShapeColumn][link], b.LinkAttrsOf(link))
+			w.links[linkStateColumn][link] = w.code(linkStateTexts, l.TraceState)
+			w.links[linkResidueColumn][link] = w.code(linkResidueTexts, l.Residue)
+		}
+		w.rows[nameColumn][i] = w.code(nameTexts, b.Names[i])
+		w.rows[messageColumn][i] = w.code(messageTexts, b.StatusMessages[i])
+		w.rows[traceStateColumn][i] = w.code(traceStateTexts, b.TraceStates[i])
+		w.rows[residueColumn][i] = w.code(residueTexts, b.Residues[i])
+	}
+}
+
+func (w *formWriter) code(column int, id TextID) uint64 {
+	if id == 0 {
+		return 0
+	}
+	return w.order.code(&w.rowTexts[column], id)
+}
+
+// fillValues puts the values of a list into their columns.
+func (w *formWriter) fillValues(shape uint64, attrs []Attr) {
+	sh := &w.shapes.list[shape]
+	columns := w.shapes.columns[sh.begin:sh.end]
+	for j := range columns {
+		a, c := &attrs[j], &w.shapes.values[columns[j]]
+		w.order.pass(a.Key)
+		value := a.Value
+		switch {
+		case a.Type.HasText():
+			value = w.order.code(&c.texts, TextID(a.Value))
+		case a.Type == IntValue:
+			value = zigzag(value)
+		}
+		w.values[c.at] = value
+		c.at++
+	}
+}
+
+// appendColumns appends those of the columns that are not all 0; nothing for no rows.
+func appendColumns(dst []byte, columns [][]uint64) []byte {
+	if len(columns[0]) == 0 {
+		return dst
+	}
+	there := uint64(0)
+	for i, c := range columns {
+		for _, v := range c {
+			if v != 0 {
+				there |= 1 << i
+				break
+			}
+		}
+	}
+	dst = binary.AppendUvarint(dst, there)
+	for i, c := range columns {
+		if there>>i&1 != 0 {
+			dst = appendNumbers(dst, c)
+		}
+	}
+	return dst
+}
+
+// appendLinkIDs appends the ids of links.
+func appendLinkIDs(dst []byte, links []Link) []byte {
+	if len(links) == 0 {
+		return dst
+	}
+	any := byte(0)
+	for i := range links {
+		if links[i].TraceID != (TraceID{}) || !links[i].SpanID.IsZero() {
+			any = 1
+			break
+		}
+	}
+	dst = append(dst, any)
+	if any == 0 {
+		return dst
+	}
+	for i := range links {
+		dst = append(dst, links[i].TraceID[:]...)
+	}
+	for i := range links {
+		dst = append(dst, links[i].SpanID[:]...)
+	}
+	return dst
+}
+
+// appendValues appends the columns of values; those of empty values take nothing.
+func (w *formWriter) appendValues(dst []byte) []byte {
+	for i := range w.shapes.values {
+		c := &w.shapes.values[i]
+		if c.kind != NoValue && c.kind != EmptyValue {
+			dst = appendNumbers(dst, w.values[c.first:c.first+c.values])
+		}
+	}
+	return dst
+}
+
+// readColumns reads what appendColumns wrote.
+func readColumns(r *codec.Reader, columns [][]uint64) {
+	if len(columns[0]) == 0 {
+		return
+	}
+	there := readUvarint(r)
+	if there>>len(columns) != 0 {
+		r.Fail("columns %b", there)
+		return
+	}
+	for i, c := range columns {
+		if there>>i&1 == 0 {
+			clear(c)
+			continue
+		}
+		readNumbers(r, c)
+		if r.Err() == nil && c[0] == 0 && allZero(c) {
+			r.Fail("column %d is there for nothing", i)
+		}
+	}
+}
+
+func allZero(c []uint64) bool {
+	for _, v := range c {
+		if v != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// narrow copies a column of numbers that have 32 bits.
+func narrow[T ~int32 | ~uint32](r *codec.Reader, dst []T, column []uint64) {
+	all := uint64(0)
+	for i, v := range column {
+		dst[i] = T(uint32(v))
+		all |= v
+	}
+	if all > math.MaxUint32 {
+		r.Fail("a number of more than 32 bits")
+	}
+}
+
+// narrowSteps copies what widenSteps made, of numbers below limit.
+func narrowSteps(r *codec.Reader, dst []uint32, column []uint64, limit int) {
+	at := uint64(0)
+	for i, v := range column {
+		if at += unzigzag(v); at >= uint64(limit) {
+			r.Fail("row %d is of envelope %d of %d", i, at, limit)
+			return
+		}
+		dst[i] = uint32(at)
+	}
+}
