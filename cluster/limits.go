@@ -7,11 +7,12 @@ const (
 	// entryBytesMax is what the parts of a coalesced entry took at most, unless one part
 	// alone is bigger: large enough that a log record's overhead vanishes, small enough
 	// that one entry can be sent to a follower in one message.
-	entryBytesMax = 256 << 10
+	entryBytesMax = 1 << 20
 
-	// appendBytesMax is what one append takes from a queue at most. fdatasync of 1 MiB
-	// takes milliseconds: more would make those who wait pay for those who came later.
-	appendBytesMax = 1 << 20
+	// appendBytesMax is what the parts of one append took at most; in the log that is an eighth.
+	// fdatasync of 1 MiB takes milliseconds: more would make those who wait pay for those who
+	// came later.
+	appendBytesMax = 4 << 20
 
 	// entryBufferMax is the largest buffer for entries that is kept for the next round.
 	entryBufferMax = 1 << 20

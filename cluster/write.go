@@ -15,13 +15,9 @@ func (s *Store) Write(ctx context.Context, request []byte) (otlp.Counts, error) 
 	if err := s.writable(); err != nil {
 		return otlp.Counts{}, err
 	}
-	cut, counts, err := s.cut(ctx, request)
+	parts, counts, err := s.cut(ctx, request)
 	if err != nil {
 		return otlp.Counts{}, err
-	}
-	parts := make([][]engine.Part, s.epoch.Shards)
-	for _, p := range cut {
-		parts[p.Shard] = append(parts[p.Shard], engine.NewPart(p.Batch, p.Bytes))
 	}
 	if err := s.groups.Propose(ctx, parts); err != nil {
 		return otlp.Counts{}, err // parts may be on their way yet
@@ -34,16 +30,24 @@ func (s *Store) Write(ctx context.Context, request []byte) (otlp.Counts, error) 
 	return counts, nil
 }
 
-// cut walks a request, when it is its turn: as many are walked at once as there are processors. More
-// would take turns anyway, and hold the threads that questions are answered by.
-func (s *Store) cut(ctx context.Context, request []byte) ([]otlp.Part, otlp.Counts, error) {
+// cut makes parts of a request, by shard, when it is its turn: as many are walked at once as there
+// are processors. More would take turns anyway, and hold the threads that questions are answered by.
+func (s *Store) cut(ctx context.Context, request []byte) (parts [][]engine.Part, counts otlp.Counts, err error) {
 	select {
 	case s.writers <- struct{}{}:
 		defer func() { <-s.writers }()
 	case <-ctx.Done():
 		return nil, otlp.Counts{}, ctx.Err()
 	}
-	return otlp.Cut(request, s.epoch.Shards, func(id span.TraceID) int { return Place(id, "", s.epoch.Shards) })
+	cut, counts, err := otlp.Cut(request, s.epoch.Shards, func(id span.TraceID) int { return Place(id, "", s.epoch.Shards) })
+	if err != nil {
+		return nil, otlp.Counts{}, err
+	}
+	parts = make([][]engine.Part, s.epoch.Shards)
+	for _, p := range cut {
+		parts[p.Shard] = append(parts[p.Shard], engine.NewPart(p.Batch, p.Bytes))
+	}
+	return parts, counts, nil
 }
 
 // writable refuses a write before it could do harm.

@@ -152,7 +152,7 @@ func TestWaitingForAMergeEndsWithItsContext(t *testing.T) {
 	ctx := context.Background()
 	for seq := range uint64(3) {
 		payload := enginetest.Numbered(int(seq))
-		if _, err := s.Apply(seq+1, &engine.Entry{Received: int64(time.Hour), Parts: []engine.Part{{Hash: codec.HashBytes(payload), Payload: payload}}}); err != nil {
+		if _, err := s.Apply(seq+1, &engine.Entry{Received: int64(time.Hour), Parts: []engine.Part{{Hash: codec.HashBytes(payload), Bytes: len(payload), Request: payload}}}); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Flush(ctx); err != nil {

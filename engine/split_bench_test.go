@@ -89,7 +89,7 @@ func applySplit(b *testing.B, s *engine.Shard, i int, request []byte) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	e := &engine.Entry{Received: int64(splitFrom), Parts: []engine.Part{{Hash: parts[0].Hash, Payload: parts[0].Payload, Batch: parts[0].Batch}}}
+	e := &engine.Entry{Received: int64(splitFrom), Parts: []engine.Part{engine.NewPart(parts[0].Batch, parts[0].Bytes)}}
 	if _, err := s.Apply(uint64(i+1), e); err != nil {
 		b.Fatal(err)
 	}
