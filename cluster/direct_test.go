@@ -173,7 +173,7 @@ func propose(group *cluster.Direct, parts ...engine.Part) error {
 
 // TestEveryAcceptedPartIsInTheLogOnce sends parts of all sizes to all shards from several
 // senders, copies among them, and looks at the logs: each part once, applied in the log's
-// order, entries of at most 1 MiB unless one part is larger.
+// order, entries of at most 2 MiB unless one part is larger.
 func TestEveryAcceptedPartIsInTheLogOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var shards []*fakeShard
@@ -184,7 +184,7 @@ func TestEveryAcceptedPartIsInTheLogOnce(t *testing.T) {
 		}
 		group := newDirect(shards...)
 		senders := rapid.SliceOfN(rapid.SliceOfN(rapid.Uint64Range(0, 30), 1, 8), 1, 6).Draw(t, "senders")
-		sizes := rapid.SliceOfN(rapid.SampledFrom([]int{8, 100, 70_000, 400_000, 1 << 20, 1_200_000}), 31, 31).Draw(t, "sizes")
+		sizes := rapid.SliceOfN(rapid.SampledFrom([]int{8, 100, 70_000, 800_000, 2 << 20, 2_400_000}), 31, 31).Draw(t, "sizes")
 		var all sync.WaitGroup
 		for _, sender := range senders {
 			parts := make([][]engine.Part, len(shards))
@@ -224,7 +224,7 @@ func checkLog(t rapid.TB, log *fakeLog, shard *fakeShard, want map[codec.Hash]bo
 			inLog = append(inLog, p.Hash)
 			bytes += p.Bytes
 		}
-		if bytes > 1<<20 && len(e.Parts) > 1 {
+		if bytes > 2<<20 && len(e.Parts) > 1 {
 			t.Errorf("an entry of %d bytes in %d parts", bytes, len(e.Parts))
 		}
 	}

@@ -7,7 +7,7 @@ const (
 	// entryBytesMax is what the parts of a coalesced entry took at most, unless one part
 	// alone is bigger: large enough that a log record's overhead vanishes, small enough
 	// that one entry can be sent to a follower in one message.
-	entryBytesMax = 1 << 20
+	entryBytesMax = 2 << 20
 
 	// appendBytesMax is what the parts of one append took at most; in the log that is an eighth.
 	// fdatasync of 1 MiB takes milliseconds: more would make those who wait pay for those who

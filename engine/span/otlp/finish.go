@@ -11,7 +11,7 @@ var walkers = sync.Pool{New: func() any { return new(walker) }}
 
 // scratchBytesMax is the working memory above which a walker or encoder is not kept: one
 // odd request must not make every later one hold its memory.
-const scratchBytesMax = 4 << 20
+const scratchBytesMax = 8 << 20
 
 // envelopeEntryBytes is about what one entry of walker.resources takes: a map keeps the
 // memory of the most entries it ever had.

@@ -10,7 +10,7 @@ const (
 	// resource and scope takes more: raft wants entries it can send within one heartbeat,
 	// and a follower holds several in flight. The log keeps an eighth of that, see span.Batch's
 	// form, and less the more spans share a part's traces, resources and texts.
-	PartBytesMax = 1 << 20
+	PartBytesMax = 2 << 20
 	// ChunkBytesMax is the longest answer message: Jaeger before 2.19 receives 4 MiB at
 	// most, less the framing around us.
 	ChunkBytesMax = 3_500 << 10
