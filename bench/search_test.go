@@ -47,7 +47,8 @@ func (a storeAsker) Summaries(ctx context.Context, q span.Query) ([]span.Summary
 	return a.store.Summaries(ctx, q)
 }
 
-// madeStore is a store of this process with the spans of a workload, settled, in two shards.
+// madeStore is a store of this process with the spans of a workload, in two shards, each
+// flushed and compacted: decision 0024 says how else a store may be settled.
 func madeStore(b *testing.B, c workload.Config) *cluster.Store {
 	b.Helper()
 	ctx := context.Background()

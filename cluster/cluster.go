@@ -63,6 +63,9 @@ type Options struct {
 	LogBytesMax      int64         // the log is flushed down to this; default 1 GiB
 	ReserveBytes     int64         // of the disk that writes leave free; negative is none
 	PagesBytesMax    int           // of opened pages that are kept; default 96 MiB
+	// SplitCellsBytesMax is of what is kept, in all shards together and for the service graph and
+	// rates together, of what traces count that stand in several segments; default 16 MiB.
+	SplitCellsBytesMax int
 
 	// Shared is what this store shares with others of the process; nil is nothing.
 	Shared *Shared
@@ -208,6 +211,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.PagesBytesMax == 0 {
 		o.PagesBytesMax = pagesBytesMaxDefault
+	}
+	if o.SplitCellsBytesMax == 0 {
+		o.SplitCellsBytesMax = splitCellsBytesMaxDefault
 	}
 	if o.ReserveBytes == 0 {
 		o.ReserveBytes = reserveBytesDefault

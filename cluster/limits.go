@@ -30,6 +30,11 @@ const (
 	// the same hour do not unpack it each time.
 	pagesBytesMaxDefault = 96 << 20
 
+	// splitCellsBytesMaxDefault is what all shards together keep of what split traces count, so that
+	// questions about the service graph and rates do not assemble them each time: some 100,000
+	// cells. Each shard gets an equal part.
+	splitCellsBytesMaxDefault = 16 << 20
+
 	// spansBytesMax of spans, or one span where that is larger, are held by a search for spans
 	// while its reader takes them: about what the message being sent holds.
 	spansBytesMax = 4 << 20

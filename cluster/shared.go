@@ -11,7 +11,7 @@ import (
 // holds much. Many stores then cost a node what one does. Data and what is kept of it, such
 // as opened pages, are never shared.
 type Shared struct {
-	gate    *engine.Gate  // one flush and one merge at a time
+	gate    *engine.Gate  // one flush, one merge, one making of cells at a time
 	readers chan struct{} // a slot for each shard that is being read
 	writers chan struct{} // a slot for each request that is walked
 }
@@ -39,6 +39,7 @@ func (o Options) Divided(n int) Options {
 		o.MemtableBytesMax = max(o.MemtableBytesMax/int64(n), 1)
 	}
 	o.PagesBytesMax /= n
+	o.SplitCellsBytesMax = max(o.SplitCellsBytesMax/n, 1)
 	if o.DiskBudget > 0 {
 		o.DiskBudget = max(o.DiskBudget/int64(n), 1)
 	}

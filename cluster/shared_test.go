@@ -13,14 +13,15 @@ import (
 // what has no bound gets none.
 func TestDividedStoresTakeTogetherWhatOneTakes(t *testing.T) {
 	whole := cluster.Options{DiskBudget: 1 << 40}.Divided(1)
-	if whole.MemtableBytes != 96<<20 || whole.PagesBytesMax != 96<<20 || whole.LogBytesMax != 1<<30 || whole.Log.FileBytes != wal.FileBytesDefault || whole.DiskBudget != 1<<40 {
+	if whole.MemtableBytes != 96<<20 || whole.PagesBytesMax != 96<<20 || whole.SplitCellsBytesMax != 16<<20 || whole.LogBytesMax != 1<<30 || whole.Log.FileBytes != wal.FileBytesDefault || whole.DiskBudget != 1<<40 {
 		t.Errorf("one has %+v", whole)
 	}
 	for n := 1; n <= 64; n++ {
 		part := cluster.Options{DiskBudget: 1 << 40}.Divided(n)
 		for what, sizes := range map[string][2]int64{
 			"memtables": {part.MemtableBytes, whole.MemtableBytes}, "pages": {int64(part.PagesBytesMax), int64(whole.PagesBytesMax)},
-			"log": {part.LogBytesMax, whole.LogBytesMax}, "disk budget": {part.DiskBudget, whole.DiskBudget}, "log files": {part.Log.FileBytes, whole.Log.FileBytes},
+			"split cells": {int64(part.SplitCellsBytesMax), int64(whole.SplitCellsBytesMax)},
+			"log":         {part.LogBytesMax, whole.LogBytesMax}, "disk budget": {part.DiskBudget, whole.DiskBudget}, "log files": {part.Log.FileBytes, whole.Log.FileBytes},
 		} {
 			if together := sizes[0] * int64(n); together > sizes[1] || together < sizes[1]-int64(n) {
 				t.Errorf("%d stores, %s: %d together, one has %d", n, what, together, sizes[1])

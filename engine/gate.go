@@ -3,16 +3,18 @@ package engine
 import "context"
 
 // Gate lets one flush and one merge run at a time for all shards that share it: both
-// read and write much and hold much memory, and a node has few disks. The zero Gate is
-// not usable; see NewGate.
+// read and write much and hold much memory, and a node has few disks. One question at a time
+// works out what split traces count, which takes several times what is kept of it. The zero Gate
+// is not usable; see NewGate.
 type Gate struct {
 	flushes chan struct{}
 	merges  chan struct{}
+	cells   chan struct{}
 }
 
 // NewGate gives the gate of one node.
 func NewGate() *Gate {
-	return &Gate{flushes: make(chan struct{}, 1), merges: make(chan struct{}, 1)}
+	return &Gate{flushes: make(chan struct{}, 1), merges: make(chan struct{}, 1), cells: make(chan struct{}, 1)}
 }
 
 // enter waits for a place and returns how to leave it.
@@ -22,5 +24,15 @@ func enter(ctx context.Context, places chan struct{}) (leave func(), err error) 
 		return func() { <-places }, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
+	}
+}
+
+// tryEnter takes a place where one is free, and returns how to leave it.
+func tryEnter(places chan struct{}) (leave func(), ok bool) {
+	select {
+	case places <- struct{}{}:
+		return func() { <-places }, true
+	default:
+		return nil, false
 	}
 }

@@ -61,9 +61,10 @@ const (
 	operationsAskedMax = 1 << 10
 	// splitKeptMax split traces of a version are remembered, in some 5 MiB: those that flushes cut.
 	splitKeptMax = 1 << 16
-	// splitCellsBytesMax bounds what a version keeps of what its split traces count, once for the
-	// service graph and once for rates. More are counted for each question.
-	splitCellsBytesMax = 8 << 20
+	// splitCellsBytesMax bounds, by default, what a version keeps of what its split traces count, in
+	// splitKinds equal parts: for the service graph and for rates. More are counted for each question.
+	splitCellsBytesMax = 16 << 20
+	splitKinds         = 2
 	// tallyReadersMax readers of segments serve a question that counts, with tallyGroupsMax row
 	// groups each, of some 200 KiB.
 	tallyReadersMax = 16

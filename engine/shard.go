@@ -54,6 +54,10 @@ type Options struct {
 	// Pages keeps what reads open of segments; the shards of one node share it. nil keeps
 	// nothing.
 	Pages *segment.Pages
+	// SplitCellsBytesMax bounds what a set of segments keeps of what its split traces count, half for
+	// the service graph and half for rates; default 16 MiB. What does not fit is counted for each
+	// question. A question under way may hold those of a set before.
+	SplitCellsBytesMax int
 	// Gate is shared by the shards of one node.
 	Gate *Gate
 	// CheckPart refuses a part in Apply, which quarantines it: fault injection.
@@ -121,6 +125,9 @@ func (o *Options) setDefaults() {
 		if o.Retention > 0 { // a stretch of windows goes when its last one may: at most an eighth late
 			o.Compaction.OldWindowsMax = min(o.Compaction.OldWindowsMax, int(o.Retention/8/time.Duration(segment.WindowNanos)))
 		}
+	}
+	if o.SplitCellsBytesMax <= 0 {
+		o.SplitCellsBytesMax = splitCellsBytesMax
 	}
 	if o.Gate == nil {
 		o.Gate = NewGate()

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"context"
 	"math"
 	"slices"
 	"sort"
@@ -54,10 +55,8 @@ type splitCell struct {
 // keptSplit keeps splitCells of one kind for the questions about a version.
 type keptSplit struct {
 	cells atomic.Pointer[splitCells]
-	// assembled is how many split traces questions have assembled, each as often as that was done;
-	// working is true while one works out the cells.
+	// assembled is how many split traces questions have assembled, each as often as that was done.
 	assembled atomic.Int64
-	working   atomic.Bool
 }
 
 // between gives the cells that begin in a range, as positions.
@@ -77,8 +76,9 @@ func (l *cellList) sizesOf(i int) (sizes []uint16, counts []uint32) {
 }
 
 // splitCells gives the cells for a question; nil where split traces are to be assembled. Whoever
-// asks works them out once questions together have assembled as many traces as there are: of all
-// time that is the first, while one of a minute does not pay for an hour. Others do not wait.
+// asks works them out once questions together have assembled as many traces as there are, if it is
+// the node's turn: of all time that is the first, while one of a minute does not pay for an hour.
+// Others do not wait.
 func (t *tally) splitCells() (*splitCells, error) {
 	traces := t.split.segments.traces
 	if t.kept == nil || len(traces) == 0 || t.view.version.split.Load() != t.split.segments {
@@ -95,15 +95,21 @@ func (t *tally) splitCells() (*splitCells, error) {
 				reached++
 			}
 		}
-		if t.kept.assembled.Add(reached) < int64(len(traces)) || !t.kept.working.CompareAndSwap(false, true) {
+		if t.kept.assembled.Add(reached) < int64(len(traces)) {
 			return nil, nil
 		}
-		defer t.kept.working.Store(false)
-		var err error
-		if cells, err = t.makeSplitCells(); err != nil {
-			return nil, err
+		leave, ok := tryEnter(t.view.shard.o.Gate.cells)
+		if !ok {
+			return nil, nil
 		}
-		t.kept.cells.Store(cells)
+		defer leave()
+		if cells = t.kept.cells.Load(); cells == nil { // nobody has worked them out meanwhile
+			var err error
+			if cells, err = t.makeSplitCells(); err != nil {
+				return nil, err
+			}
+			t.kept.cells.Store(cells)
+		}
 	}
 	if cells.parts == nil || !t.counter.fits(splitStep, cells.all) {
 		return nil, nil
@@ -117,15 +123,21 @@ func (t *tally) makeSplitCells() (*splitCells, error) {
 	clear(t.readers) // those of two tallies would be twice as much memory
 	segments := *t.view
 	segments.tables = nil
-	all := &tally{ctx: t.ctx, view: &segments, counter: t.everything, readers: map[int]*factsReader{}}
-	m := splitCellMaker{cells: map[splitCellKey]uint32{}, pairs: map[uint64]uint32{}}
-	cells := &splitCells{all: noTime}
-	for i := range t.split.segments.traces {
-		parts, whole, err := all.assemble(&segments, &t.split.segments.traces[i])
+	traces := t.split.segments.traces
+	ctx, stop := context.WithCancel(t.ctx)
+	defer stop()
+	m := newSplitCellMaker(t.view.shard.o.SplitCellsBytesMax/splitKinds, len(traces), 1+len(segments.segments), stop)
+	all := &tally{ctx: ctx, view: &segments, counter: boundNumbers{t.everything, m}, readers: map[int]*factsReader{}}
+	cells := &splitCells{all: noTime, starts: make([]timeRange, 0, len(traces))}
+	for i := range traces {
+		if m.full() {
+			break
+		}
+		parts, whole, err := all.assemble(&segments, &traces[i])
 		if t.ctx.Err() != nil {
 			return nil, t.ctx.Err()
 		}
-		if err != nil || m.bytes() > splitCellsBytesMax {
+		if err != nil {
 			return new(splitCells), nil
 		}
 		for p := range parts {
@@ -139,17 +151,17 @@ func (t *tally) makeSplitCells() (*splitCells, error) {
 		}
 		cells.all = timeRange{min(cells.all.min, starts.min), max(cells.all.max, starts.max)}
 	}
+	if m.full() {
+		return new(splitCells), nil
+	}
 	lists := m.lists(1 + len(segments.segments))
-	cells.names, cells.whole, cells.parts = slices.Clip(t.everything.numbered()), lists[0], lists[1:]
+	cells.names, cells.whole, cells.parts = exact(t.everything.numbered()), lists[0], lists[1:]
 	return cells, nil
 }
 
 // countSplitCells counts the split traces with cells.
 func (t *tally) countSplitCells(cells *splitCells) error {
-	numbers := make([]uint32, len(cells.names))
-	for i, o := range cells.names[1:] {
-		numbers[1+i] = t.counter.number([]byte(o.Service), []byte(o.Name), o.Kind)
-	}
+	numbers := &splitNumbers{t.counter, cells.names, make([]uint32, len(cells.names))}
 	cover := coverOf(splitStep, cells.all, t.asked)
 	err := t.eachSum(&cells.whole, cover.cells, cells.all.min, numbers, func(s sum, c *splitCell, sizes []uint16, counts []uint32) error {
 		s.addSizes(c, sizes, counts)
@@ -185,11 +197,11 @@ func (t *tally) countSplitCells(cells *splitCells) error {
 
 // eachSum visits the cells of a list whose steps begin in a range, of rows that start at least
 // then, with the sum that each is part of.
-func (t *tally) eachSum(l *cellList, steps timeRange, least uint64, numbers []uint32, visit func(s sum, c *splitCell, sizes []uint16, counts []uint32) error) error {
+func (t *tally) eachSum(l *cellList, steps timeRange, least uint64, numbers *splitNumbers, visit func(s sum, c *splitCell, sizes []uint16, counts []uint32) error) error {
 	from, to := l.between(steps)
 	for i := from; i < to; i++ {
 		c := &l.cells[i]
-		of := line{numbers[c.line.parent], numbers[c.line.callee]}
+		of := line{numbers.of(c.line.parent), numbers.of(c.line.callee)}
 		if of.callee == 0 {
 			continue
 		}
@@ -203,6 +215,26 @@ func (t *tally) eachSum(l *cellList, steps timeRange, least uint64, numbers []ui
 		}
 	}
 	return nil
+}
+
+// splitNumbers are a counter's numbers of the names that cells are in, each asked for when a cell
+// first needs it: most questions need few, and what has a number is copied.
+type splitNumbers struct {
+	counter counter
+	names   []span.Operation
+	known   []uint32 // by position in names, + 1; 0 is not asked for yet
+}
+
+// of gives the number of a name; that of none is 0.
+func (s *splitNumbers) of(name uint32) uint32 {
+	if name == 0 {
+		return 0
+	}
+	if s.known[name] == 0 {
+		o := &s.names[name]
+		s.known[name] = 1 + s.counter.number([]byte(o.Service), []byte(o.Name), o.Kind)
+	}
+	return s.known[name] - 1
 }
 
 // countAgain counts a trace that stands in memtables too: what cells have counted of it is taken
@@ -244,8 +276,11 @@ func (s sum) takeSizes(c *splitCell, sizes []uint16, counts []uint32) bool {
 	return true
 }
 
-// splitCellMaker sums spans up to cells of several lists.
+// splitCellMaker sums spans up to cells of several lists, as long as what is kept of them in the end
+// fits.
 type splitCellMaker struct {
+	left  int                     // bytes; below 0 they do not fit, and nothing more is taken up
+	stop  func()                  // is called then
 	cells map[splitCellKey]uint32 // positions in keys
 	keys  []splitCellKey
 	pairs map[uint64]uint32 // spans, by position << splitPairBits | size << 1 | 1 where they failed
@@ -257,8 +292,54 @@ type splitCellKey struct {
 	line  line
 }
 
+// What is kept takes so many bytes: a trace's starts, a list, a cell, a size of one with its spans,
+// and a name besides its text.
+const (
+	splitTraceBytes = 16
+	splitListBytes  = 72
+	splitCellBytes  = 32
+	splitSizeBytes  = 6
+	splitNameBytes  = 40
+)
+
 // splitPairBits is how many bits a size takes, and whether spans failed.
 const splitPairBits = 12
+
+// newSplitCellMaker gives one for so many traces and lists; stop is called once these, cells and
+// names take more bytes than the bound.
+func newSplitCellMaker(bytesMax, traces, lists int, stop func()) *splitCellMaker {
+	m := &splitCellMaker{left: bytesMax, stop: stop, cells: map[splitCellKey]uint32{}, pairs: map[uint64]uint32{}}
+	m.take(traces*splitTraceBytes + lists*splitListBytes + splitNameBytes) // one name is that of none
+	return m
+}
+
+// take notes that so many bytes more will be kept.
+func (m *splitCellMaker) take(bytes int) {
+	if m.left -= bytes; m.left < 0 {
+		m.stop()
+	}
+}
+
+func (m *splitCellMaker) full() bool { return m.left < 0 }
+
+// boundNumbers has a maker take the names that get a number, and gives none once it is full.
+type boundNumbers struct {
+	counter
+	maker *splitCellMaker
+}
+
+func (b boundNumbers) number(service, name []byte, kind int32) uint32 {
+	if b.maker.full() {
+		return 0
+	}
+	before := len(b.numbered())
+	n := b.counter.number(service, name, kind)
+	if int(n) >= max(before, 1) {
+		o := &b.numbered()[n]
+		b.maker.take(splitNameBytes + len(o.Service) + len(o.Name))
+	}
+	return n
+}
 
 // add counts those of some rows in a list that have a line.
 func (m *splitCellMaker) add(list int, rows []tallyRow, lines []line) {
@@ -266,23 +347,27 @@ func (m *splitCellMaker) add(list int, rows []tallyRow, lines []line) {
 		if l.callee == 0 {
 			continue
 		}
+		if m.full() {
+			return
+		}
 		row := &rows[i]
 		key := splitCellKey{list, row.start - row.start%splitStep, l}
 		at, ok := m.cells[key]
 		if !ok {
 			at = uint32(len(m.keys))
 			m.cells[key], m.keys = at, append(m.keys, key)
+			m.take(splitCellBytes)
 		}
 		pair := uint64(at)<<splitPairBits | uint64(span.DurationSize(row.duration))<<1
 		if row.failed {
 			pair |= 1
 		}
-		m.pairs[pair]++
+		known := len(m.pairs)
+		if m.pairs[pair]++; len(m.pairs) > known {
+			m.take(splitSizeBytes)
+		}
 	}
 }
-
-// bytes is what lists will take.
-func (m *splitCellMaker) bytes() int { return 40*len(m.keys) + 6*len(m.pairs) }
 
 // lists gives the cells of n lists.
 func (m *splitCellMaker) lists(n int) []cellList {
@@ -323,10 +408,13 @@ func (m *splitCellMaker) lists(n int) []cellList {
 		l.cells = append(l.cells, c)
 	}
 	for i := range lists {
-		lists[i] = cellList{slices.Clip(lists[i].cells), slices.Clip(lists[i].sizes), slices.Clip(lists[i].counts)}
+		lists[i] = cellList{exact(lists[i].cells), exact(lists[i].sizes), exact(lists[i].counts)}
 	}
 	return lists
 }
+
+// exact gives a copy without the room that a list has to grow.
+func exact[T any](list []T) []T { return append(make([]T, 0, len(list)), list...) }
 
 func (k *splitCellKey) compare(other *splitCellKey) int {
 	return cmp.Or(cmp.Compare(k.list, other.list), cmp.Compare(k.start, other.start),

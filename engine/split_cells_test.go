@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sort"
 	"sync"
 	"testing"
 
@@ -97,7 +98,7 @@ func TestWhatSplitTracesCountIsKeptByTheVersion(t *testing.T) {
 // assembled as many traces as there are, and not for those that no cell can answer.
 func TestAQuestionOfAMinuteDoesNotPayForAll(t *testing.T) {
 	w := newWorld(t, 4, 3)
-	w.wide(20_000)
+	w.wide(20_000, wideName)
 	w.likeScan(span.RateQuery{StartMin: 1, StartMax: 2})
 	w.wantKept("nothing asked", false)
 	for range 20 {
@@ -123,8 +124,8 @@ func TestAQuestionOfAMinuteDoesNotPayForAll(t *testing.T) {
 	w.likeScan(span.RateQuery{StartMin: splitFrom + 5*second, StartMax: splitFrom + 19*minute + 5*second, Step: minute})
 }
 
-// TestManyAskAtOnce while nothing is kept yet: one works it out, the others do not wait, and all
-// have the same answer.
+// TestManyAskAtOnce while nothing is kept yet: one at a time works it out, the others do not wait,
+// and all have the same answer.
 func TestManyAskAtOnce(t *testing.T) {
 	w := newWorld(t, 5, 3)
 	w.options.MemtableBytesMax = 1 << 30
@@ -160,32 +161,38 @@ func TestManyAskAtOnce(t *testing.T) {
 			})
 		}
 		all.Wait()
+		w.likeScan(span.RateQuery{StartMax: math.MaxUint64}) // for who had no turn
 		w.wantKept("asked at once", true)
 	}
 }
 
+// wideEach traces of wideRequest are in one minute.
+const wideEach = 1000
+
+// wideName names the operations of a minute's traces, the same each minute.
+func wideName(number int) string { return fmt.Sprint("operation ", number%wideEach) }
+
 // wideRequest is the spans of traces numbered from 0 on, one each: a thousand of a minute, of
-// 1,000 operations, so that each is counted in a cell of its own.
-func wideRequest(traces, spanID int) []byte {
-	const operations = 1000
-	lists := make([][]byte, operations)
+// operations with names, so that each is counted in a cell of its own.
+func wideRequest(traces, spanID int, name func(number int) string) []byte {
+	lists := make([][]byte, wideEach)
 	for number := range traces {
 		id := binary.BigEndian.AppendUint32(make([]byte, 12), uint32(number+1))
-		start := splitFrom + uint64(number/operations)*minute
-		lists[number%operations] = append(lists[number%operations], field(2,
+		start := splitFrom + uint64(number/wideEach)*minute
+		lists[number%wideEach] = append(lists[number%wideEach], field(2,
 			field(1, id), field(2, append(make([]byte, 7), byte(spanID))), field(4, append(make([]byte, 7), byte(spanID-1))),
-			field(5, fmt.Append(nil, "operation ", number%operations)), fixed64(7, start), fixed64(8, start+uint64(number)))...)
+			field(5, []byte(name(number))), fixed64(7, start), fixed64(8, start+uint64(number)))...)
 	}
 	return field(1, field(2, slices.Concat(lists...)))
 }
 
 // wide opens the shard with two segments of wideRequest, so that all traces are split.
-func (w *world) wide(traces int) {
+func (w *world) wide(traces int, name func(number int) string) {
 	w.t.Helper()
 	w.options.MemtableBytesMax = 1 << 30
 	w.mustOpen()
 	for spanID := range 2 {
-		if did := w.apply(wideRequest(traces, spanID+1)); did.Quarantined > 0 {
+		if did := w.apply(wideRequest(traces, spanID+1, name)); did.Quarantined > 0 {
 			w.t.Fatalf("%+v", did)
 		}
 		if err := w.shard.Flush(context.Background()); err != nil {
@@ -223,21 +230,83 @@ func (w *world) likeScan(q span.RateQuery) (spans, calls uint64) {
 	return spans, calls
 }
 
-// TestTooManyCellsOfSplitTracesAreNotKept, and are counted anew each time; the graph's, which are
-// few, are kept beside.
-func TestTooManyCellsOfSplitTracesAreNotKept(t *testing.T) {
-	if testing.Short() {
-		t.Skip("SKIP: applies 128,000 spans")
+// TestKeptCellsTakeAtMostTheirBound, with the names that they are in, whatever it is; what does not
+// fit is counted anew each time. The graph's, which have one name, are kept beside. The least bound
+// with which rates are kept is what is kept then, so nothing is counted twice or kept beyond it.
+func TestKeptCellsTakeAtMostTheirBound(t *testing.T) {
+	const traces = 1500
+	for _, length := range []int{10, 1 << 10} {
+		w := newWorld(t, 6, 1)
+		w.wide(traces, func(number int) string { return fmt.Sprintf("%0*d", length, number) })
+		kept := func(bound int) (edges, rates int) {
+			w.options.SplitCellsBytesMax = bound
+			if err := w.restart(0); err != nil {
+				t.Fatal(err)
+			}
+			if spans, calls := w.likeScan(span.RateQuery{StartMax: math.MaxUint64}); spans != 2*traces || calls != traces {
+				t.Fatalf("%d spans, %d calls", spans, calls)
+			}
+			edges, rates = engine.SplitCellsBytes(w.shard)
+			if edges > bound/2 || rates > bound/2 {
+				t.Fatalf("names of %d: %d bytes for the graph, %d for rates are kept, the bound is %d for both", length, edges, rates, bound)
+			}
+			return edges, rates
+		}
+		if edges, rates := kept(16 * traces); edges > 0 || rates > 0 {
+			t.Errorf("nothing fits, kept: edges %d, rates %d", edges, rates)
+		}
+		if edges, rates := kept(100 * traces); edges == 0 || rates > 0 {
+			t.Errorf("the graph fits, kept: edges %d, rates %d", edges, rates)
+		}
+		least := sort.Search(8<<20, func(bound int) bool {
+			_, rates := kept(bound)
+			return rates > 0
+		})
+		if _, rates := kept(least); least != 2*rates {
+			t.Errorf("names of %d: %d bytes are kept from a bound of %d on", length, rates, least)
+		}
 	}
-	w := newWorld(t, 6, 1)
-	w.wide(64_000)
-	for range 2 {
-		if spans, calls := w.likeScan(span.RateQuery{StartMax: math.MaxUint64}); spans != 128_000 || calls != 64_000 {
-			t.Fatalf("%d spans, %d calls", spans, calls)
+}
+
+// TestOneAtATimeWorksOutWhatSplitTracesCount of all shards that share a gate. Who asks meanwhile
+// does not wait, and has the right answer.
+func TestOneAtATimeWorksOutWhatSplitTracesCount(t *testing.T) {
+	gate := engine.NewGate()
+	shards := []*world{newWorld(t, 8, 1), newWorld(t, 9, 1)}
+	for _, w := range shards {
+		w.options.Gate = gate
+		w.wide(2000, wideName)
+	}
+	leave := engine.TakeTurnOfCells(gate)
+	for _, w := range shards {
+		w.likeScan(span.RateQuery{StartMax: math.MaxUint64})
+		w.wantKept("while another has the turn", false)
+	}
+	leave()
+	for _, w := range shards {
+		w.likeScan(span.RateQuery{StartMax: math.MaxUint64})
+		w.wantKept("after it", true)
+	}
+}
+
+// TestNamesNobodyAsksForAreNotCopied: of the kept names a question numbers those of cells in its
+// range.
+func TestNamesNobodyAsksForAreNotCopied(t *testing.T) {
+	const traces = 20_000
+	w := newWorld(t, 10, 1)
+	w.wide(traces, func(number int) string { return fmt.Sprint("operation ", number) })
+	q := span.RateQuery{StartMax: math.MaxUint64}
+	w.likeScan(q)
+	w.wantKept("asked", true)
+	q.StartMin, q.StartMax = splitFrom+minute, splitFrom+2*minute-1
+	w.likeScan(q)
+	allocs := testing.AllocsPerRun(3, func() {
+		if err := w.shard.Rates(context.Background(), q, span.NewRates()); err != nil {
+			t.Fatal(err)
 		}
-		if edges, rates := engine.KeepsSplitCells(w.shard); !edges || rates {
-			t.Fatalf("kept: edges %v, rates %v", edges, rates)
-		}
+	})
+	if allocs > traces {
+		t.Errorf("%.0f allocations to ask for %d of %d operations", allocs, wideEach, traces)
 	}
 }
 
@@ -245,7 +314,7 @@ func TestTooManyCellsOfSplitTracesAreNotKept(t *testing.T) {
 // not ask for cannot be read, also when its turn has come to work out what all split traces count.
 func TestDamageElsewhereIsNotMet(t *testing.T) {
 	w := newWorld(t, 7, 1)
-	w.wide(20_000)
+	w.wide(20_000, wideName)
 	if err := w.shard.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -40,10 +40,13 @@ const (
 
 	// archivePagesBytesMax keeps the pages of the traces that are looked at now.
 	archivePagesBytesMax = 8 << 20
+
+	// archiveSplitCellsBytesMax is enough for the graph of thousands of traces.
+	archiveSplitCellsBytesMax = 1 << 20
 )
 
-// Tenants. They divide among them what one store has: memtables, opened pages, the log and the
-// disk budget.
+// Tenants. They divide among them what one store has: memtables, opened pages, what is kept of
+// split traces, the log and the disk budget.
 const (
 	// tenantsMax bounds them: with more, a memtable would hold less than 1.5 MiB before it is
 	// flushed. Idle, so many take 200 MiB of the disk, for the log files of stores and archives.

@@ -96,7 +96,8 @@ func archiveOptions(o nodeOptions) cluster.Options {
 		Shards: 1, Logger: logger, Retention: o.keepArchive, ReserveBytes: o.reserve,
 		Log:              wal.Options{FileBytes: archiveLogFileBytes, SyncInterval: o.syncInterval},
 		MemtableBytesMax: archiveMemtableBytesMax, LogBytesMax: archiveLogBytesMax, PagesBytesMax: archivePagesBytesMax,
-		Progress: replayLog(logger),
+		SplitCellsBytesMax: archiveSplitCellsBytesMax,
+		Progress:           replayLog(logger),
 	}
 }
 

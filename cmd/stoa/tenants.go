@@ -129,6 +129,7 @@ func mainOptions(o nodeOptions) cluster.Options {
 	options.Shards, options.DiskBudget = 0, share64(o.budget, len(o.tenants)+1)
 	options.Log.FileBytes, options.LogBytesMax = archiveLogFileBytes, archiveLogBytesMax
 	options.MemtableBytes, options.PagesBytesMax = archiveMemtableBytesMax, archivePagesBytesMax
+	options.SplitCellsBytesMax = archiveSplitCellsBytesMax
 	return options
 }
 
