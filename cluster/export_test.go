@@ -19,3 +19,15 @@ func Held(s *Store, shard int) bool {
 	defer s.groups.mu.Unlock()
 	return s.groups.members[shard].held
 }
+
+// TakeWriterTurns takes all turns of requests to be walked, until free is called.
+func TakeWriterTurns(s *Shared) (free func()) {
+	for range cap(s.writers) {
+		s.writers <- struct{}{}
+	}
+	return func() {
+		for range cap(s.writers) {
+			<-s.writers
+		}
+	}
+}
