@@ -14,9 +14,6 @@ const (
 	// memtableAge is the default entry time a memtable spans before it is sealed: what a
 	// restart replays stays short, and an idle shard lets go of the log.
 	memtableAge = 30 * time.Second
-	// backgroundNice is the nice value of the threads that flush and merge: a weight of 110 where
-	// others have 1,024.
-	backgroundNice = 10
 	// partOverheadBytes is counted for each part besides its bytes: what a batch costs
 	// apart from its spans (1.2 KB measured) and its place in the maps. Without it, a flood
 	// of one-span requests would fill memory long before the bound of bytes is met.
