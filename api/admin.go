@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/pprof"
+	"strconv"
 	"time"
 
 	"github.com/stoadb/stoa/engine/span"
@@ -54,9 +56,9 @@ func (s *Server) adminHandler() http.Handler {
 	if edges != nil {
 		mux.Handle("GET /edges", edges)
 	}
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	mux.HandleFunc("GET /debug/pprof/", profiles(pprof.Index))
+	mux.HandleFunc("GET /debug/pprof/profile", profiles(pprof.Profile))
+	mux.HandleFunc("GET /debug/pprof/trace", profiles(pprof.Trace))
 	mux.HandleFunc("POST /flush", s.operate("flush", s.operator.Flush))
 	mux.HandleFunc("POST /compact", s.operate("compact", s.operator.Compact))
 	mux.HandleFunc("POST /settle", s.operate("settle", s.operator.Settle))
@@ -80,6 +82,23 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// profiles keeps web pages out, whose questions would slow the process down although they cannot
+// read the answer, and bounds how long one is taken.
+func profiles(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		site := r.Header.Get("Sec-Fetch-Site")
+		if r.Header.Get("Origin") != "" || site != "" && site != "none" && site != "same-origin" {
+			answerText(w, http.StatusForbidden, "requests from web pages are not served")
+			return
+		}
+		if seconds, err := strconv.ParseFloat(r.FormValue("seconds"), 64); err == nil && seconds > profileSecondsMax {
+			answerText(w, http.StatusBadRequest, fmt.Sprintf("seconds=%v: at most %d", seconds, profileSecondsMax))
+			return
+		}
+		next(w, r)
+	}
 }
 
 // bounded limits a request's body in size and in time.

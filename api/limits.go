@@ -90,6 +90,9 @@ const (
 	adminReadTimeMax  = 5 * time.Second
 	adminIdleTimeMax  = time.Minute
 	adminBodyBytesMax = 64 << 10
+
+	// profileSecondsMax is how long the admin port takes a profile: that is paid by all.
+	profileSecondsMax = 60
 )
 
 // How long a call may take.

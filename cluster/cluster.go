@@ -69,6 +69,8 @@ type Options struct {
 
 	// Shared is what this store shares with others of the process; nil is nothing.
 	Shared *Shared
+	// Background, where set, is called first by each goroutine that flushes or merges.
+	Background func()
 	// CheckPart, where set, may refuse a part during Apply: it injects the fault that a
 	// walker error on valid bytes would be.
 	CheckPart func(*span.Batch) error

@@ -64,19 +64,38 @@ func Pick(p Policy, live []segment.Info, now int64) (Plan, bool) {
 	for _, window := range windows {
 		infos := byWindow[window]
 		slices.SortFunc(infos, bySeq)
-		if now/segment.WindowNanos > window+1 { // over since a window at least: nothing comes any more
-			if plan, ok := pickSmallest(p, infos); ok && !ofOneMerge(infos, plan) {
-				plan.ApartShare = p.apartShare(plan.Inputs)
+		if now/segment.WindowNanos <= window+1 {
+			if plan, ok := pickTier(p, infos); ok {
 				return plan, true
 			}
-			continue
+			continue // what is over since a window at least gets nothing any more
 		}
-		if plan, ok := pickTier(p, infos); ok {
+		if plan, ok := pickOver(p, infos, isOld(window, now)); ok {
 			return plan, true
 		}
 	}
 	return pickOld(p, live, now)
 }
+
+// pickOver merges in a window that is over; old tells that it is over since a day.
+func pickOver(p Policy, infos []segment.Info, old bool) (Plan, bool) {
+	if old {
+		if plan, ok := pickOverlapping(p, infos); ok {
+			return plan, true
+		}
+	}
+	plan, ok := pickSmallest(p, infos)
+	if !ok || !old && ofOneMerge(infos, plan) {
+		return Plan{}, false
+	}
+	if !old {
+		plan.ApartShare = p.apartShare(plan.Inputs)
+	}
+	return plan, true
+}
+
+// isOld reports whether a window is over since a day.
+func isOld(window, now int64) bool { return now-(window+1)*segment.WindowNanos >= int64(oldAfter) }
 
 func bySeq(a, b segment.Info) int {
 	return cmp.Or(cmp.Compare(a.FirstSeq, b.FirstSeq), cmp.Compare(a.LastSeq, b.LastSeq), cmp.Compare(a.Name, b.Name))
@@ -94,8 +113,7 @@ func pickOld(p Policy, live []segment.Info, now int64) (Plan, bool) {
 		if len(info.Windows) == 0 {
 			continue
 		}
-		last := info.Windows[len(info.Windows)-1]
-		if end := (last + 1) * segment.WindowNanos; now-end >= int64(oldAfter) {
+		if last := info.Windows[len(info.Windows)-1]; isOld(last, now) {
 			stretch := segment.Floor(last, int64(p.OldWindowsMax))
 			stretches[stretch] = append(stretches[stretch], info)
 		}
@@ -103,10 +121,29 @@ func pickOld(p Policy, live []segment.Info, now int64) (Plan, bool) {
 	for _, stretch := range slices.Sorted(maps.Keys(stretches)) {
 		infos := stretches[stretch]
 		slices.SortFunc(infos, bySeq)
+		if plan, ok := pickOverlapping(p, infos); ok {
+			return plan, true
+		}
 		if plan, ok := pickSmallest(p, infos); ok {
 			plan.Reason = "old windows"
 			return plan, true
 		}
+	}
+	return Plan{}, false
+}
+
+// pickOverlapping merges what may share traces: segments whose log entries overlap, as those do that
+// merges left apart, if one segment can hold all of them. infos are sorted by their entries.
+func pickOverlapping(p Policy, infos []segment.Info) (Plan, bool) {
+	for begin := 0; begin < len(infos); {
+		end, last := begin+1, infos[begin].LastSeq
+		for ; end < len(infos) && infos[end].FirstSeq <= last; end++ {
+			last = max(last, infos[end].LastSeq)
+		}
+		if names := within(p, infos[begin:end]); len(names) >= 2 && len(names) == end-begin {
+			return Plan{Inputs: names, Reason: "traces apart"}, true
+		}
+		begin = end
 	}
 	return Plan{}, false
 }

@@ -158,8 +158,8 @@ func wake(c chan struct{}) {
 // repair.
 const quarantineDir = "quarantine"
 
-// quarantine sets a part aside. The file is named after the content, so a replay writes
-// no second one. Where the disk refuses it, the flusher tries again before it lets the
+// quarantine sets a part aside. The file is named after the content, so a replay that makes
+// the same content writes no second one. Where the disk refuses it, the flusher tries again before it lets the
 // log go.
 func (s *Shard) quarantine(seq uint64, p *Part, batch *span.Batch, cause error) {
 	spans := 1 // nobody can count what cannot be read
@@ -167,12 +167,12 @@ func (s *Shard) quarantine(seq uint64, p *Part, batch *span.Batch, cause error) 
 		spans = batch.Len()
 	}
 	file := p.setAside(batch)
-	s.log.Error("part quarantined", "seq", seq, "hash", p.Hash.String(), "cause", cause)
+	s.log.Error("part quarantined", "seq", seq, "hash", p.Hash.String(), "file", file.name, "cause", cause)
 	isNew, err := s.saveQuarantined(file)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
-		s.log.Error("quarantine file not written yet", "hash", p.Hash.String(), "cause", err)
+		s.log.Error("quarantine file not written yet", "hash", p.Hash.String(), "file", file.name, "cause", err)
 		s.unsaved = append(s.unsaved, file)
 		isNew = true
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/stoadb/stoa/engine/span/otlp"
 	"github.com/stoadb/stoa/internal/codec"
+	"github.com/stoadb/stoa/internal/invariant"
 )
 
 // Entry is one step of a shard's history: what a log record of type "command" holds. An
@@ -29,7 +30,8 @@ const (
 //
 // The forms are compressed together, because the parts of one entry tend to repeat each
 // other's names. The block's bytes may differ between builds, so nothing compares or hashes
-// them; the parts carry hashes of what they decode to. All parts have a form.
+// them; the parts carry hashes of what they decode to. A part of an entry of version 1, which
+// has a request in the place of a form, cannot be written.
 func (e *Entry) AppendBinary(dst []byte) []byte {
 	dst = append(dst, entryVersion)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(e.Received))
@@ -37,6 +39,7 @@ func (e *Entry) AppendBinary(dst []byte) []byte {
 	total := 0
 	for i := range e.Parts {
 		p := &e.Parts[i]
+		invariant.Check(len(p.Request) == 0, "part %d is a request of %d bytes", i, len(p.Request))
 		dst = append(dst, p.Hash[:]...)
 		dst = binary.AppendUvarint(dst, uint64(p.Bytes))
 		dst = binary.AppendUvarint(dst, uint64(len(p.Form)))

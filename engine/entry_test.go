@@ -110,6 +110,24 @@ func TestAGoldenEntryOfRequestsIsRead(t *testing.T) {
 	}
 }
 
+// What only version 1 could hold would be lost in this one.
+func TestAnEntryOfRequestsIsNotWritten(t *testing.T) {
+	data, err := hex.DecodeString(goldenRequests)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := engine.DecodeEntry(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("an entry of a request was written without it")
+		}
+	}()
+	e.AppendBinary(nil)
+}
+
 func TestAnEntryOfALaterVersionIsNoDamage(t *testing.T) {
 	later := (&engine.Entry{Received: 1}).AppendBinary(nil)
 	later[0]++

@@ -22,6 +22,7 @@ type hit struct {
 type unit struct {
 	minStart, maxStart uint64
 	batch              *span.Batch    // of a memtable
+	inMemory           *memBatch      // the same, where it may be passed over
 	search             *segmentSearch // of a segment
 	segment            *liveSegment   // of a segment whose rows are all read
 	group              int
@@ -61,11 +62,7 @@ func (v *view) units(m *matcher) ([]unit, error) {
 				m.explain.BatchesByTime.Add(1)
 				continue
 			}
-			if m.asksTexts() && !m.mayMatch(b.textsKnown()) {
-				m.explain.BatchesByTexts.Add(1)
-				continue
-			}
-			units = append(units, unit{minStart: b.minStart, maxStart: b.maxStart, batch: b.batch})
+			units = append(units, unit{minStart: b.minStart, maxStart: b.maxStart, batch: b.batch, inMemory: b})
 		}
 	}
 	for _, l := range v.segments {
@@ -140,6 +137,10 @@ func (v *view) scan(ctx context.Context, m *matcher, floor func() uint64, visit 
 		} else if !m.oldestFirst && u.maxStart < least || m.oldestFirst && u.minStart > m.query.StartMax {
 			m.explain.GroupsNotReached.Add(int64(len(units) - i))
 			return nil
+		}
+		if u.inMemory != nil && m.asksTexts() && !m.mayMatch(u.inMemory.textsKnown()) {
+			m.explain.BatchesByTexts.Add(1)
+			continue
 		}
 		if u.search != nil {
 			err = u.search.scanGroup(u.group, least, visit, filtered)

@@ -15,6 +15,7 @@ import (
 // flushLoop writes frozen memtables to segments, oldest first, until ctx ends. A flush
 // that failed is tried again when woken: at the next seal, tick or Flush.
 func (s *Shard) flushLoop(ctx context.Context) {
+	s.o.Background()
 	for {
 		select {
 		case <-ctx.Done():

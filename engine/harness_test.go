@@ -49,6 +49,7 @@ type world struct {
 
 	seq      uint64
 	received int64
+	apart    int // pairs of segments that merges left apart, see script
 
 	mu        sync.Mutex
 	log       map[uint64][]byte // entries still in the log

@@ -93,7 +93,7 @@ func (m *memtable) add(pos uint32, b *span.Batch) {
 		m.slabs[slab].Store(&s)
 	}
 	mb := &(*m.slabs[slab].Load())[at]
-	mb.batch = b
+	mb.batch, mb.maxDuration = b, 0
 	mb.minStart, mb.maxStart = b.Bounds()
 	for i, start := range b.Starts {
 		mb.maxDuration = max(mb.maxDuration, span.Duration(start, b.Ends[i]))

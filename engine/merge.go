@@ -11,6 +11,7 @@ import (
 
 // mergeLoop merges segments as the policy asks, after each flush, until ctx ends.
 func (s *Shard) mergeLoop(ctx context.Context) {
+	s.o.Background()
 	for {
 		for merged := true; merged && ctx.Err() == nil; {
 			merged, _ = s.mergePicked(ctx) // an error is told by Ready and the log

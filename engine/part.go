@@ -58,11 +58,11 @@ func (p *Part) read() (*span.Batch, error) {
 	switch {
 	case p.Batch != nil:
 		return p.Batch, nil
-	case p.Form != nil:
-		return span.DecodeBatch(p.Form, p.batchBytesMax())
+	case p.Request != nil:
+		batch, _, err := otlp.Walk(p.Request)
+		return batch, err
 	}
-	batch, _, err := otlp.Walk(p.Request)
-	return batch, err
+	return span.DecodeBatch(p.Form, p.batchBytesMax())
 }
 
 // batchBytesMax is what the part's batch may take in memory: more than the walk of any
@@ -88,13 +88,14 @@ const (
 func (p *Part) setAside(batch *span.Batch) setAside {
 	content, suffix := p.Request, requestSuffix
 	switch {
-	case batch != nil && p.Form != nil:
+	case p.Request != nil:
+	case batch != nil:
 		rows := make([]span.Row, batch.Len())
 		for i := range rows {
 			rows[i] = span.Row{Batch: batch, Pos: i}
 		}
 		content = otlp.AppendTraces(nil, rows)
-	case p.Form != nil:
+	default:
 		content, suffix = append([]byte(nil), p.Form...), formSuffix // the proposer uses its memory again
 	}
 	return setAside{codec.HashBytes(content).String() + suffix, content}

@@ -22,9 +22,8 @@ type groupSearch struct {
 	local    [span.Levels]uint64   // tags that templates of the group's own may satisfy
 	beside   uint64                // tags that an event or a link of some row may satisfy
 	must     uint64                // tags that no template and no resource satisfies: rows must, by something else
-	found    []uint64              // by tag: bits of the rows that may have it besides their template; nil is not known yet
-	foundOf  [][]uint64
-	valuesOf [][]uint64 // by tag: of the rows found, those with the value in a column of spans
+	foundOf  [][]uint64            // by tag: bits of the rows that may have it besides their template; nil is not known yet
+	valuesOf [][]uint64            // by tag: of the rows found, those with the value in a column of spans
 
 	left    []uint64 // bits of the rows that may match
 	decided []uint64 // of them, those that no row need be read for but to ask the filter

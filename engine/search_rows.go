@@ -229,8 +229,9 @@ func (s *segmentSearch) lengthFits(start, length uint64) bool {
 	return duration >= s.query.DurationMin && (s.query.DurationMax == 0 || duration <= s.query.DurationMax)
 }
 
-// decide tells whether a row may match but for the filter, and whether that is certain by its
-// template and resource.
+// decide tells whether a row may match but for length, start and filter, and whether that is
+// certain: where its template and resource have all tags, or columns of spans the values of those
+// that are missing.
 func (s *segmentSearch) decide(row int, resource uint64) (decided, may bool, err error) {
 	g := &s.group
 	code := int(g.items[row])

@@ -60,6 +60,10 @@ type Options struct {
 	SplitCellsBytesMax int
 	// Gate is shared by the shards of one node.
 	Gate *Gate
+
+	// Background, where set, is called first by each goroutine that flushes or merges, which the
+	// process may want to give way to others.
+	Background func()
 	// CheckPart refuses a part in Apply, which quarantines it: fault injection.
 	CheckPart func(*span.Batch) error
 }
@@ -131,6 +135,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Gate == nil {
 		o.Gate = NewGate()
+	}
+	if o.Background == nil {
+		o.Background = func() {}
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -18,8 +18,9 @@ const (
 	// at the speed of a slow disk about a tenth of a second.
 	groupBytesMax = 8 << 20
 
-	// recordBytesMax bounds one entry. A request is at most 64 MiB and its parts are cut
-	// to 256 KiB unless a single span is bigger, so this is only reached by wrong code.
+	// recordBytesMax bounds one entry. A request is at most otlp.RequestBytesMax and its
+	// parts are cut to otlp.PartBytesMax, unless a single span or an envelope is bigger,
+	// so this is only reached by wrong code.
 	recordBytesMax = 256 << 20
 
 	// spareBytesMax is the largest commit buffer kept for the next commit: one giant

@@ -16,6 +16,10 @@ const (
 	// threadsToSpare: as many as flush and merge at once, see cluster.Shared.
 	threadsToSpare = 2
 
+	// backgroundNice is the nice value of the threads that flush and merge: a weight of 110 where
+	// others have 1,024.
+	backgroundNice = 10
+
 	// memoryShare of what the machine or its cgroup has is ours at most: the kernel's part
 	// of a process (stacks, page tables, socket buffers) counts too.
 	memoryShare = 0.9

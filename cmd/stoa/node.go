@@ -106,7 +106,7 @@ func openFolder(ctx context.Context, folder string, o cluster.Options) (*cluster
 	if err != nil {
 		return nil, err
 	}
-	o.FS = disk
+	o.FS, o.Background = disk, lowerPriority
 	store, err := cluster.Open(ctx, o)
 	if errors.Is(err, vfs.ErrLocked) {
 		return nil, fmt.Errorf("data folder %s is in use: a server (or another command) runs there; "+

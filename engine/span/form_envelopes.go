@@ -208,7 +208,7 @@ func appendEnvelope(dst []byte, present bool, attrs uint32, texts ...TextID) []b
 
 // envelopeReader reads what appendEnvelopes wrote.
 type envelopeReader struct {
-	*codec.Reader
+	*room
 	texts int
 }
 
@@ -229,7 +229,7 @@ func (r envelopeReader) end(before int) uint32 {
 
 // read fills the resources and scopes of b.
 func (r envelopeReader) read(b *Batch) {
-	b.Resources = made[Resource](readCount(r.Reader, r.Len()/5))
+	b.Resources = made[Resource](r.take(uint64(readCount(r.Reader, r.Len()/5)), resourceBytes))
 	attrs := 0
 	for i := range b.Resources {
 		e := &b.Resources[i]
@@ -237,7 +237,7 @@ func (r envelopeReader) read(b *Batch) {
 		attrs = int(e.AttrEnd)
 	}
 	resourceAttrs := attrs
-	b.Scopes = made[Scope](readCount(r.Reader, r.Len()/6))
+	b.Scopes = made[Scope](r.take(uint64(readCount(r.Reader, r.Len()/6)), scopeBytes))
 	attrs = 0
 	for i := range b.Scopes {
 		e := &b.Scopes[i]
@@ -251,7 +251,10 @@ func (r envelopeReader) read(b *Batch) {
 		r.Fail("%d attributes in %d bytes", resourceAttrs+attrs, r.Len())
 		return
 	}
-	all := made[Attr](resourceAttrs + attrs)
+	all := made[Attr](r.take(uint64(resourceAttrs+attrs), attrBytes))
+	if r.Err() != nil {
+		return
+	}
 	for i := range all {
 		all[i] = r.attr()
 	}

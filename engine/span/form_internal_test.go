@@ -59,6 +59,44 @@ func TestNumbersComeBack(t *testing.T) {
 	}
 }
 
+// What a reader has read is its to use again: the strays too, of which a batch uses all.
+func TestAReaderKeepsTheMemoryOfStrays(t *testing.T) {
+	const rows = 200
+	b := &Batch{}
+	for i := range rows {
+		b.AddText([]byte{byte(i), byte(i >> 8), 1})
+	}
+	b.Resources, b.Scopes = make([]Resource, 1), make([]Scope, 1)
+	b.setRows(rows)
+	for i := range b.Names {
+		b.TraceIDs[i], b.SpanIDs[i], b.Names[i] = TraceID{1}, SpanID{1}, TextID(rows-i)
+	}
+	form := b.AppendBinary(nil)
+	var f formReader
+	got, err := f.read(form, math.MaxInt32)
+	if err != nil || !slices.Equal(got.Names, b.Names) {
+		t.Fatalf("%v: %v", err, got)
+	}
+	if n := cap(f.texts.strays); n < rows-1 {
+		t.Errorf("room for %d strays is left of %d", n, rows-1)
+	}
+	kept := &f.texts.strays[0]
+	if _, err := f.read(form, math.MaxInt32); err != nil || kept != &f.texts.strays[0] {
+		t.Errorf("read again, in other memory: %v", err)
+	}
+}
+
+// setRows gives b so many rows of nothing.
+func (b *Batch) setRows(rows int) {
+	b.TraceIDs, b.SpanIDs, b.ParentIDs = make([]TraceID, rows), make([]SpanID, rows), make([]SpanID, rows)
+	b.Starts, b.Ends = make([]uint64, rows), make([]uint64, rows)
+	b.Names, b.StatusMessages, b.TraceStates, b.Residues = make([]TextID, rows), make([]TextID, rows), make([]TextID, rows), make([]TextID, rows)
+	b.Kinds, b.StatusCodes, b.StatusPresent, b.Flags = make([]int32, rows), make([]int32, rows), make([]bool, rows), make([]uint32, rows)
+	b.DroppedAttrs, b.DroppedEvents, b.DroppedLinks = make([]uint32, rows), make([]uint32, rows), make([]uint32, rows)
+	b.ResourceIDs, b.ScopeIDs, b.EventEnds, b.LinkEnds = make([]uint32, rows), make([]uint32, rows), make([]uint32, rows), make([]uint32, rows)
+	b.AttrEnds = make([]uint32, rows)
+}
+
 // Ids that all fall into one place of a table are kept as others are: what finds no place
 // there is written again.
 func TestIdsThatMeetInATableAreKept(t *testing.T) {
@@ -77,14 +115,10 @@ func TestIdsThatMeetInATableAreKept(t *testing.T) {
 			b.TraceIDs = append(b.TraceIDs, id, id)
 		}
 	}
-	b.ParentIDs = slices.Clone(b.SpanIDs)
+	spans, traces := b.SpanIDs, b.TraceIDs
+	b.setRows(rows)
+	b.SpanIDs, b.TraceIDs, b.ParentIDs = spans, traces, slices.Clone(spans)
 	slices.Reverse(b.ParentIDs)
-	b.Starts, b.Ends = make([]uint64, rows), make([]uint64, rows)
-	b.Names, b.StatusMessages, b.TraceStates, b.Residues = make([]TextID, rows), make([]TextID, rows), make([]TextID, rows), make([]TextID, rows)
-	b.Kinds, b.StatusCodes, b.StatusPresent, b.Flags = make([]int32, rows), make([]int32, rows), make([]bool, rows), make([]uint32, rows)
-	b.DroppedAttrs, b.DroppedEvents, b.DroppedLinks = make([]uint32, rows), make([]uint32, rows), make([]uint32, rows)
-	b.ResourceIDs, b.ScopeIDs, b.EventEnds, b.LinkEnds = make([]uint32, rows), make([]uint32, rows), make([]uint32, rows), make([]uint32, rows)
-	b.AttrEnds = make([]uint32, rows)
 	form := b.AppendBinary(nil)
 	got, err := DecodeBatch(form, math.MaxInt32)
 	if err != nil || !slices.Equal(got.TraceIDs, b.TraceIDs) || !slices.Equal(got.ParentIDs, b.ParentIDs) {

@@ -26,12 +26,15 @@ func (f *formReader) memoryBytes() int {
 		8*cap(f.texts.strays) + cap(f.findable) + cap(f.message) + 12*cap(f.given)
 }
 
-// What rows and lists take of a batch's memory.
+// What rows, envelopes and lists take of a batch's memory.
 const (
 	rowBytes   = int(unsafe.Sizeof(TraceID{})+2*unsafe.Sizeof(SpanID{})) + 2*8 + 15*4 + 1
 	attrBytes  = int(unsafe.Sizeof(Attr{}))
 	eventBytes = int(unsafe.Sizeof(Event{}))
 	linkBytes  = int(unsafe.Sizeof(Link{}))
+
+	resourceBytes = int(unsafe.Sizeof(Resource{}))
+	scopeBytes    = int(unsafe.Sizeof(Scope{}))
 )
 
 // room is the memory that a batch may still take.
@@ -59,11 +62,10 @@ func (f *formReader) read(form []byte, bytesMax int) (*Batch, error) {
 	texts := m.take(uint64(readCount(r, len(form))), 4)
 	f.stored = sized(f.stored, texts+1)
 	f.readLengths(r)
-	envelopeReader{r, texts}.read(b)
+	envelopeReader{&m, texts}.read(b)
 	if r.Err() != nil {
 		return nil, r.Err()
 	}
-	m.take(uint64(len(b.ResourceAttrs)+len(b.ScopeAttrs)), attrBytes)
 	b.makeRows(rows)
 	f.readTraces(r, b.TraceIDs)
 	f.readSpans(r, b.SpanIDs, b.ParentIDs)
@@ -347,7 +349,7 @@ func (f *formReader) fillTexts(r *codec.Reader, b *Batch) {
 		b.TraceStates[i] = f.text(traceStateTexts, f.rows[traceStateColumn][i])
 		b.Residues[i] = f.text(residueTexts, f.rows[residueColumn][i])
 	}
-	if f.texts.bad || len(f.texts.strays) > 0 {
+	if f.texts.bad || f.texts.used < len(f.texts.strays) {
 		r.Fail("texts that their codes do not give")
 	}
 }

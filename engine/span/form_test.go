@@ -332,13 +332,45 @@ func TestASmallFormMakesNoLargeBatch(t *testing.T) {
 	if len(form) > 20*rows || b.MemoryBytes() < 16*rows*attrs {
 		t.Fatalf("a form of %d bytes for %d bytes of memory proves nothing", len(form), b.MemoryBytes())
 	}
+	refused(t, form, 10*len(form), 40*uint64(len(form)))
+}
+
+// Resources, scopes and their attributes are bounded too, before they are made.
+func TestASmallLimitMakesNoManyEnvelopes(t *testing.T) {
+	const many, limit = 100_000, 4096
+	attrs := make([]span.Attr, many)
+	for i := range attrs {
+		attrs[i].Type = span.EmptyValue
+	}
+	for name, b := range map[string]*span.Batch{
+		"resources":               {Resources: make([]span.Resource, many)},
+		"scopes":                  {Scopes: make([]span.Scope, many)},
+		"both":                    {Resources: make([]span.Resource, many), Scopes: make([]span.Scope, many)},
+		"attributes of resources": {Resources: []span.Resource{{AttrEnd: many}}, ResourceAttrs: attrs},
+		"attributes of scopes":    {Scopes: []span.Scope{{AttrEnd: many}}, ScopeAttrs: attrs},
+	} {
+		t.Run(name, func(t *testing.T) {
+			form := b.AppendBinary(nil)
+			if _, err := span.DecodeBatch(form, 2*b.MemoryBytes()); err != nil {
+				t.Fatalf("with room for it: %v", err)
+			}
+			refused(t, form, limit, 16*limit)
+		})
+	}
+}
+
+// refused checks that a batch of at most so many bytes is not made of a form, and that this
+// takes little.
+func refused(t *testing.T, form []byte, bytesMax int, tookMax uint64) {
+	t.Helper()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	if _, err := span.DecodeBatch(form, 10*len(form)); !errors.Is(err, codec.ErrCorrupt) {
+	_, err := span.DecodeBatch(form, bytesMax)
+	runtime.ReadMemStats(&after)
+	if !errors.Is(err, codec.ErrCorrupt) {
 		t.Error(err)
 	}
-	runtime.ReadMemStats(&after)
-	if took := after.TotalAlloc - before.TotalAlloc; took > 40*uint64(len(form)) {
+	if took := after.TotalAlloc - before.TotalAlloc; took > tookMax {
 		t.Errorf("%d bytes taken to refuse a form of %d", took, len(form))
 	}
 }

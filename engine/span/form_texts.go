@@ -116,6 +116,7 @@ func (o *textOrder) otherCode(c *textColumn, id TextID) uint64 {
 // textReader gives the texts of codes. It fails once and for all on what code does not give.
 type textReader struct {
 	textOrder
+	used  int      // of the strays
 	texts uint32   // of the table
 	known []TextID // by column, from its first on: its texts
 	bad   bool
@@ -124,7 +125,7 @@ type textReader struct {
 // start begins with a batch of so many texts and codes. The strays are there already.
 func (t *textReader) start(texts, codes int) {
 	t.reset(texts)
-	t.texts, t.bad = uint32(texts), false
+	t.used, t.texts, t.bad = 0, uint32(texts), false
 	t.known = sized(t.known, codes)
 }
 
@@ -148,12 +149,12 @@ func (t *textReader) text(c *textColumn, first uint32, code uint64) TextID {
 			t.bad = true
 			return 0
 		}
-	case code != uint64(c.texts)+2 || len(t.strays) == 0:
+	case code != uint64(c.texts)+2 || t.used == len(t.strays):
 		t.bad = true
 		return 0
 	default:
-		stray := uint64(t.next) - unzigzag(t.strays[0])
-		t.strays = t.strays[1:]
+		stray := uint64(t.next) - unzigzag(t.strays[t.used])
+		t.used++
 		if stray == 0 || stray > uint64(t.texts) || stray == uint64(t.next) {
 			t.bad = true
 			return 0

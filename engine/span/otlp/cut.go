@@ -20,8 +20,9 @@ type Part struct {
 // span, or a resource or scope, longer than half of that makes a larger one.
 // Parts are ordered by shard. An envelope without a kept span is in no part.
 //
-// Equal requests give equal parts, down to the numbers of texts. The request's memory may be used again when Cut returned. Errors wrap span.ErrInvalid and
-// name the offset, or span.ErrTooMuch for a request over RequestBytesMax.
+// Equal requests give equal parts, down to the numbers of texts. The request's memory may be
+// used again when Cut returned. Errors wrap span.ErrInvalid and name the offset, or
+// span.ErrTooMuch for a request over RequestBytesMax.
 func Cut(request []byte, shards int, place func(span.TraceID) int) ([]Part, Counts, error) {
 	c := cutter{place: place, open: make([]*part, shards), done: make([][]Part, shards), limited: true}
 	counts, err := c.cut(request)

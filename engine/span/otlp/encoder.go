@@ -89,7 +89,9 @@ func (e *Encoder) Reset(yield func(chunk []byte) error) {
 }
 
 // MemoryBytes is what an encoder between two answers holds, at most.
-func (e *Encoder) MemoryBytes() int { return cap(e.spans) + cap(e.chunk) + e.written.memoryBytes() }
+func (e *Encoder) MemoryBytes() int {
+	return cap(e.spans) + cap(e.chunk) + e.near.memoryBytes() + e.written.memoryBytes()
+}
 
 // Flush gives out what is not given out yet; nothing where there is nothing.
 func (e *Encoder) Flush() error {

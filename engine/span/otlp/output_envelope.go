@@ -120,6 +120,8 @@ func (n *near) of(b *span.Batch, s schema, id uint32) **output {
 	return &n.resources[id]
 }
 
+func (n *near) memoryBytes() int { return 8 * (cap(n.resources) + cap(n.scopes)) }
+
 func (n *near) forget() {
 	clear(n.resources)
 	clear(n.scopes)

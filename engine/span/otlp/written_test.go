@@ -1,6 +1,7 @@
 package otlp_test
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -94,6 +95,28 @@ func TestAnEncoderIsUsedAgain(t *testing.T) {
 		}
 		*b = span.Batch{} // its memory is another's now
 		e.Reset(func(chunk []byte) error { got = append(got[:0], chunk...); return nil })
+	}
+}
+
+// TestAnEncoderCountsWhatItNotesOfEnvelopes: the places for those of a batch stay its own.
+func TestAnEncoderCountsWhatItNotesOfEnvelopes(t *testing.T) {
+	const more = 1000
+	b := batchOf(t, request(spanOf(attr("k", stringValue("v")))))
+	b.Resources = append(b.Resources, make([]span.Resource, more)...)
+	b.Scopes = append(b.Scopes, make([]span.Scope, more)...)
+	yield := func([]byte) error { return nil }
+	e := otlp.NewEncoder(yield)
+	without := e.MemoryBytes()
+	if err := errors.Join(e.Add(rowsOf(b)[0]), e.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	e.Reset(yield)
+	small := otlp.NewEncoder(yield)
+	if err := errors.Join(small.Add(rowsOf(batchOf(t, request(spanOf(attr("k", stringValue("v"))))))[0]), small.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	if got := e.MemoryBytes() - small.MemoryBytes(); without != 0 || got < 2*more*8 {
+		t.Errorf("%d bytes more for %d resources and as many scopes; %d before", got, more, without)
 	}
 }
 

@@ -1,0 +1,33 @@
+package cluster
+
+import "github.com/stoadb/stoa/engine"
+
+// In all tests of this package nothing is left of a form whose memory was given back: who still
+// looks at it sees no form.
+func init() {
+	freeForm = func(p *engine.Part) {
+		for i := range p.Form {
+			p.Form[i] = 0xa5
+		}
+		p.FreeForm()
+	}
+}
+
+// Held tells whether what is durable of a shard waits for a flush before it is applied.
+func Held(s *Store, shard int) bool {
+	s.groups.mu.Lock()
+	defer s.groups.mu.Unlock()
+	return s.groups.members[shard].held
+}
+
+// TakeWriterTurns takes all turns of requests to be walked, until free is called.
+func TakeWriterTurns(s *Shared) (free func()) {
+	for range cap(s.writers) {
+		s.writers <- struct{}{}
+	}
+	return func() {
+		for range cap(s.writers) {
+			<-s.writers
+		}
+	}
+}
