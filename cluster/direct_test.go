@@ -195,7 +195,12 @@ func TestEveryAcceptedPartIsInTheLogOnce(t *testing.T) {
 			}
 			all.Go(func() {
 				for range 2 { // each sends twice
-					if err := group.Propose(context.Background(), parts); err != nil {
+					err := group.Propose(context.Background(), parts)
+					for errors.Is(err, span.ErrUnavailable) { // so much waits for the log that it takes no more
+						time.Sleep(time.Millisecond)
+						err = group.Propose(context.Background(), parts)
+					}
+					if err != nil {
 						t.Errorf("Propose: %v", err)
 					}
 				}
