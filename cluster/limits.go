@@ -31,9 +31,9 @@ const (
 	pagesBytesMaxDefault = 96 << 20
 
 	// splitCellsBytesMaxDefault is what all shards together keep of what split traces count, so that
-	// questions about the service graph and rates do not assemble them each time: some 100,000
-	// cells. Each shard gets an equal part.
-	splitCellsBytesMaxDefault = 16 << 20
+	// questions about the service graph and rates do not assemble them each time: some 300,000
+	// cells (10 M spans of a busy shop need 40 MiB or less). Each shard gets an equal part.
+	splitCellsBytesMaxDefault = 48 << 20
 
 	// spansBytesMax of spans, or one span where that is larger, are held by a search for spans
 	// while its reader takes them: about what the message being sent holds.

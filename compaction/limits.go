@@ -13,11 +13,10 @@ const (
 // way, and a search meets half as many segments of a window that is not over), keeps outputs
 // at 4 M rows (what one merge does in seconds, and its trace table in a few MiB) and their
 // tables at 64 MiB (where every span has a resource of its own, segments stay small), unites
-// the windows of a day once that is a day old, and keeps data for ever. Until then it leaves late
-// spans apart, but no more than an eighth of all: where traces go on for hours, or much was sent twice,
-// it unites.
+// the windows of a day once that is a day old, and keeps data for ever. It leaves no late spans apart:
+// docs/decisions/0021-late-spans-apart.md says why.
 func DefaultPolicy() Policy {
-	return Policy{MergeMin: 8, MergeMax: 16, RowsMax: 4 << 20, BytesMax: 1 << 30, TablesMax: 64 << 20, OldWindowsMax: 48, ApartShare: 8}
+	return Policy{MergeMin: 8, MergeMax: 16, RowsMax: 4 << 20, BytesMax: 1 << 30, TablesMax: 64 << 20, OldWindowsMax: 48}
 }
 
 // oldAfter is when windows may be merged with their neighbours: by then hardly anybody

@@ -185,6 +185,7 @@ func TestADiskBudgetDropsTheOldestWindowsAndNeverTheNewest(t *testing.T) {
 // than three segments are never left apart, or merging would not end.
 func TestPickLetsBeWhatAMergeLeftApart(t *testing.T) {
 	p := compaction.DefaultPolicy()
+	p.ApartShare = 8
 	main, rest := info("main", 100, 90_000, 1), info("rest", 100, 900, 1)
 	main.Generation, rest.Generation, main.LastSeq, rest.LastSeq = 1, 1, 9, 9
 	live := []segment.Info{main, rest}
@@ -266,6 +267,7 @@ func TestPickUnitesOldWindows(t *testing.T) {
 	} {
 		for _, atOnce := range []bool{false, true} {
 			p := compaction.DefaultPolicy()
+			p.ApartShare = 8
 			var live []*storedWindow
 			const from, windows = 48 * 1000, 48
 			for w := int64(from); w < from+windows; w++ {
