@@ -13,8 +13,7 @@ const (
 // way, and a search meets half as many segments of a window that is not over), keeps outputs
 // at 4 M rows (what one merge does in seconds, and its trace table in a few MiB) and their
 // tables at 64 MiB (where every span has a resource of its own, segments stay small), unites
-// the windows of a day once that is a day old, and keeps data for ever. It leaves no late spans apart:
-// docs/decisions/0021-late-spans-apart.md says why.
+// the windows of a day once that is a day old, and keeps data for ever.
 func DefaultPolicy() Policy {
 	return Policy{MergeMin: 8, MergeMax: 16, RowsMax: 4 << 20, BytesMax: 1 << 30, TablesMax: 64 << 20, OldWindowsMax: 48}
 }

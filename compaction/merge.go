@@ -22,50 +22,32 @@ import (
 // whole trace is written then, from all inputs, and marked as done in each. One bit a
 // trace is all that this holds, where a united trace table would hold them all twice.
 func Merge(ctx context.Context, fs vfs.FS, inputs []*segment.Segment, out string, progress func(done, total int)) (segment.Info, error) {
-	m, meta, err := newMerge(ctx, inputs, progress)
-	if err != nil {
-		return segment.Info{}, err
-	}
-	return m.write(fs, out, meta, m.all)
-}
-
-// newMerge makes a merge ready, and gives what its output is told to be.
-func newMerge(ctx context.Context, inputs []*segment.Segment, progress func(done, total int)) (*merge, segment.Meta, error) {
 	inputs = slices.Clone(inputs)
 	slices.SortFunc(inputs, func(a, b *segment.Segment) int { // so that their order changes nothing
 		x, y := a.Info(), b.Info()
-		return cmp.Or(cmp.Compare(x.FirstSeq, y.FirstSeq), cmp.Compare(y.Rows, x.Rows), cmp.Compare(x.LastSeq, y.LastSeq), cmp.Compare(x.CRC, y.CRC))
+		return cmp.Or(cmp.Compare(x.FirstSeq, y.FirstSeq), cmp.Compare(x.LastSeq, y.LastSeq), cmp.Compare(x.CRC, y.CRC))
 	})
 	meta, err := uniteMeta(inputs)
 	if err != nil {
-		return nil, meta, err
+		return segment.Info{}, err
 	}
-	m := &merge{ctx: ctx, cache: segment.NewCache(segment.Projection{All: true}, len(inputs), cacheBytesMax), progress: progress}
+	w, err := segment.NewWriter(fs, out, meta)
+	if err != nil {
+		return segment.Info{}, err
+	}
+	m := &merge{ctx: ctx, w: w, cache: segment.NewCache(segment.Projection{All: true}, len(inputs), cacheBytesMax), progress: progress}
 	for _, s := range inputs {
 		m.inputs = append(m.inputs, &input{s: s, done: make([]uint64, (s.TraceCount()+63)/64), group: -1})
 		m.total += s.Info().Rows
 	}
-	return m, meta, nil
-}
-
-// write makes a segment of what rows hands over.
-func (m *merge) write(fs vfs.FS, out string, meta segment.Meta, rows func() error) (info segment.Info, err error) {
-	if m.w, err = segment.NewWriter(fs, out, meta); err != nil {
+	if err = m.rehearse(); err == nil {
+		err = m.run()
+	}
+	if err != nil {
+		w.Abort()
 		return segment.Info{}, err
 	}
-	if err := rows(); err != nil {
-		m.w.Abort()
-		return segment.Info{}, err
-	}
-	return m.w.Finish()
-}
-
-// all hands over what is not done in the inputs.
-func (m *merge) all() error {
-	if err := m.rehearse(); err != nil {
-		return err
-	}
-	return m.run()
+	return w.Finish()
 }
 
 // merge is one run of Merge.
@@ -102,7 +84,7 @@ type input struct {
 func (in *input) settle() (bool, error) {
 	for ; in.next < in.s.TraceCount(); in.next++ {
 		i := in.s.TraceInOrder(in.next)
-		if in.isDone(i) {
+		if in.done[i/64]>>(i%64)&1 != 0 {
 			continue
 		}
 		first, _ := in.s.TraceRows(i)
@@ -118,10 +100,6 @@ func (in *input) settle() (bool, error) {
 	}
 	return false, nil
 }
-
-func (in *input) isDone(trace int) bool { return in.done[trace/64]>>(trace%64)&1 != 0 }
-
-func (in *input) setDone(trace int) { in.done[trace/64] |= 1 << (trace % 64) }
 
 func (in *input) before(other *input) bool {
 	return cmp.Or(cmp.Compare(in.start, other.start), in.id.Compare(other.id)) < 0
@@ -153,7 +131,11 @@ func (m *merge) rehearse() error {
 			rows = append(rows, span.Row{Batch: batch, Pos: k * batch.Len() / each})
 		}
 	}
-	m.w.Rehearse(rows, m.total)
+	total := 0
+	for _, in := range m.inputs {
+		total += in.s.Info().Rows
+	}
+	m.w.Rehearse(rows, total)
 	return m.ctx.Err()
 }
 
@@ -185,21 +167,16 @@ func (m *merge) run() error {
 func (m *merge) trace(id span.TraceID) error {
 	m.holders = m.holders[:0]
 	for _, in := range m.inputs {
-		if i, ok := in.s.FindTrace(id); ok && !in.isDone(i) {
-			in.setDone(i)
+		if i, ok := in.s.FindTrace(id); ok {
+			in.done[i/64] |= 1 << (i % 64)
 			m.holders = append(m.holders, holder{in, i})
 		}
 	}
 	if len(m.holders) == 1 {
 		return m.alone(m.holders[0].in, m.holders[0].trace)
 	}
-	return m.unite(id, m.holders)
-}
-
-// unite writes the distinct rows of one trace, of which each holder has some.
-func (m *merge) unite(id span.TraceID, holders []holder) error {
 	var parts []*segment.Cursor
-	for _, h := range holders {
+	for _, h := range m.holders {
 		c := h.in.s.TraceWith(h.trace, m.cache.Read)
 		if c.Next() {
 			parts = append(parts, c)

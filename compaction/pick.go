@@ -1,8 +1,7 @@
 // Package compaction makes few segments of many and says which may go. Pick, Expired and
 // OverBudget are pure: they decide from what the manifest knows. Merge does the work: it unites the
 // traces of its inputs in row order, drops spans that stand twice, and writes one segment; row
-// groups between which nothing comes are taken over as they stand. MergeApart writes two: what
-// would touch row groups that can be taken over goes to the second.
+// groups between which nothing comes are taken over as they stand.
 // Inputs live on until the manifest names the output; that is the engine's step.
 //
 // The package starts no goroutines; one Merge serves one.
@@ -30,24 +29,19 @@ type Policy struct {
 	// service has little in half an hour, and a search over a month would open 1,440 segments.
 	// Up to 1 merges none. Retention drops such a segment when its last window may go.
 	OldWindowsMax int
-	// ApartShare lets merges in windows that are not old leave one row of so many apart, see
-	// MergeApart. With 0 they unite all.
-	ApartShare int
 }
 
-// Plan names the segments to merge: by MergeApart, with that share, or by Merge where it is 0. Two
-// are never merged apart, so that each merge leaves fewer segments than were there.
+// Plan names the segments to merge into one.
 type Plan struct {
-	Inputs     []string // in the order of their log entries
-	ApartShare int
-	Reason     string
+	Inputs []string // in the order of their log entries
+	Reason string
 }
 
 // Pick chooses the next merge: tiered inside a window, where each tier holds segments of
 // similar size, so that a row is rewritten once a tier and not once a flush. A window that
 // is over gets merged into as few segments as RowsMax allows, whatever their sizes, and so
-// do neighbouring windows that are over since a day: only then are traces united that stand
-// in two segments. Older windows first; now is in unix nanoseconds.
+// do neighbouring windows that are over since a day. Older windows first; now is in unix
+// nanoseconds.
 func Pick(p Policy, live []segment.Info, now int64) (Plan, bool) {
 	byWindow := map[int64][]segment.Info{}
 	for _, info := range live {
@@ -64,38 +58,18 @@ func Pick(p Policy, live []segment.Info, now int64) (Plan, bool) {
 	for _, window := range windows {
 		infos := byWindow[window]
 		slices.SortFunc(infos, bySeq)
-		if now/segment.WindowNanos <= window+1 {
-			if plan, ok := pickTier(p, infos); ok {
+		if now/segment.WindowNanos > window+1 { // over since a window at least: nothing comes any more
+			if plan, ok := pickSmallest(p, infos); ok {
 				return plan, true
 			}
-			continue // what is over since a window at least gets nothing any more
+			continue
 		}
-		if plan, ok := pickOver(p, infos, isOld(window, now)); ok {
+		if plan, ok := pickTier(p, infos); ok {
 			return plan, true
 		}
 	}
 	return pickOld(p, live, now)
 }
-
-// pickOver merges in a window that is over; old tells that it is over since a day.
-func pickOver(p Policy, infos []segment.Info, old bool) (Plan, bool) {
-	if old {
-		if plan, ok := pickOverlapping(p, infos); ok {
-			return plan, true
-		}
-	}
-	plan, ok := pickSmallest(p, infos)
-	if !ok || !old && ofOneMerge(infos, plan) {
-		return Plan{}, false
-	}
-	if !old {
-		plan.ApartShare = p.apartShare(plan.Inputs)
-	}
-	return plan, true
-}
-
-// isOld reports whether a window is over since a day.
-func isOld(window, now int64) bool { return now-(window+1)*segment.WindowNanos >= int64(oldAfter) }
 
 func bySeq(a, b segment.Info) int {
 	return cmp.Or(cmp.Compare(a.FirstSeq, b.FirstSeq), cmp.Compare(a.LastSeq, b.LastSeq), cmp.Compare(a.Name, b.Name))
@@ -113,7 +87,8 @@ func pickOld(p Policy, live []segment.Info, now int64) (Plan, bool) {
 		if len(info.Windows) == 0 {
 			continue
 		}
-		if last := info.Windows[len(info.Windows)-1]; isOld(last, now) {
+		last := info.Windows[len(info.Windows)-1]
+		if end := (last + 1) * segment.WindowNanos; now-end >= int64(oldAfter) {
 			stretch := segment.Floor(last, int64(p.OldWindowsMax))
 			stretches[stretch] = append(stretches[stretch], info)
 		}
@@ -121,29 +96,10 @@ func pickOld(p Policy, live []segment.Info, now int64) (Plan, bool) {
 	for _, stretch := range slices.Sorted(maps.Keys(stretches)) {
 		infos := stretches[stretch]
 		slices.SortFunc(infos, bySeq)
-		if plan, ok := pickOverlapping(p, infos); ok {
-			return plan, true
-		}
 		if plan, ok := pickSmallest(p, infos); ok {
 			plan.Reason = "old windows"
 			return plan, true
 		}
-	}
-	return Plan{}, false
-}
-
-// pickOverlapping merges what may share traces: segments whose log entries overlap, as those do that
-// merges left apart, if one segment can hold all of them. infos are sorted by their entries.
-func pickOverlapping(p Policy, infos []segment.Info) (Plan, bool) {
-	for begin := 0; begin < len(infos); {
-		end, last := begin+1, infos[begin].LastSeq
-		for ; end < len(infos) && infos[end].FirstSeq <= last; end++ {
-			last = max(last, infos[end].LastSeq)
-		}
-		if names := within(p, infos[begin:end]); len(names) >= 2 && len(names) == end-begin {
-			return Plan{Inputs: names, Reason: "traces apart"}, true
-		}
-		begin = end
 	}
 	return Plan{}, false
 }
@@ -156,7 +112,7 @@ func pickTier(p Policy, infos []segment.Info) (Plan, bool) {
 	}
 	for tier := range tierOf(segment.Info{Rows: p.RowsMax}) + 1 {
 		if plan := within(p, tiers[tier]); len(plan) >= max(p.MergeMin, 2) {
-			return Plan{Inputs: plan, ApartShare: p.apartShare(plan), Reason: "tier"}, true
+			return Plan{Inputs: plan, Reason: "tier"}, true
 		}
 	}
 	return Plan{}, false
@@ -180,27 +136,6 @@ func pickSmallest(p Policy, infos []segment.Info) (Plan, bool) {
 		}
 	}
 	return Plan{Inputs: inputs, Reason: "window over"}, true
-}
-
-// apartShare gives the share with which that many inputs are merged.
-func (p *Policy) apartShare(inputs []string) int {
-	if len(inputs) < 3 {
-		return 0
-	}
-	return p.ApartShare
-}
-
-// ofOneMerge reports whether the plan's inputs are what one MergeApart left: those two would come
-// out as they went in.
-func ofOneMerge(infos []segment.Info, plan Plan) bool {
-	if len(plan.Inputs) != 2 {
-		return false
-	}
-	at := func(name string) segment.Info {
-		return infos[slices.IndexFunc(infos, func(info segment.Info) bool { return info.Name == name })]
-	}
-	a, b := at(plan.Inputs[0]), at(plan.Inputs[1])
-	return a.Generation > 0 && a.FirstSeq == b.FirstSeq && a.LastSeq == b.LastSeq
 }
 
 // within names as many segments, from the first, as one merge may take.

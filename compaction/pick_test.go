@@ -2,7 +2,6 @@ package compaction_test
 
 import (
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -178,116 +177,5 @@ func TestADiskBudgetDropsTheOldestWindowsAndNeverTheNewest(t *testing.T) {
 	}
 	if _, over := compaction.OverBudget(0, nil); over {
 		t.Error("nothing is over a budget")
-	}
-}
-
-// What one merge left apart is let be while its window is young, and united when it is old. Fewer
-// than three segments are never left apart, or merging would not end.
-func TestPickLetsBeWhatAMergeLeftApart(t *testing.T) {
-	p := compaction.DefaultPolicy()
-	p.ApartShare = 8
-	main, rest := info("main", 100, 90_000, 1), info("rest", 100, 900, 1)
-	main.Generation, rest.Generation, main.LastSeq, rest.LastSeq = 1, 1, 9, 9
-	live := []segment.Info{main, rest}
-	if plan, ok := compaction.Pick(p, live, at(102)); ok {
-		t.Errorf("%+v", plan)
-	}
-	if plan, ok := compaction.Pick(p, live, at(100+48*2)); !ok || plan.ApartShare != 0 || len(plan.Inputs) != 2 {
-		t.Errorf("old: %+v, %v", plan, ok)
-	}
-	if plan, ok := compaction.Pick(p, append(live, info("flushed", 100, 50, 10)), at(102)); !ok || plan.ApartShare != 8 || len(plan.Inputs) != 3 {
-		t.Errorf("with another: %+v, %v", plan, ok)
-	}
-	two := []segment.Info{info("a", 100, 500, 1), info("b", 100, 50, 2)}
-	if plan, ok := compaction.Pick(p, two, at(102)); !ok || plan.ApartShare != 0 {
-		t.Errorf("two flushes: %+v, %v", plan, ok)
-	}
-	var tier []segment.Info
-	for i := range p.MergeMin {
-		tier = append(tier, info(fmt.Sprint(i), 100, 5000, uint64(i+1)))
-	}
-	if plan, ok := compaction.Pick(p, tier, at(100)); !ok || plan.ApartShare != 8 {
-		t.Errorf("a tier: %+v, %v", plan, ok)
-	}
-}
-
-// storedWindow is what the simulation below knows of a segment besides its Info.
-type storedWindow struct {
-	info       segment.Info
-	main, rest map[int64]bool // windows whose main rows, and whose rows apart, are in it
-}
-
-// settled merges as Pick says until it says nothing.
-func settled(t *testing.T, p compaction.Policy, live []*storedWindow, now int64) []*storedWindow {
-	t.Helper()
-	for {
-		var infos []segment.Info
-		for _, s := range live {
-			infos = append(infos, s.info)
-		}
-		plan, ok := compaction.Pick(p, infos, now)
-		if !ok {
-			return live
-		}
-		if plan.ApartShare != 0 {
-			t.Fatalf("old windows are merged apart: %+v", plan)
-		}
-		out := &storedWindow{segment.Info{Name: plan.Inputs[0] + "+", FirstSeq: 1 << 62}, map[int64]bool{}, map[int64]bool{}}
-		live = slices.DeleteFunc(live, func(s *storedWindow) bool {
-			if !slices.Contains(plan.Inputs, s.info.Name) {
-				return false
-			}
-			out.info.Rows, out.info.Bytes = out.info.Rows+s.info.Rows, out.info.Bytes+s.info.Bytes
-			out.info.Generation = max(out.info.Generation, s.info.Generation+1)
-			out.info.Windows = append(out.info.Windows, s.info.Windows...)
-			out.info.FirstSeq, out.info.LastSeq = min(out.info.FirstSeq, s.info.FirstSeq), max(out.info.LastSeq, s.info.LastSeq)
-			maps.Copy(out.main, s.main)
-			maps.Copy(out.rest, s.rest)
-			return true
-		})
-		slices.Sort(out.info.Windows)
-		out.info.Windows = slices.Compact(out.info.Windows)
-		if out.info.Rows > p.RowsMax {
-			t.Fatalf("%d rows in one segment", out.info.Rows)
-		}
-		live = append(live, out)
-	}
-}
-
-// A day of windows of any size, each left apart by its merges, ends united: as they grow old one by
-// one, and where all are old at once.
-func TestPickUnitesOldWindows(t *testing.T) {
-	for what, rows := range map[string]func(window int64) int{
-		"50 k":   func(int64) int { return 50_000 },
-		"300 k":  func(int64) int { return 300_000 },
-		"1 M":    func(int64) int { return 1_000_000 },
-		"2.5 M":  func(int64) int { return 2_500_000 },
-		"rising": func(w int64) int { return 2_200_000 + int(w%48)*20_000 },
-		"a day":  func(w int64) int { return 200_000 + min(int(w%48), 48-int(w%48))*100_000 },
-	} {
-		for _, atOnce := range []bool{false, true} {
-			p := compaction.DefaultPolicy()
-			p.ApartShare = 8
-			var live []*storedWindow
-			const from, windows = 48 * 1000, 48
-			for w := int64(from); w < from+windows; w++ {
-				for i, n := range []int{rows(w), rows(w) / 50} {
-					in := info(fmt.Sprint(w, "/", i), w, n, uint64(w*1000))
-					in.LastSeq, in.Generation = in.FirstSeq+999, 1
-					s := &storedWindow{in, map[int64]bool{}, map[int64]bool{}}
-					[]map[int64]bool{s.main, s.rest}[i][w] = true
-					live = append(live, s)
-				}
-				if !atOnce {
-					live = settled(t, p, live, (w+50)*segment.WindowNanos)
-				}
-			}
-			live = settled(t, p, live, (from+windows+50)*segment.WindowNanos)
-			for w := int64(from); w < from+windows; w++ {
-				if !slices.ContainsFunc(live, func(s *storedWindow) bool { return s.main[w] && s.rest[w] }) {
-					t.Errorf("%s, all at once %v: window %d stays in two segments", what, atOnce, w-from)
-				}
-			}
-		}
 	}
 }

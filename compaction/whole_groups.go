@@ -68,7 +68,7 @@ func (m *merge) takeOver(in *input, first, trace int) (taken int, err error) {
 		}
 		info := in.s.Group(first + taken)
 		in.eachTrace(first+taken, func(trace int) bool {
-			in.setDone(trace)
+			in.done[trace/64] |= 1 << (trace % 64)
 			return true
 		})
 		m.read += info.Rows
@@ -102,14 +102,14 @@ func (m *merge) wholeGroups(in *input, first, atHand int) int {
 	return group - first
 }
 
-// isAlone reports whether a trace of an input is not done, and in no other one where it is not.
+// isAlone reports whether a trace of an input is not done, and in no other one.
 func (m *merge) isAlone(in *input, trace int) bool {
-	if in.isDone(trace) {
+	if in.done[trace/64]>>(trace%64)&1 != 0 {
 		return false
 	}
 	for _, other := range m.inputs {
 		if other != in {
-			if i, ok := other.s.FindTrace(in.s.TraceID(trace)); ok && !other.isDone(i) {
+			if _, ok := other.s.FindTrace(in.s.TraceID(trace)); ok {
 				return false
 			}
 		}

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stoadb/stoa/compaction"
 	"github.com/stoadb/stoa/internal/codec"
 	"github.com/stoadb/stoa/internal/vfs"
 )
@@ -18,33 +17,24 @@ import (
 // merge. Errors of flush and merge are allowed; Apply has none while the shard is open.
 func (w *world) script(requests [][]byte) {
 	ctx := context.Background()
-	apart := w.options.Compaction.ApartShare > 0
 	for i, request := range requests {
 		w.received += 4e9
 		_ = w.append(request)
 		switch {
-		case i%7 == 6, apart && i%3 == 2:
+		case i%7 == 6:
 			_ = w.shard.Flush(ctx)
-		case i%16 == 15 && !apart:
+		case i%16 == 15:
 			_ = w.shard.Compact(ctx)
 		}
 	}
 	_ = w.shard.Flush(ctx)
 	w.flushed(w.shard.Flushed())
-	if apart {
-		_ = w.shard.Settle(ctx)
-		w.apart += w.pairs()
-	}
 	_ = w.shard.Compact(ctx)
 }
 
-// smallWorld is a world with requests enough for three flushes and a merge, in every second one by
-// a policy that leaves late spans apart.
+// smallWorld is a world with requests enough for three flushes and a merge.
 func smallWorld(t *testing.T, seed uint64) (*world, [][]byte) {
 	w := newWorld(t, seed, 4)
-	if seed%2 == 1 {
-		w.options.Compaction = compaction.Policy{MergeMin: 3, MergeMax: 8, RowsMax: 1 << 20, BytesMax: 1 << 30, ApartShare: 1}
-	}
 	requests := w.deliveries(w.gen.Spans(24))
 	return w, requests[:min(len(requests), 20)]
 }
@@ -56,9 +46,6 @@ func TestACrashAtAnyCallLeavesBeforeOrAfter(t *testing.T) {
 		w, requests := smallWorld(t, seed)
 		w.mustOpen()
 		w.script(requests)
-		if seed%2 == 1 && w.apart == 0 {
-			t.Errorf("seed %d: no merge left anything apart", seed)
-		}
 		for k := 1; k <= w.disk.Calls(); k++ {
 			t.Run(fmt.Sprintf("seed %d call %d", seed, k), func(t *testing.T) { crashAt(t, seed, k) })
 		}

@@ -49,7 +49,6 @@ type world struct {
 
 	seq      uint64
 	received int64
-	apart    int // pairs of segments that merges left apart, see script
 
 	mu        sync.Mutex
 	log       map[uint64][]byte // entries still in the log

@@ -62,7 +62,7 @@ func (s *Shard) mergePicked(ctx context.Context) (merged bool, err error) {
 			inputs = append(inputs, l)
 		}
 	}
-	err = s.merge(ctx, inputs, plan.ApartShare)
+	err = s.merge(ctx, inputs)
 	return err == nil, err
 }
 
@@ -92,7 +92,7 @@ func (s *Shard) Compact(ctx context.Context) error {
 		if len(inputs) < 2 {
 			continue
 		}
-		if err := s.merge(ctx, inputs, 0); err != nil {
+		if err := s.merge(ctx, inputs); err != nil {
 			return err
 		}
 	}
@@ -122,10 +122,10 @@ func windowGroups(segments []*liveSegment) [][]*liveSegment {
 	return groups
 }
 
-// merge writes the inputs' distinct rows to one segment, or to two (see compaction.MergeApart), and
-// puts that in their place; who calls is alone, so the inputs stay live. The steps are those of a
-// flush. It ends with StopMerging too: Close waits for who is inside, but not for the merge.
-func (s *Shard) merge(ctx context.Context, inputs []*liveSegment, apartShare int) error {
+// merge writes the inputs' distinct rows to one segment and puts it in their place; who calls
+// is alone, so the inputs stay live. The steps are those of a flush. It ends with StopMerging too:
+// Close waits for who is inside, but not for the merge.
+func (s *Shard) merge(ctx context.Context, inputs []*liveSegment) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.merges, cancel)()
@@ -134,7 +134,7 @@ func (s *Shard) merge(ctx context.Context, inputs []*liveSegment, apartShare int
 		return err
 	}
 	defer leave()
-	err = s.mergeInto(ctx, inputs, apartShare)
+	err = s.mergeInto(ctx, inputs, s.newName())
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err() // given up, not failed
 	}
@@ -152,61 +152,36 @@ func (s *Shard) merge(ctx context.Context, inputs []*liveSegment, apartShare int
 	return err
 }
 
-func (s *Shard) mergeInto(ctx context.Context, inputs []*liveSegment, apartShare int) error {
+func (s *Shard) mergeInto(ctx context.Context, inputs []*liveSegment, name string) error {
 	segments := make([]*segment.Segment, len(inputs))
 	for i, l := range inputs {
 		segments[i] = l.Segment
 	}
-	names := []string{s.newName()}
-	var infos []segment.Info
-	var err error
-	if apartShare > 0 {
-		names = append(names, s.newName())
-		infos, err = compaction.MergeApart(ctx, s.o.FS, segments, s.dir+"/"+names[0], s.dir+"/"+names[1], apartShare, nil)
-	} else {
-		infos = make([]segment.Info, 1)
-		infos[0], err = compaction.Merge(ctx, s.o.FS, segments, s.dir+"/"+names[0], nil)
-	}
+	info, err := compaction.Merge(ctx, s.o.FS, segments, s.dir+"/"+name, nil)
 	if err != nil {
 		return fmt.Errorf("merge of %d segments: %w", len(inputs), err)
 	}
-	outputs := make([]*liveSegment, 0, len(infos))
-	for i, info := range infos {
-		output, err := s.adopt(names[i], info)
-		if err != nil {
-			s.forsake(outputs)
-			for _, name := range names[i+1 : len(infos)] {
-				s.discard(name)
-			}
-			return err
-		}
-		outputs = append(outputs, output)
-	}
-	if err := s.replace(inputs, outputs...); err != nil {
-		s.forsake(outputs)
+	output, err := s.adopt(name, info)
+	if err != nil {
 		return err
 	}
-	for _, output := range outputs {
-		s.log.Debug("merged", "file", output.entry.name, "inputs", len(inputs), "rows", output.entry.rows, "bytes", output.entry.bytes)
+	if err := s.replace(inputs, output); err != nil {
+		output.Close()
+		s.leave(name)
+		return err
 	}
+	s.log.Debug("merged", "file", name, "inputs", len(inputs), "rows", info.Rows, "bytes", info.Bytes)
 	return nil
 }
 
-// forsake closes segments that did not become live. A manifest on the disk may name them.
-func (s *Shard) forsake(outputs []*liveSegment) {
-	for _, output := range outputs {
-		output.Close()
-		s.leave(output.entry.name)
-	}
-}
-
-// replace takes segments out of the manifest and the view, and puts others in their place. Their files go when the last view lets go of them.
-func (s *Shard) replace(old []*liveSegment, outputs ...*liveSegment) error {
+// replace takes segments out of the manifest and the view, and puts one in their place
+// where there is one. Their files go when the last view lets go of them.
+func (s *Shard) replace(old []*liveSegment, output *liveSegment) error {
 	err := s.edit(func(next *manifest) {
 		next.segments = slices.DeleteFunc(next.segments, func(e segmentEntry) bool {
 			return slices.ContainsFunc(old, func(l *liveSegment) bool { return l.entry.name == e.name })
 		})
-		for _, output := range outputs {
+		if output != nil {
 			next.segments = append(next.segments, output.entry)
 		}
 	})
@@ -218,7 +193,9 @@ func (s *Shard) replace(old []*liveSegment, outputs ...*liveSegment) error {
 	}
 	s.mu.Lock()
 	live := slices.DeleteFunc(slices.Clone(s.live.segments), func(l *liveSegment) bool { return slices.Contains(old, l) })
-	live = append(live, outputs...)
+	if output != nil {
+		live = append(live, output)
+	}
 	before := s.installed(live)
 	s.mu.Unlock()
 	s.release(before)

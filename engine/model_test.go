@@ -41,7 +41,7 @@ func TestAnySplitOfTheSameSpansGivesTheSameAnswers(t *testing.T) {
 			w := newWorld(t, seed, 2+int(seed%15))
 			if seed%3 == 0 { // merges in the background, at moments of their own
 				w.options.ManualCompaction = false
-				w.options.Compaction = compaction.Policy{MergeMin: 2 + int(seed%2), MergeMax: 4, RowsMax: 1 << 20, BytesMax: 1 << 30, ApartShare: 1}
+				w.options.Compaction = compaction.Policy{MergeMin: 2, MergeMax: 4, RowsMax: 1 << 20, BytesMax: 1 << 30}
 			}
 			w.mustOpen()
 			ctx := context.Background()

@@ -31,7 +31,7 @@ func TestQueriesDuringIngestSeeWholeTruth(t *testing.T) {
 func queriesDuringIngest(t *testing.T, seed uint64) {
 	w := newWorld(t, seed, 12)
 	w.options.ManualCompaction = false
-	w.options.Compaction = compaction.Policy{MergeMin: 3, MergeMax: 4, RowsMax: 1 << 20, BytesMax: 1 << 30, ApartShare: 1}
+	w.options.Compaction = compaction.Policy{MergeMin: 2, MergeMax: 4, RowsMax: 1 << 20, BytesMax: 1 << 30}
 	w.mustOpen()
 	requests := w.deliveries(w.gen.Spans(250))
 	// The final truth bounds every answer from above, what is applied bounds it from below.

@@ -100,7 +100,7 @@ func (s *Shard) drop(v *view, names []string, reason string) (dropped int, err e
 	if len(gone) == 0 {
 		return 0, nil
 	}
-	if err := s.replace(gone); err != nil {
+	if err := s.replace(gone, nil); err != nil {
 		return 0, err
 	}
 	s.mu.Lock()
