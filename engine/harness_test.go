@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/stoadb/stoa/engine"
 	"github.com/stoadb/stoa/engine/enginetest"
+	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/engine/span/otlp"
 	"github.com/stoadb/stoa/internal/codec"
@@ -75,6 +77,26 @@ func (w *world) flushed(seq uint64) {
 	defer w.mu.Unlock()
 	w.truncated = max(w.truncated, seq)
 	maps.DeleteFunc(w.log, func(at uint64, _ []byte) bool { return at <= seq })
+}
+
+// eachSegment visits the segment files of the shard's folder.
+func (w *world) eachSegment(visit func(*segment.Segment)) {
+	w.t.Helper()
+	names, err := w.disk.List(worldDir)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, name := range names {
+		if !strings.HasSuffix(name, ".seg") {
+			continue
+		}
+		s, err := segment.Open(w.disk, worldDir+"/"+name)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		visit(s)
+		s.Close()
+	}
 }
 
 // open opens the shard on the world's disk and replays the log.

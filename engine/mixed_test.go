@@ -6,7 +6,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -30,18 +29,7 @@ type forms struct{ local, mapped, noTerms, noFilters bool }
 
 func (f *forms) add(w *world) {
 	w.t.Helper()
-	names, err := w.disk.List(worldDir)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for _, name := range names {
-		if !strings.HasSuffix(name, ".seg") {
-			continue
-		}
-		s, err := segment.Open(w.disk, worldDir+"/"+name)
-		if err != nil {
-			w.t.Fatal(err)
-		}
+	w.eachSegment(func(s *segment.Segment) {
 		whole := s.TemplatesWhole()
 		f.local = f.local || !whole[span.SpanLevel]
 		terms, err := s.Terms()
@@ -64,11 +52,10 @@ func (f *forms) add(w *world) {
 			}
 			f.noFilters = f.noFilters || !known
 		}
-		if err := segment.Verify(w.disk, worldDir+"/"+name); err != nil {
+		if err := segment.Verify(w.disk, s.Info().Name); err != nil {
 			w.t.Fatal(err)
 		}
-		s.Close()
-	}
+	})
 }
 
 // TestSearchesAnswerTheSameInEveryForm: memtable, segments of every form the writer knows,

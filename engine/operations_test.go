@@ -130,23 +130,15 @@ func (w *world) flushServed(load []servedSpan) {
 // formOf tells of the one segment of a shard.
 func formOf(w *world) (whole, complete bool) {
 	w.t.Helper()
-	names, err := w.disk.List(worldDir)
-	if err != nil {
-		w.t.Fatal(err)
+	segments := 0
+	w.eachSegment(func(s *segment.Segment) {
+		segments++
+		whole, complete = s.TemplatesWhole()[span.SpanLevel], s.Catalog().Complete()
+	})
+	if segments != 1 {
+		w.t.Fatalf("%d segments", segments)
 	}
-	for _, name := range names {
-		if !strings.HasSuffix(name, ".seg") {
-			continue
-		}
-		s, err := segment.Open(w.disk, worldDir+"/"+name)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		defer s.Close()
-		return s.TemplatesWhole()[span.SpanLevel], s.Catalog().Complete()
-	}
-	w.t.Fatal("no segment")
-	return false, false
+	return whole, complete
 }
 
 func (w *world) wantServed(service, operation string, tags []span.Tag, shortest uint64) {
