@@ -11,18 +11,26 @@ const frameBytesMax = 1 + 5
 //	ResourceSpans { Resource = 1; repeated ScopeSpans = 2; schema_url = 3 }
 //	ScopeSpans { InstrumentationScope = 1; repeated Span = 2; schema_url = 3 }
 //
-// It holds slices of the caller's memory, and copies once, when all lengths are known.
+// Spans come in any order of their groups, and stand in each in the order in which they came. It
+// holds slices of the caller's memory, and copies once, when all lengths are known.
 type assembly struct {
-	resources []group // groups in scopes
-	scopes    []group // groups in spans
-	spans     [][]byte
+	resources []group // their content are scopes
+	scopes    []group // their content are spans
+	spans     []assembled
 }
 
-// group is an envelope and where its content begins, up to the next one's begin.
+// group is an envelope and its content, a list. Places in lists are numbered from 1; 0 is none.
 type group struct {
 	envelope
-	first int
-	bytes int // of the whole message, known when measured
+	first, last int // of the content
+	next        int // of a scope: the next one of its resource
+	bytes       int // of the whole message, known when measured
+}
+
+// assembled is an encoded span, and the next one of its scope.
+type assembled struct {
+	bytes []byte
+	next  int
 }
 
 func (a *assembly) reset() {
@@ -32,54 +40,66 @@ func (a *assembly) reset() {
 	a.resources, a.scopes, a.spans = a.resources[:0], a.scopes[:0], a.spans[:0]
 }
 
-// resource begins a ResourceSpans, scope a ScopeSpans in it; span adds to that.
-func (a *assembly) resource(e envelope) {
-	a.resources = append(a.resources, group{envelope: e, first: len(a.scopes)})
+// resource begins a ResourceSpans and gives its place.
+func (a *assembly) resource(e envelope) int {
+	a.resources = append(a.resources, group{envelope: e})
+	return len(a.resources)
 }
 
-func (a *assembly) scope(e envelope) {
-	a.scopes = append(a.scopes, group{envelope: e, first: len(a.spans)})
+// scope begins a ScopeSpans of a resource and gives its place.
+func (a *assembly) scope(resource int, e envelope) int {
+	a.scopes = append(a.scopes, group{envelope: e})
+	place, r := len(a.scopes), &a.resources[resource-1]
+	if r.first == 0 {
+		r.first = place
+	} else {
+		a.scopes[r.last-1].next = place
+	}
+	r.last = place
+	return place
 }
 
-func (a *assembly) span(b []byte) { a.spans = append(a.spans, b) }
+// span adds a span to a scope.
+func (a *assembly) span(scope int, b []byte) {
+	a.spans = append(a.spans, assembled{bytes: b})
+	place, s := len(a.spans), &a.scopes[scope-1]
+	if s.first == 0 {
+		s.first = place
+	} else {
+		a.spans[s.last-1].next = place
+	}
+	s.last = place
+}
 
 // fieldBytes is the length of a bytes field with a tag of one byte.
 func fieldBytes(n int) int { return 1 + varintBytes(uint64(n)) + n }
 
-func (g *group) measure() {
+// measure gives what the envelope takes.
+func (g *group) measure() (bytes int) {
 	if g.present {
-		g.bytes += fieldBytes(len(g.message))
+		bytes += fieldBytes(len(g.message))
 	}
 	if len(g.schemaURL) > 0 {
-		g.bytes += fieldBytes(len(g.schemaURL))
+		bytes += fieldBytes(len(g.schemaURL))
 	}
-}
-
-// end is where the content of groups[i] ends, of total things.
-func end(groups []group, i, total int) int {
-	if i+1 < len(groups) {
-		return groups[i+1].first
-	}
-	return total
+	return bytes
 }
 
 // measure finds the length of every message and gives that of the whole.
 func (a *assembly) measure() int {
 	for i := range a.scopes {
 		g := &a.scopes[i]
-		g.bytes = 0
-		g.measure()
-		for _, b := range a.spans[g.first:end(a.scopes, i, len(a.spans))] {
-			g.bytes += fieldBytes(len(b))
+		g.bytes = g.measure()
+		for at := g.first; at > 0; at = a.spans[at-1].next {
+			g.bytes += fieldBytes(len(a.spans[at-1].bytes))
 		}
 	}
 	total := 0
 	for i := range a.resources {
 		g := &a.resources[i]
-		g.bytes = 0
-		g.measure()
-		for _, s := range a.scopes[g.first:end(a.resources, i, len(a.scopes))] {
-			g.bytes += fieldBytes(s.bytes)
+		g.bytes = g.measure()
+		for at := g.first; at > 0; at = a.scopes[at-1].next {
+			g.bytes += fieldBytes(a.scopes[at-1].bytes)
 		}
 		total += fieldBytes(g.bytes)
 	}
@@ -91,17 +111,20 @@ func (a *assembly) appendTo(dst []byte) []byte {
 	for i := range a.resources {
 		r := &a.resources[i]
 		dst = r.open(dst, tagResourceSpans)
-		for j := r.first; j < end(a.resources, i, len(a.scopes)); j++ {
-			s := &a.scopes[j]
-			dst = s.open(dst, tagEnvelopeContent)
-			for _, b := range a.spans[s.first:end(a.scopes, j, len(a.spans))] {
-				dst = appendBytes(dst, tagEnvelopeContent, b)
-			}
-			dst = s.close(dst)
+		for at := r.first; at > 0; at = a.scopes[at-1].next {
+			dst = a.appendScope(dst, &a.scopes[at-1])
 		}
 		dst = r.close(dst)
 	}
 	return dst
+}
+
+func (a *assembly) appendScope(dst []byte, s *group) []byte {
+	dst = s.open(dst, tagEnvelopeContent)
+	for at := s.first; at > 0; at = a.spans[at-1].next {
+		dst = appendBytes(dst, tagEnvelopeContent, a.spans[at-1].bytes)
+	}
+	return s.close(dst)
 }
 
 func (g *group) open(dst []byte, tag uint32) []byte {

@@ -13,17 +13,18 @@ import (
 // texts that are no UTF-8. Rows in a row with one resource and scope share envelopes.
 func AppendTraces(dst []byte, rows []span.Row) []byte {
 	e := exactEncoders.Get().(*exactEncoder)
+	resource, scope := 0, 0
 	for i, r := range rows {
 		newResource := i == 0 || !sameResource(rows[i-1], r)
 		if newResource {
-			e.assembly.resource(resourceOf(r))
+			resource = e.assembly.resource(resourceOf(r))
 		}
 		if newResource || !sameScope(rows[i-1], r) {
-			e.assembly.scope(scopeOf(r))
+			scope = e.assembly.scope(resource, scopeOf(r))
 		}
 		at := len(e.spans)
 		e.spans = exactForm.appendSpan(e.spans, r)
-		e.assembly.span(e.spans[at:len(e.spans):len(e.spans)])
+		e.assembly.span(scope, e.spans[at:len(e.spans):len(e.spans)])
 	}
 	dst = slices.Grow(dst, e.assembly.measure())
 	dst = e.assembly.appendTo(dst)

@@ -8,21 +8,20 @@ import (
 )
 
 // Encoder writes rows as TracesData messages for readers: see form. A message is shorter
-// than ChunkBytesMax, holds spans of one trace only, and groups consecutive rows under
-// their resource and scope. A span that does not fit a message gets its longest values
+// than ChunkBytesMax, holds spans of one trace only, and has each resource and scope of
+// theirs once, in the order of their first spans; spans of one scope stand in the order of
+// the rows. A span that does not fit a message gets its longest values
 // cut, and says so in its warnings; a resource and scope that leave no room for spans
-// are cut too, and the first span after them says so. An Encoder serves one goroutine.
+// are cut too, and the first span of theirs says so. An Encoder serves one goroutine.
 type Encoder struct {
 	yield    func(chunk []byte) error
 	assembly assembly
-	size     int // bound of the chunk's length
-	last     span.Row
-	any      bool // last is set and its envelopes are those below
-	resource output
-	scope    output
+	size     int          // bound of the chunk's length
+	trace    span.TraceID // of the rows so far, where there are any
+	any      bool
+	groups   groups
 	cleaned  map[cleanedKey]*output // of this trace: its services take turns
 	kept     int                    // bytes of them
-	near     near                   // those of the batch at hand
 	written  written
 	spans    []byte
 	chunk    []byte
@@ -44,36 +43,32 @@ func NewEncoder(yield func(chunk []byte) error) *Encoder { return &Encoder{yield
 
 // Add adds a row. Its batch must stay as it is until the next Flush.
 func (e *Encoder) Add(r span.Row) error {
-	if e.any && e.last.TraceID() != r.TraceID() {
+	if e.any && e.trace != r.TraceID() {
 		if err := e.Flush(); err != nil {
 			return err
 		}
 	}
-	newResource := !e.any || !sameResource(e.last, r)
-	newScope := newResource || !sameScope(e.last, r)
-	if newScope && e.envelopes(r) {
-		newResource = true
-	}
-	e.last, e.any = r, true
+	e.trace, e.any = r.TraceID(), true
 
-	encoded := e.encode(r, newResource || newScope)
-	if len(e.assembly.spans) > 0 && e.sizeWith(len(encoded), newResource, newScope) >= ChunkBytesMax {
+	g := e.group(r)
+	encoded := e.encode(r, g)
+	if len(e.assembly.spans) > 0 && e.size+g.sizeWith(len(encoded)) >= ChunkBytesMax {
 		if err := e.send(); err != nil {
 			return err
 		}
-		encoded = e.encode(r, true) // in the buffer that begins anew
+		g = e.group(r)
+		encoded = e.encode(r, g) // in the buffer that begins anew
 	}
-	if len(e.assembly.spans) == 0 {
-		newResource, newScope = true, true
+	e.size += g.sizeWith(len(encoded))
+	if g.resourceAt == 0 {
+		g.resourceAt = e.assembly.resource(g.resource.envelope)
+		e.groups.resources[g.resource.hash] = g.resourceAt
 	}
-	e.size = e.sizeWith(len(encoded), newResource, newScope)
-	if newResource {
-		e.assembly.resource(e.resource.envelope)
+	if g.scopeAt == 0 {
+		g.scopeAt = e.assembly.scope(g.resourceAt, g.scope.envelope)
+		e.groups.scopes[scopeKey{g.scope.hash, g.resourceAt}] = g.scopeAt
 	}
-	if newScope {
-		e.assembly.scope(e.scope.envelope)
-	}
-	e.assembly.span(encoded)
+	e.assembly.span(g.scopeAt, encoded)
 	return nil
 }
 
@@ -81,16 +76,15 @@ func (e *Encoder) Add(r span.Row) error {
 // was not given out is forgotten. The zero Encoder becomes ready by it.
 func (e *Encoder) Reset(yield func(chunk []byte) error) {
 	e.forget()
-	e.assembly.reset()
-	e.written.forget()
+	e.begin()
 	*e = Encoder{
-		yield: yield, assembly: e.assembly, cleaned: e.cleaned, near: e.near, written: e.written, spans: e.spans[:0], chunk: e.chunk[:0],
+		yield: yield, assembly: e.assembly, groups: e.groups, cleaned: e.cleaned, written: e.written, spans: e.spans, chunk: e.chunk[:0],
 	}
 }
 
 // MemoryBytes is what an encoder between two answers holds, at most.
 func (e *Encoder) MemoryBytes() int {
-	return cap(e.spans) + cap(e.chunk) + e.near.memoryBytes() + e.written.memoryBytes()
+	return cap(e.spans) + cap(e.chunk) + e.groups.memoryBytes() + e.written.memoryBytes()
 }
 
 // Flush gives out what is not given out yet; nothing where there is nothing.
@@ -100,36 +94,32 @@ func (e *Encoder) Flush() error {
 	return e.send()
 }
 
-func (e *Encoder) sizeWith(n int, newResource, newScope bool) int {
-	size := e.size + n + frameBytesMax
-	if newResource {
-		size += e.resource.size()
-	}
-	if newResource || newScope {
-		size += e.scope.size()
-	}
-	return size
-}
-
+// send gives out the message at hand, and begins the next one.
 func (e *Encoder) send() error {
 	if len(e.assembly.spans) == 0 {
 		return nil
 	}
 	e.chunk = slices.Grow(e.chunk[:0], e.assembly.measure())
 	e.chunk = e.assembly.appendTo(e.chunk)
-	e.assembly.reset()
-	e.spans, e.size = e.spans[:0], 0
-	e.written.forget()
+	e.begin()
 	return e.yield(e.chunk)
 }
 
+// begin begins a message.
+func (e *Encoder) begin() {
+	e.assembly.reset()
+	e.spans, e.size = e.spans[:0], 0
+	e.groups.forget()
+	e.written.forget()
+}
+
 // encode appends the span to e.spans in a form that leaves room for its envelopes, and
-// gives what it appended. The first span after envelopes that are cut says so.
-func (e *Encoder) encode(r span.Row, isFirst bool) []byte {
+// gives what it appended. The first span of envelopes that are cut says so.
+func (e *Encoder) encode(r span.Row, g *grouped) []byte {
 	at := len(e.spans)
-	room := ChunkBytesMax - 1 - frameBytesMax - e.resource.size() - e.scope.size()
+	room := ChunkBytesMax - 1 - frameBytesMax - g.resource.size() - g.scope.size()
 	o := form{output: true, textMax: math.MaxInt, listMax: math.MaxInt32}
-	o.warnEnvelope = isFirst && (e.resource.isCut || e.scope.isCut)
+	o.warnEnvelope = g.scopeAt == 0 && (g.resource.isCut || g.scope.isCut)
 	e.written.enter(r.Batch)
 	o.written = &e.written
 	e.spans = o.appendSpan(e.spans, r)

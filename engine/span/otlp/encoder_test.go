@@ -73,7 +73,9 @@ func TestOrdinarySpansAreGivenOutAsTheyCameIn(t *testing.T) {
 	}
 }
 
-func TestConsecutiveRowsShareEnvelopes(t *testing.T) {
+// TestRowsShareEnvelopes: all rows of an answer, and those in a row of an exact message, which
+// keeps their order.
+func TestRowsShareEnvelopes(t *testing.T) {
 	resource := func(name string, scopes ...[]byte) []byte {
 		return bytesField(1, bytesField(1, bytesField(1, keyValue("service.name", stringValue(name)))), msg(scopes...))
 	}
@@ -87,18 +89,26 @@ func TestConsecutiveRowsShareEnvelopes(t *testing.T) {
 	if err := proto.Unmarshal(otlp.AppendTraces(nil, rows), &exact); err != nil {
 		t.Fatal(err)
 	}
-	for _, data := range append(encoded(t, rows), &exact) {
+	answer := encoded(t, rows)
+	if len(answer) != 1 {
+		t.Fatalf("%d chunks", len(answer))
+	}
+	for _, c := range []struct {
+		data      *tracev1.TracesData
+		groups    string
+		resources int
+	}{{answer[0], "[ax2 ay3 by3]", 2}, {&exact, "[ax2 ay2 by3 ay1]", 3}} {
 		var got []string
-		for _, rs := range data.ResourceSpans {
+		for _, rs := range c.data.ResourceSpans {
 			for _, ss := range rs.ScopeSpans {
 				got = append(got, fmt.Sprint(rs.Resource.Attributes[0].Value.GetStringValue(), ss.Scope.Name, len(ss.Spans)))
 			}
 		}
-		if want := "[ax2 ay2 by3 ay1]"; fmt.Sprint(got) != want {
-			t.Errorf("groups %v, want %s", got, want)
+		if fmt.Sprint(got) != c.groups {
+			t.Errorf("groups %v, want %s", got, c.groups)
 		}
-		if len(data.ResourceSpans) != 3 {
-			t.Errorf("%d resources, want 3", len(data.ResourceSpans))
+		if len(c.data.ResourceSpans) != c.resources {
+			t.Errorf("%d resources, want %d", len(c.data.ResourceSpans), c.resources)
 		}
 	}
 }

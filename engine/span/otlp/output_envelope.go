@@ -7,6 +7,7 @@ import (
 	"weak"
 
 	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/codec"
 )
 
 // envelopesBytesMax is the most that a resource and a scope take of an answer message,
@@ -28,6 +29,7 @@ const (
 type output struct {
 	envelope
 	isCut bool
+	hash  uint64 // of its content
 }
 
 // cleanedKey names a resource or scope of a batch, and how long it may be. It does not
@@ -40,92 +42,52 @@ type cleanedKey struct {
 	limit int
 }
 
-// envelopes finds the envelopes of a row in output form. Together they stay within
+// envelopes gives the envelopes of a row in output form. Together they stay within
 // envelopesBytesMax: of one that is longer than half of it goes what the other needs. So
-// the same resource may look otherwise beside another scope; resourceChanged tells of it.
-func (e *Encoder) envelopes(r span.Row) (resourceChanged bool) {
+// the same resource may look otherwise beside another scope.
+func (e *Encoder) envelopes(r span.Row) (resource, scope *output) {
 	const half = envelopesBytesMax / 2
-	before := e.resource
-	e.resource = e.clean(r, resourceMessage, envelopesBytesMax)
-	e.scope = e.clean(r, scopeMessage, envelopesBytesMax)
-	if resource, scope := e.resource.size(), e.scope.size(); resource+scope > envelopesBytesMax {
-		e.resource = e.clean(r, resourceMessage, envelopesBytesMax-min(scope, half))
-		e.scope = e.clean(r, scopeMessage, envelopesBytesMax-min(resource, half))
+	resource = e.clean(r, resourceMessage, envelopesBytesMax)
+	scope = e.clean(r, scopeMessage, envelopesBytesMax)
+	if forResource, forScope := resource.size(), scope.size(); forResource+forScope > envelopesBytesMax {
+		resource = e.clean(r, resourceMessage, envelopesBytesMax-min(forScope, half))
+		scope = e.clean(r, scopeMessage, envelopesBytesMax-min(forResource, half))
 	}
-	return e.resource.isCut != before.isCut || e.resource.isCut && !e.resource.equal(&before.envelope)
+	return resource, scope
 }
 
 // clean gives the row's resource or scope in output form, of at most limit bytes.
-func (e *Encoder) clean(r span.Row, s schema, limit int) output {
+func (e *Encoder) clean(r span.Row, s schema, limit int) *output {
 	id := r.Batch.ResourceIDs[r.Pos]
 	if s == scopeMessage {
 		id = r.Batch.ScopeIDs[r.Pos]
 	}
-	at := e.near.of(r.Batch, s, id)
-	if *at != nil && limit == envelopesBytesMax {
-		return **at
-	}
 	key := cleanedKey{weak.Make(r.Batch), s, id, limit}
 	if known := e.cleaned[key]; known != nil {
-		if limit == envelopesBytesMax {
-			*at = known
-		}
-		return *known
+		return known
 	}
-	var out output
+	out := new(output)
 	if s == scopeMessage {
-		out = outputEnvelope(scopeOf(r), r.Batch, r.Batch.ScopeAttrsOf(id), s, limit)
+		*out = outputEnvelope(scopeOf(r), r.Batch, r.Batch.ScopeAttrsOf(id), s, limit)
 	} else {
-		out = outputEnvelope(resourceOf(r), r.Batch, r.Batch.ResourceAttrsOf(id), s, limit)
+		*out = outputEnvelope(resourceOf(r), r.Batch, r.Batch.ResourceAttrsOf(id), s, limit)
 	}
 	out.message, out.schemaURL = bytes.Clone(out.message), bytes.Clone(out.schemaURL) // from the batch's memory
+	out.hash = codec.Hash64(out.schemaURL, codec.Hash64(out.message, 0))
 	if e.cleaned == nil {
 		e.cleaned = map[cleanedKey]*output{}
 	}
 	if len(e.cleaned) >= cleanedMax || e.kept+out.size() > cleanedBytesMax {
 		e.forget()
 	}
-	e.cleaned[key] = &out
+	e.cleaned[key] = out
 	e.kept += out.size()
-	if limit == envelopesBytesMax {
-		*e.near.of(r.Batch, s, id) = &out
-	}
 	return out
 }
 
 func (e *Encoder) forget() {
 	clear(e.cleaned)
 	e.kept = 0
-	e.near.forget()
-}
-
-// near has those envelopes of the cleaned ones that are whole and of the batch of the last row, by
-// their number there: most rows are of the batch of the row before.
-type near struct {
-	batch             *span.Batch
-	resources, scopes []*output
-}
-
-// of gives where the envelope of a batch is noted.
-func (n *near) of(b *span.Batch, s schema, id uint32) **output {
-	if n.batch != b {
-		n.forget()
-		n.batch = b
-		n.resources = append(n.resources, make([]*output, len(b.Resources))...)
-		n.scopes = append(n.scopes, make([]*output, len(b.Scopes))...)
-	}
-	if s == scopeMessage {
-		return &n.scopes[id]
-	}
-	return &n.resources[id]
-}
-
-func (n *near) memoryBytes() int { return 8 * (cap(n.resources) + cap(n.scopes)) }
-
-func (n *near) forget() {
-	clear(n.resources)
-	clear(n.scopes)
-	n.batch, n.resources, n.scopes = nil, n.resources[:0], n.scopes[:0]
 }
 
 // outputEnvelope gives the envelope in at most limit bytes: whole where it fits, else
