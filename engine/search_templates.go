@@ -39,7 +39,13 @@ func (t *templateTags) any() uint64 { return t.holds | t.filtered | t.other }
 // that the service has, and of them, by the terms, those that may have each tag. Tags in above
 // hold by a resource or scope. possible is false where nothing of the segment can match.
 func (s *segmentSearch) candidates(above uint64) (ids []uint32, possible bool, err error) {
-	ids = s.ofOperations()
+	standing, err := s.l.Standing()
+	if err != nil {
+		return nil, false, err
+	}
+	if ids, err = s.ofService(standing); err != nil {
+		return nil, false, err
+	}
 	whole := s.l.TemplatesWhole()
 	if len(ids) == 0 && whole[span.SpanLevel] {
 		return nil, false, nil
@@ -53,7 +59,7 @@ func (s *segmentSearch) candidates(above uint64) (ids []uint32, possible bool, e
 		if above&(1<<j) != 0 || t.special != plain || !whole[span.SpanLevel] || !whole[span.EventLevel] || !whole[span.LinkLevel] {
 			continue
 		}
-		spans, elsewhere, err := s.withTag(terms, j)
+		spans, elsewhere, err := s.withTag(terms, standing, j)
 		if err != nil {
 			return nil, false, err
 		}
@@ -66,6 +72,31 @@ func (s *segmentSearch) candidates(above uint64) (ids []uint32, possible bool, e
 		}
 	}
 	return ids, true, nil
+}
+
+// ofService gives the templates of spans of the service and name that the query may be about,
+// ascending: as the standing terms tell, or else by operations.
+func (s *segmentSearch) ofService(standing segment.Terms) (ids []uint32, err error) {
+	if s.query.Service == "" {
+		return s.ofOperations(), nil
+	}
+	found, _, err := standing.Lookup(segment.ServiceColumn, []byte(s.query.Service))
+	if err != nil {
+		return nil, err
+	}
+	if found.Cardinality() == 0 {
+		return s.ofOperations(), nil
+	}
+	if s.query.Name != "" {
+		ids = slices.Clone(s.levels[span.SpanLevel].templates.Named([]byte(s.query.Name)))
+		slices.Sort(ids)
+		return slices.DeleteFunc(ids, func(id uint32) bool { return !found.Contains(id) }), nil
+	}
+	found.Each(func(id uint32) bool {
+		ids = append(ids, id)
+		return true
+	})
+	return ids, nil
 }
 
 // ofOperations gives the templates of spans of the operations that the query may be about. A
@@ -91,9 +122,9 @@ func (s *segmentSearch) ofOperations() (ids []uint32) {
 }
 
 // withTag gives the templates of spans that may have a tag, as bits, by the terms, by the
-// columns that stand alone and by the map column. elsewhere says that an event or a link may have it, or that
+// columns that stand alone with their standing terms, and by the map column. elsewhere says that an event or a link may have it, or that
 // the terms cannot tell.
-func (s *segmentSearch) withTag(terms segment.Terms, j int) (spans []uint64, elsewhere bool, err error) {
+func (s *segmentSearch) withTag(terms, standing segment.Terms, j int) (spans []uint64, elsewhere bool, err error) {
 	spans = []uint64{}
 	for _, level := range templateLevels {
 		if level != span.SpanLevel && len(s.levels[level].mapped) > 0 {
@@ -116,7 +147,15 @@ func (s *segmentSearch) withTag(terms segment.Terms, j int) (spans []uint64, els
 				continue
 			}
 			spans = found.Bits(spans)
-			for _, template := range own {
+			stands, _, err := standing.Lookup(id, []byte(s.tags[j].value))
+			if err != nil {
+				return nil, false, err
+			}
+			if stands.Cardinality() > 0 {
+				spans = stands.Bits(spans)
+				continue
+			}
+			for _, template := range own { // nothing is known of the value
 				spans = withBit(spans, template)
 			}
 		}

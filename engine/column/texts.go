@@ -140,6 +140,14 @@ func (t *Table) Copy() (text []byte, ends []uint32) {
 	return text, ends
 }
 
+// Value gives the text at a position.
+func (t *Table) Value(at uint32) []byte {
+	if at == 0 {
+		return nil
+	}
+	return t.Text[t.Ends[at-1]:t.Ends[at]]
+}
+
 // MemoryBytes is what the texts take, by capacity.
 func (t *Table) MemoryBytes() int { return cap(t.Text) + 4*cap(t.Ends) }
 

@@ -53,7 +53,7 @@ func (s *Segment) Analyze() (Analysis, error) {
 	parts = append(parts, Part{What: "filters of columns", Pages: len(s.filters), Bytes: a.IndexBytes})
 	left -= a.IndexBytes
 	for i, ref := range s.refs {
-		if i == sectionTraceFilter || i == sectionTerms || i == sectionFilters {
+		if i == sectionTraceFilter || i == sectionTerms || i == sectionStanding || i == sectionFilters {
 			a.IndexBytes += int64(ref.length)
 		}
 		parts = append(parts, Part{What: "section of " + sectionNames[i], Pages: 1, Bytes: int64(ref.length)})

@@ -201,14 +201,16 @@ func (g *GroupScan) eachOwn(id uint32, level span.Level, visit func(text []byte,
 	if !ok {
 		return nil
 	}
-	return g.eachStanding(id, it.items.uses[i].values, visit)
+	_, err := g.eachStanding(id, it.items.uses[i].values, visit)
+	return err
 }
 
-// eachStanding visits the n values of a column's page; equal texts of its dictionary come as one.
-func (g *GroupScan) eachStanding(id uint32, n int, visit func(text []byte, number, items uint64)) error {
+// eachStanding visits the n values of a column's page; equal texts of its dictionary come as one. Of
+// texts it gives the place of each value in g.text, nil of others.
+func (g *GroupScan) eachStanding(id uint32, n int, visit func(text []byte, number, items uint64)) ([]span.TextID, error) {
 	if _, stands := g.group.find(id); !stands {
 		g.fail(id, codec.Corrupt("column %d has values and no page", id))
-		return g.err
+		return nil, g.err
 	}
 	if !g.s.columns[id-colFixed].kind.HasText() {
 		for _, v := range g.integers(id, n, 0, n) {
@@ -217,32 +219,28 @@ func (g *GroupScan) eachStanding(id uint32, n int, visit func(text []byte, numbe
 			}
 			visit(nil, v, 1)
 		}
-		return g.err
+		return nil, g.err
 	}
 	p := g.page(id, func(payload []byte) (*page, error) { return openTexts(payload, n) })
 	if g.err != nil {
-		return g.err
+		return nil, g.err
 	}
 	table := &g.text // empty, with room for the page
 	ids, err := column.DecodeTexts(make([]span.TextID, 0, n), table, p.texts, 0, n)
 	if err != nil {
 		g.fail(id, err)
-		return g.err
+		return nil, g.err
 	}
 	counts := make([]uint64, len(table.Ends))
 	for _, text := range ids {
 		counts[text]++
 	}
 	for text, items := range counts {
-		switch {
-		case items == 0:
-		case text == 0:
-			visit(nil, 0, items)
-		default:
-			visit(table.Text[table.Ends[text-1]:table.Ends[text]], 0, items)
+		if items > 0 {
+			visit(table.Value(uint32(text)), 0, items)
 		}
 	}
-	return nil
+	return ids, nil
 }
 
 // EachMapped visits the attributes in a map column of row group i: those of keys that came when

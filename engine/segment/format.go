@@ -17,9 +17,11 @@ import (
 //	footer         one page: Meta, totals, lengths of the sections
 //	tail       40  offset of the footer 8, its length 4, CRC-32C of all before the tail 4,
 //	               version 4, reserved 8 (zero), CRC-32C of these 28, magic 8
+//
+// A file of version 1 has no standing terms, the last section, and is else the same.
 const (
 	magic       = "stoaseg\n"
-	version     = 1
+	version     = 2
 	headerBytes = 16
 	tailBytes   = 40
 )
@@ -41,8 +43,17 @@ const (
 	sectionHashes
 	sectionEdgeCells // what was counted of the rows, see Cells
 	sectionOperationCells
+	sectionStanding // terms of values that stand with rows
 	sections
 )
+
+// sectionsOf is how many sections a file of a version has.
+func sectionsOf(version uint32) int {
+	if version == 1 {
+		return sectionStanding
+	}
+	return sections
+}
 
 // The columns that every segment has; the numbers are stored, their order is the order of
 // the pages: what a search reads first stands together.
@@ -153,18 +164,23 @@ func appendHeader(dst []byte) []byte {
 	return binary.LittleEndian.AppendUint32(dst, codec.CRC(dst[start:]))
 }
 
-// checkHeader tells damage from a file of a newer version: the header is the same in all.
-func checkHeader(header []byte) error {
+// checkHeader tells the version, and damage from a file of a newer one: the header is the same in
+// all.
+func checkHeader(header []byte) (uint32, error) {
 	if len(header) < headerBytes || string(header[:8]) != magic {
-		return codec.Corrupt("not a segment")
+		return 0, codec.Corrupt("not a segment")
 	}
 	if codec.CRC(header[:12]) != binary.LittleEndian.Uint32(header[12:]) {
-		return codec.Corrupt("header checksum")
+		return 0, codec.Corrupt("header checksum")
 	}
-	if v := binary.LittleEndian.Uint32(header[8:]); v != version {
-		return codec.ErrVersion
+	v := binary.LittleEndian.Uint32(header[8:])
+	if v > version {
+		return v, codec.ErrVersion
 	}
-	return nil
+	if v == 0 {
+		return v, codec.Corrupt("version 0")
+	}
+	return v, nil
 }
 
 type tail struct {
@@ -230,7 +246,7 @@ func appendFooter(dst []byte, info *Info, lengths [sections]uint32) []byte {
 	return dst
 }
 
-func decodeFooter(payload []byte, info *Info) (lengths [sections]uint32, err error) {
+func decodeFooter(payload []byte, version uint32, info *Info) (lengths [sections]uint32, err error) {
 	r := codec.NewReader(payload)
 	shard := r.Uvarint()
 	info.Tenant = string(r.LengthBytes())
@@ -242,7 +258,7 @@ func decodeFooter(payload []byte, info *Info) (lengths [sections]uint32, err err
 	generation := r.Uvarint()
 	rows, traces, groups := r.Uvarint(), r.Uvarint(), r.Uvarint()
 	info.MinStart, info.MaxStart, info.MaxDuration = r.Uvarint(), r.Uvarint(), r.Uvarint()
-	for i := range lengths {
+	for i := range sectionsOf(version) {
 		length := r.Uvarint()
 		if length > footerBytesMax {
 			r.Fail("section %d of %d bytes", i, length)

@@ -51,6 +51,9 @@ func (g *groupWriter) end() error {
 			return err
 		}
 		g.addFilters(id)
+		if key := g.w.columns[id-colFixed]; len(values.with) > 0 {
+			g.w.standing.addValues(g.w.standing.of(id, key), key.kind, values)
+		}
 	}
 	g.w.cells.add(g.w, &ref, rowColumns{
 		resources: g.resources.codes, templates: g.templates[span.SpanLevel].codes,
@@ -223,11 +226,13 @@ func (w *Writer) countOperation(resource, template uint32, spans uint64) {
 	}
 }
 
-// tellOperations tells the catalog what was counted.
+// tellOperations tells the catalog what was counted, and the standing terms who has which templates.
 func (w *Writer) tellOperations() {
 	shared := w.folding[span.SpanLevel].shared
 	for pair, spans := range w.operations {
-		w.catalog.Add(w.resources.batch.String(span.TextID(pair[0])), shared.nameOf(pair[1]), shared.kindOf(pair[1]), spans)
+		service := w.resources.batch.String(span.TextID(pair[0]))
+		w.catalog.Add(service, shared.nameOf(pair[1]), shared.kindOf(pair[1]), spans)
+		w.standing.addService(service, pair[1])
 	}
 	clear(w.operations)
 }
@@ -265,7 +270,7 @@ func (g *groupWriter) reset() {
 	}
 	for _, id := range g.used {
 		values := g.attrs[id-colFixed]
-		values.used, values.ints, values.local = false, values.ints[:0], values.local[:0]
+		values.used, values.ints, values.local, values.with = false, values.ints[:0], values.local[:0], values.with[:0]
 		values.text.Reset()
 	}
 	g.used = g.used[:0]
@@ -281,7 +286,7 @@ func (g *groupWriter) memoryBytes() int {
 		total += 8*cap(g.ints[col]) + g.texts[col].MemoryBytes()
 	}
 	for _, values := range g.attrs {
-		total += 8*(cap(values.ints)+cap(values.local)) + values.text.MemoryBytes()
+		total += 8*(cap(values.ints)+cap(values.local)) + 4*cap(values.with) + values.text.MemoryBytes()
 	}
 	return total
 }

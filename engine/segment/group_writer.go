@@ -31,6 +31,7 @@ type groupWriter struct {
 	source   *source
 	pos      int // the row, or the event's or link's position in the batch
 	list     []span.Attr
+	template uint32 // of the segment, or noTemplate
 	describe [span.Levels]func(t *templateWriter)
 
 	payload, page []byte
@@ -45,7 +46,11 @@ type attrWriter struct {
 	ints  []uint64
 	text  column.Texts
 	local []uint64 // hashes of values in templates of the group's own, for the filter
+	with  []uint32 // templates of the values, where the column may have standing terms
 }
+
+// noTemplate stands for a template of the row group's own.
+const noTemplate = ^uint32(0)
 
 func newGroupWriter(w *Writer) *groupWriter {
 	g := &groupWriter{w: w}
@@ -129,6 +134,7 @@ func (g *groupWriter) addItem(level span.Level, pos int, attrs []span.Attr) {
 	if carried != nil && carried.version == fold.version {
 		fold.again(carried.id)
 		g.templates[level].add(carried.id)
+		g.template = carried.id
 		for _, s := range carried.own {
 			g.addSlot(s.column, s.at, carried.texts)
 		}
@@ -138,6 +144,9 @@ func (g *groupWriter) addItem(level span.Level, pos int, attrs []span.Attr) {
 	code := fold.end(g.describe[level])
 	g.bytes += len(fold.local.texts.batch.Text) - before // the group's own, as its columns are
 	g.templates[level].addCode(code)
+	if g.template = uint32(code >> 1); code&1 != 0 {
+		g.template = noTemplate
+	}
 	texts := len(fold.slots) - len(attrs)
 	for i, s := range fold.slots {
 		if s.own {
@@ -188,6 +197,9 @@ func (g *groupWriter) addOwn(id uint32, b *span.Batch, a span.Attr) {
 		values.text.Add(text)
 	} else {
 		values.ints = append(values.ints, a.Value)
+	}
+	if g.w.standing.of(id, g.w.columns[id-colFixed]) != nil {
+		values.with = append(values.with, g.template)
 	}
 }
 

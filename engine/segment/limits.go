@@ -78,6 +78,12 @@ const (
 	weighedSlotsEach = 8
 	// RehearsalRowsMax rows tell enough of a flush: what varies within them varies.
 	RehearsalRowsMax = 4096
+	// Standing terms are for columns of up to standingValuesMax values, each of which stands with one
+	// in standingShare of the column's templates on the average. While a segment is written, the
+	// templates of all values take up to standingBytesMax, a bit each.
+	standingValuesMax = 64
+	standingShare     = 3
+	standingBytesMax  = 4 << 20
 	// FilteredBytesMax is the longest value that filters know; searches for longer ones read.
 	FilteredBytesMax = 256
 	// indexShare: the index takes at most one part in so many of the file, but always may take

@@ -19,7 +19,7 @@ var fixedNames = [colFixed]string{
 }
 
 var sectionNames = [sections]string{"resources", "scopes", "attribute columns", "templates", "row groups", "trace ids", "trace rows",
-	"trace filter", "catalog", "keys", "terms", "filters of columns", "batch hashes", "cells of edges", "cells of operations"}
+	"trace filter", "catalog", "keys", "terms", "filters of columns", "batch hashes", "cells of edges", "cells of operations", "standing terms"}
 
 // columnName tells a column in words.
 func (s *Segment) columnName(id uint32) string {

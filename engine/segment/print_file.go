@@ -67,10 +67,10 @@ func (p *printer) file() {
 	}
 	var headerErr error
 	p.part(min(s.info.Bytes, headerBytes), func(header []byte) string {
-		if headerErr = checkHeader(header); headerErr != nil {
+		if s.version, headerErr = checkHeader(header); headerErr != nil {
 			return fmt.Sprintf("header: %v", headerErr)
 		}
-		return fmt.Sprintf("header, version %d", version)
+		return fmt.Sprintf("header, version %d", s.version)
 	})
 	if headerErr != nil {
 		p.damage(0, headerErr)
@@ -98,6 +98,9 @@ func (p *printer) loadSections(sectionsEnd int64, lengths [sections]uint32) {
 	var payloads [sections][]byte
 	for i, length := range lengths {
 		s.refs[i] = sectionRef{offset, length}
+		if i >= sectionsOf(s.version) {
+			continue
+		}
 		if begin < headerBytes {
 			p.sections[i] = codec.At(codec.Corrupt("sections begin at %d", begin), s.info.Name, sectionsEnd)
 		} else {
@@ -105,7 +108,7 @@ func (p *printer) loadSections(sectionsEnd int64, lengths [sections]uint32) {
 		}
 		offset += int64(length)
 	}
-	for i := range payloads {
+	for i := range sectionsOf(s.version) {
 		for _, needed := range buildsOn[i] {
 			if p.sections[needed] != nil && p.sections[i] == nil {
 				p.sections[i] = errBuildsOn
@@ -130,6 +133,7 @@ var buildsOn = [sections][]int{
 	sectionGroups:    {sectionResources, sectionColumns, sectionTemplates, sectionFilters},
 	sectionTraceRows: {sectionTraceIDs},
 	sectionTerms:     {sectionTemplates},
+	sectionStanding:  {sectionTemplates},
 	sectionFilters:   {sectionColumns},
 
 	sectionEdgeCells:      {sectionResources},
@@ -215,7 +219,7 @@ func (p *printer) blockHeads(page, payload []byte, n int) {
 // footer writes the sections, the footer and the tail.
 func (p *printer) footer(end tail, lengths [sections]uint32) {
 	s := p.s
-	for i, length := range lengths {
+	for i, length := range lengths[:sectionsOf(s.version)] {
 		p.at = s.refs[i].offset
 		if p.at < headerBytes {
 			continue

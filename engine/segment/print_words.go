@@ -66,7 +66,7 @@ func (s *Segment) sectionWords(i int, payload []byte) string {
 			return "too many keys"
 		}
 		return fmt.Sprintf("%d attribute keys", len(counts))
-	case sectionTerms:
+	case sectionTerms, sectionStanding:
 		return s.termsWords(payload)
 	case sectionFilters:
 		return s.filtersWords()

@@ -157,7 +157,10 @@ func (t Terms) Each(column uint32, visit func(text []byte, p index.Postings) err
 // Terms gives the terms of the segment's templates. Strings, ints and bools are there, as
 // text, and names of spans and events under NameColumn.
 func (s *Segment) Terms() (Terms, error) {
-	ref := s.refs[sectionTerms]
+	return s.termsAt(s.refs[sectionTerms])
+}
+
+func (s *Segment) termsAt(ref sectionRef) (Terms, error) {
 	p, _, err := s.opened(ref, func(payload []byte) (*page, error) {
 		terms, err := index.OpenTerms(payload, s.templatesMost())
 		if err != nil {

@@ -69,6 +69,7 @@ type GroupInfo struct {
 // Segment is an open segment, until its Close.
 type Segment struct {
 	file      vfs.File
+	version   uint32
 	pages     *Pages
 	number    uint64 // tells its pages from those of others
 	closed    atomic.Bool
@@ -123,7 +124,7 @@ func (s *Segment) load() error {
 	if err := s.readAt(header, 0); err != nil {
 		return err
 	}
-	if err := checkHeader(header); err != nil {
+	if s.version, err = checkHeader(header); err != nil {
 		return codec.At(err, s.info.Name, 0)
 	}
 	end, lengths, err := s.readFooter(&s.info)
@@ -147,7 +148,7 @@ func (s *Segment) readFooter(info *Info) (end tail, lengths [sections]uint32, er
 	if err != nil {
 		return end, lengths, err
 	}
-	if lengths, err = decodeFooter(footer, info); err != nil {
+	if lengths, err = decodeFooter(footer, s.version, info); err != nil {
 		return end, lengths, codec.At(err, s.info.Name, end.footer)
 	}
 	return end, lengths, nil
@@ -165,7 +166,7 @@ func (s *Segment) loadSections(sectionsEnd int64, lengths [sections]uint32) erro
 	begin := offset
 	var payloads [sections][]byte
 	for i, length := range lengths {
-		if isCells(i) {
+		if isCells(i) || i >= sectionsOf(s.version) {
 			s.refs[i] = sectionRef{offset, length}
 			offset += int64(length)
 			continue
@@ -182,7 +183,7 @@ func (s *Segment) loadSections(sectionsEnd int64, lengths [sections]uint32) erro
 		offset += int64(length)
 	}
 	for i := range payloads {
-		if isCells(i) {
+		if isCells(i) || i >= sectionsOf(s.version) {
 			continue
 		}
 		if err := s.loadSection(i, &payloads, begin); err != nil {
@@ -231,7 +232,7 @@ func (s *Segment) loadSection(i int, payloads *[sections][]byte, begin int64) (e
 		s.catalog, err = index.DecodeCatalog(payload)
 	case sectionKeys:
 		_, _, err = index.DecodeKeyCounts(payload)
-	case sectionTerms:
+	case sectionTerms, sectionStanding:
 		_, err = index.OpenTerms(payload, s.templatesMost())
 	case sectionHashes:
 		var hashes []Received

@@ -22,10 +22,12 @@ func Verify(fs vfs.FS, name string) error {
 	defer s.Close()
 	v := newVerifier(s)
 	v.cells = newCellVerifier(v)
+	v.standing = newStandingVerifier(v)
 	for i := range s.groups {
 		v.group(i)
 	}
 	v.cells.end()
+	v.standing.end()
 	v.templates()
 	v.tables()
 	v.counts()
@@ -45,6 +47,7 @@ type verifier struct {
 	scopes     []bool
 	filters    map[uint32]*knownFilters // by column
 	cells      *cellVerifier
+	standing   *standingVerifier
 	order      traceKey // of the trace before
 	maxima     Info     // ranges over the groups
 	text       []byte

@@ -113,12 +113,18 @@ func (v *verifier) level(scan *GroupScan, group int, level span.Level, b *span.B
 		}
 	}
 	attrs := attrsOf(level, b)
-	for _, code := range it.items.codes {
+	for row, code := range it.items.codes {
 		t, id := v.s.templateOf(scan.group, level, it.items, code)
+		if level == span.SpanLevel && t != it.items.local {
+			v.standing.value(ServiceColumn, span.Row{Batch: b, Pos: row}.Service(), id)
+		}
 		for _, s := range t.slotsOf(id) {
 			switch {
 			case s.column >= colFixed:
 				v.value(group, s.own || t == it.items.local, s.column, b, attrs[0])
+				if s.own && t != it.items.local {
+					v.standing.value(s.column, v.text, id)
+				}
 				attrs = attrs[1:]
 			case isMapped(level, s.column):
 				attrs = attrs[1:]

@@ -114,6 +114,7 @@ type groupCopy struct {
 	known *foreign
 	ref   groupRef
 	items [span.Levels]*items
+	spans []uint32            // templates of spans here, by their codes there
 	fresh map[uint32][]uint64 // codes that are others here than there, by column
 }
 
@@ -305,6 +306,9 @@ func (c *groupCopy) templates(level span.Level) []uint64 {
 		ids[k] = c.known.templates[level][id] - 1
 		fold.more(ids[k], int(it.items.counts[k]))
 	}
+	if level == span.SpanLevel {
+		c.spans = ids
+	}
 	sorted, rank := ranked(ids)
 	c.ref.templates[level] = sorted
 	codes := make([]uint64, len(it.items.codes))
@@ -370,7 +374,7 @@ func (c *groupCopy) values(level span.Level) error {
 		id := c.column(u.column)
 		kind, stats := c.w.columns[id-colFixed].kind, &c.w.keys[id-colFixed]
 		g.hashes = g.hashes[:0]
-		err := c.scan.eachStanding(u.column, u.values, func(value []byte, number, items uint64) {
+		texts, err := c.scan.eachStanding(u.column, u.values, func(value []byte, number, items uint64) {
 			stats.Values += items
 			if kind.HasText() {
 				stats.TextBytes += items * uint64(len(value))
@@ -386,6 +390,7 @@ func (c *groupCopy) values(level span.Level) error {
 		if err != nil {
 			return err
 		}
+		c.standing(id, u, texts)
 		c.scan.text.Text, c.scan.text.Ends = c.scan.text.Text[:0], c.scan.text.Ends[:1]
 		if hasFilter(kind) {
 			c.w.filters.add(id, len(c.w.groups), g.hashes)

@@ -36,6 +36,7 @@ type Writer struct {
 	operations map[[2]uint32]uint64
 	keys       []keyStats // by column
 	filters    filterWriter
+	standing   standing
 
 	cells *cellWriter
 
@@ -235,7 +236,7 @@ func (w *Writer) appendTemplates(dst []byte) []byte {
 
 // ofIndex tells the sections that writeIndex makes.
 func ofIndex(section int) bool {
-	return section == sectionTraceFilter || section == sectionTerms || section == sectionFilters
+	return section == sectionTraceFilter || section == sectionTerms || section == sectionStanding || section == sectionFilters
 }
 
 // sectionPages are the pages of the sections on their way; the first error stays in err.
@@ -258,7 +259,7 @@ func (p *sectionPages) set(section int, payload []byte) {
 
 // writeIndex writes the filters and makes the sections that answer where something is: all
 // together a tenth of the file, but for what a small file may have anyway. Filters go first,
-// the largest ones before others, then the terms; the filter of traces stays.
+// the largest ones before others, then the standing terms, then the terms; the filter of traces stays.
 func (w *Writer) writeIndex(p *sectionPages) error {
 	stored := w.out.offset()
 	for _, page := range p.pages {
@@ -274,7 +275,12 @@ func (w *Writer) writeIndex(p *sectionPages) error {
 	if int64(len(p.pages[sectionTerms])) > left {
 		p.set(sectionTerms, index.NewTermsBuilder().AppendBinary(nil))
 	}
-	refs, err := w.filters.write(&w.out, left-int64(len(p.pages[sectionTerms])))
+	left -= int64(len(p.pages[sectionTerms]))
+	p.set(sectionStanding, w.standing.appendTerms(nil, w.templates[span.SpanLevel].standsIn(len(w.columns))))
+	if int64(len(p.pages[sectionStanding])) > left {
+		p.set(sectionStanding, index.NewTermsBuilder().AppendBinary(nil))
+	}
+	refs, err := w.filters.write(&w.out, left-int64(len(p.pages[sectionStanding])))
 	p.set(sectionFilters, refs)
 	return cmp.Or(err, p.err)
 }

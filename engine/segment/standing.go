@@ -1,0 +1,307 @@
+package segment
+
+import (
+	"math/bits"
+
+	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/index"
+)
+
+// A template says which attributes of a span stand with the row, not with what values: whoever
+// looks for a status of 500 would have to look at the rows of every template that has a status.
+// Standing terms say which templates a value stands with, as terms do of the values in templates.
+// They are for columns of few values, most of which stand with few of the templates: those of
+// others would say little and take much. Of a value without a term nothing is known.
+//
+// A service is told as a value too: many services have operations of one name and kind ("GET" of a
+// client), so the names that a service has say less than its templates.
+
+// standing gathers the standing terms of a segment: of spans, and of templates that row groups
+// share.
+type standing struct {
+	columns      []standingColumn    // by column - colFixed
+	bytes        int                 // of their sets of templates
+	services     map[string][]uint64 // templates, as bits
+	serviceBytes int                 // of those
+	crowd        bool                // there were too many services
+	codes        []int               // of the row group at hand: by code of a text, its number
+	numbers      map[uint64]int      // of the row group at hand: by value
+}
+
+// standingColumn is the values of a column so far.
+type standingColumn struct {
+	values  []standingValue
+	numbers map[string]int // by text, as searches write it
+	left    bool           // out: it has too many values
+}
+
+type standingValue struct {
+	text string
+	with []uint64 // templates, as bits
+}
+
+// canStand tells the columns that are looked at.
+func canStand(c columnKey) bool {
+	return c.level == span.SpanLevel && (c.kind == span.StringValue || c.kind == span.IntValue || c.kind == span.BoolValue)
+}
+
+// of gives a column, nil where it is out.
+func (s *standing) of(id uint32, key columnKey) *standingColumn {
+	for len(s.columns) <= int(id-colFixed) {
+		s.columns = append(s.columns, standingColumn{})
+	}
+	c := &s.columns[id-colFixed]
+	if c.left = c.left || !canStand(key); c.left {
+		return nil
+	}
+	return c
+}
+
+// number gives the number of a value of a column; false where the column is out by it.
+func (s *standing) number(c *standingColumn, text []byte) (int, bool) {
+	if c.left {
+		return 0, false
+	}
+	n, known := c.numbers[string(text)]
+	if known {
+		return n, true
+	}
+	if len(c.values) == standingValuesMax || len(text) >= index.TermBytesMax {
+		s.leaveOut(c)
+		return 0, false
+	}
+	if c.numbers == nil {
+		c.numbers = map[string]int{}
+	}
+	n = len(c.values)
+	c.numbers[string(text)] = n
+	c.values = append(c.values, standingValue{text: string(text)})
+	return n, true
+}
+
+// add notes that a value stands with a template.
+func (s *standing) add(c *standingColumn, n int, template uint32) {
+	if c.left {
+		return
+	}
+	v := &c.values[n]
+	before := len(v.with)
+	v.with = withBit(v.with, template)
+	if s.bytes += 8 * (len(v.with) - before); s.bytes > standingBytesMax {
+		s.leaveOutLargest()
+	}
+}
+
+func withBit(set []uint64, i uint32) []uint64 {
+	if word := int(i / 64); word >= len(set) {
+		set = append(set, make([]uint64, word+1-len(set))...)
+	}
+	set[i/64] |= 1 << (i % 64)
+	return set
+}
+
+// addService notes that a service has spans of a template.
+func (s *standing) addService(service string, template uint32) {
+	if s.crowd || service == "" || len(service) >= index.TermBytesMax {
+		return
+	}
+	if s.services == nil {
+		s.services = map[string][]uint64{}
+	}
+	before := len(s.services[service])
+	set := withBit(s.services[service], template)
+	s.services[service] = set
+	if s.serviceBytes += len(service) + 8*(len(set)-before); s.serviceBytes > standingBytesMax {
+		s.services, s.crowd = nil, true
+	}
+}
+
+func (s *standing) leaveOut(c *standingColumn) {
+	for i := range c.values {
+		s.bytes -= 8 * len(c.values[i].with)
+	}
+	*c = standingColumn{left: true}
+}
+
+// leaveOutLargest gives up the first of the columns that take the most.
+func (s *standing) leaveOutLargest() {
+	largest, most := 0, -1
+	for i := range s.columns {
+		bytes := 0
+		for k := range s.columns[i].values {
+			bytes += 8 * len(s.columns[i].values[k].with)
+		}
+		if bytes > most {
+			largest, most = i, bytes
+		}
+	}
+	s.leaveOut(&s.columns[largest])
+}
+
+// addValues notes the values of a column in a row group; with has the template of each, or
+// noTemplate.
+func (s *standing) addValues(c *standingColumn, kind span.ValueType, values *attrWriter) {
+	if kind.HasText() {
+		s.codes = s.codes[:0]
+		for range values.text.Distinct() {
+			s.codes = append(s.codes, -1)
+		}
+		for i, code := range values.text.Codes() {
+			if template := values.with[i]; template != noTemplate {
+				s.addText(c, code, values.text.Value(code), template)
+			}
+		}
+		return
+	}
+	clear(s.numbers)
+	for i, value := range values.ints {
+		if template := values.with[i]; template != noTemplate {
+			if n, ok := s.numberOf(c, kind, value); ok {
+				s.add(c, n, template)
+			}
+		}
+	}
+}
+
+// addText notes a text that has a code in the row group at hand.
+func (s *standing) addText(c *standingColumn, code uint64, text []byte, template uint32) {
+	if s.codes[code] < 0 {
+		n, ok := s.number(c, text)
+		if !ok {
+			return
+		}
+		s.codes[code] = n
+	}
+	s.add(c, s.codes[code], template)
+}
+
+// numberOf is number of a value that is no text; s.numbers has those of the row group so far.
+func (s *standing) numberOf(c *standingColumn, kind span.ValueType, value uint64) (int, bool) {
+	if n, known := s.numbers[value]; known {
+		return n, !c.left
+	}
+	var text [20]byte
+	n, ok := s.number(c, appendNumber(text[:0], kind, value))
+	if ok {
+		if s.numbers == nil {
+			s.numbers = map[uint64]int{}
+		}
+		s.numbers[value] = n
+	}
+	return n, ok
+}
+
+// standing notes the values of a column with the templates that they have here; texts are their
+// places in the scan's table. Every span has a template of the segment.
+func (c *groupCopy) standing(id uint32, u use, texts []span.TextID) {
+	s, key := &c.w.standing, c.w.columns[id-colFixed]
+	col := s.of(id, key)
+	if col == nil {
+		return
+	}
+	items := c.items[span.SpanLevel]
+	values := make([]uint32, len(items.counts)) // by code, of this column
+	for _, code := range items.usersOf(u.column) {
+		values[code]++
+	}
+	table := &c.scan.text
+	s.codes = s.codes[:0]
+	for range table.Ends {
+		s.codes = append(s.codes, -1)
+	}
+	var numbers []uint64
+	if !key.kind.HasText() {
+		clear(s.numbers)
+		numbers = c.scan.integers(u.column, u.values, 0, u.values)
+	}
+	at := 0
+	for _, code := range items.codes {
+		for range values[code] {
+			template := c.spans[code]
+			if numbers != nil {
+				if n, ok := s.numberOf(col, key.kind, numbers[at]); ok {
+					s.add(col, n, template)
+				}
+			} else {
+				s.addText(col, uint64(texts[at]), table.Value(uint32(texts[at])), template)
+			}
+			at++
+		}
+	}
+}
+
+// appendTerms appends the dictionary. own gives how many templates a column stands alone in.
+func (s *standing) appendTerms(dst []byte, own []int) []byte {
+	terms := index.NewTermsBuilder()
+	for service, set := range s.services {
+		addTerm(terms, ServiceColumn, service, set)
+	}
+	for i := range s.columns {
+		c := &s.columns[i]
+		all := 0
+		for k := range c.values {
+			all += countBits(c.values[k].with)
+		}
+		if all*standingShare > len(c.values)*own[i] {
+			continue
+		}
+		for k := range c.values {
+			v := &c.values[k]
+			if n := countBits(v.with); n == 0 || n*4 > own[i]*3 {
+				continue // no template has it, or hardly any has not
+			}
+			addTerm(terms, uint32(colFixed+i), v.text, v.with)
+		}
+	}
+	return terms.AppendBinary(dst)
+}
+
+func addTerm(terms *index.TermsBuilder, column uint32, text string, templates []uint64) {
+	for word, set := range templates {
+		for ; set != 0; set &= set - 1 {
+			terms.Add(column, []byte(text), uint32(word*64+bits.TrailingZeros64(set)))
+		}
+	}
+}
+
+func countBits(set []uint64) (n int) {
+	for _, word := range set {
+		n += bits.OnesCount64(word)
+	}
+	return n
+}
+
+// standsIn counts, by column, the templates in which it stands alone.
+func (t *templateTable) standsIn(columns int) []int {
+	own := make([]int, columns)
+	for i := range t.ends {
+		for k, s := range t.slotsOf(uint32(i)) {
+			if s.own && s.column >= colFixed && !comesBefore(t.slotsOf(uint32(i))[:k], s.column) {
+				own[s.column-colFixed]++
+			}
+		}
+	}
+	return own
+}
+
+func comesBefore(slots []slot, column uint32) bool {
+	for _, s := range slots {
+		if s.own && s.column == column {
+			return true
+		}
+	}
+	return false
+}
+
+// ServiceColumn is under which column standing terms tell services.
+const ServiceColumn = colResource
+
+// Standing gives the standing terms of spans: of a value that is there, all templates of the segment
+// that it stands with; of others nothing is known. A file of version 1 has none.
+func (s *Segment) Standing() (Terms, error) {
+	ref := s.refs[sectionStanding]
+	if ref.length == 0 {
+		return Terms{new(index.Terms), s.info.Name, ref.offset}, nil
+	}
+	return s.termsAt(ref)
+}
