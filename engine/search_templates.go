@@ -233,16 +233,23 @@ func (t *levelTags) keep(all, beside uint64) {
 
 // places tells where in an ascending list a number stands, by its bit and the count of those
 // before. A row group has some hundred templates, of which few count: one look at each is less
-// than walking along both lists.
+// than walking along both lists. Where the list is a few numbers, these are looked for in the
+// group's.
 type places struct {
+	ids    []uint32
 	set    []uint64
 	before []uint32 // of each word
 }
+
+// searchSteps is about what it costs to look for one number in a row group's list, in looks at one
+// of its numbers.
+const searchSteps = 16
 
 func placesOf(ids []uint32) (p places) {
 	if len(ids) == 0 {
 		return p
 	}
+	p.ids = ids
 	words := ids[len(ids)-1]/64 + 1
 	p.set, p.before = make([]uint64, words), make([]uint32, words)
 	for _, id := range ids {
@@ -260,6 +267,16 @@ type common struct{ code, at uint32 }
 
 // inCommon appends what an ascending list of a row group has in common with the search's.
 func (p *places) inCommon(dst []common, group []uint32) []common {
+	if len(p.ids)*searchSteps < len(group) {
+		code := 0
+		for at, id := range p.ids {
+			more, found := slices.BinarySearch(group[code:], id)
+			if code += more; found {
+				dst = append(dst, common{uint32(code), uint32(at)})
+			}
+		}
+		return dst
+	}
 	for code, id := range group {
 		word := int(id / 64)
 		if word >= len(p.set) {
