@@ -78,11 +78,14 @@ const (
 	weighedSlotsEach = 8
 	// RehearsalRowsMax rows tell enough of a flush: what varies within them varies.
 	RehearsalRowsMax = 4096
-	// Standing terms are for columns of up to standingValuesMax values, each of which stands with one
-	// in standingShare of the column's templates on the average. While a segment is written, the
-	// templates of all values take up to standingBytesMax, a bit each.
+	// Standing terms are for columns of up to standingValuesMax values, and for those of them that
+	// stand with one in standingShare of the column's templates at most: those with more would be
+	// told for little. All of a column name each of its templates standingEach times at most, on
+	// the average. While a segment is written, the templates of all values take up to
+	// standingBytesMax, a bit each, and those of services as much.
 	standingValuesMax = 64
-	standingShare     = 3
+	standingShare     = 2
+	standingEach      = 4
 	standingBytesMax  = 4 << 20
 	// FilteredBytesMax is the longest value that filters know; searches for longer ones read.
 	FilteredBytesMax = 256

@@ -237,23 +237,30 @@ func (s *standing) appendTerms(dst []byte, own []int) []byte {
 		addTerm(terms, ServiceColumn, service, set)
 	}
 	for i := range s.columns {
-		c := &s.columns[i]
-		all := 0
-		for k := range c.values {
-			all += countBits(c.values[k].with)
-		}
-		if all*standingShare > len(c.values)*own[i] {
+		few, all := s.columns[i].few(own[i])
+		if all > standingEach*own[i] {
 			continue
 		}
-		for k := range c.values {
-			v := &c.values[k]
-			if n := countBits(v.with); n == 0 || n*4 > own[i]*3 {
-				continue // no template has it, or hardly any has not
-			}
+		for _, v := range few {
 			addTerm(terms, uint32(colFixed+i), v.text, v.with)
 		}
 	}
 	return terms.AppendBinary(dst)
+}
+
+// few gives the values that stand with few of the column's templates, and with how many all of them
+// together.
+func (c *standingColumn) few(templates int) (values []standingValue, all int) {
+	for _, v := range c.values {
+		n := 0
+		for _, word := range v.with {
+			n += bits.OnesCount64(word)
+		}
+		if n > 0 && n <= templates/standingShare {
+			values, all = append(values, v), all+n
+		}
+	}
+	return values, all
 }
 
 func addTerm(terms *index.TermsBuilder, column uint32, text string, templates []uint64) {
@@ -262,13 +269,6 @@ func addTerm(terms *index.TermsBuilder, column uint32, text string, templates []
 			terms.Add(column, []byte(text), uint32(word*64+bits.TrailingZeros64(set)))
 		}
 	}
-}
-
-func countBits(set []uint64) (n int) {
-	for _, word := range set {
-		n += bits.OnesCount64(word)
-	}
-	return n
 }
 
 // standsIn counts, by column, the templates in which it stands alone.

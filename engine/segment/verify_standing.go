@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/stoadb/stoa/index"
@@ -48,7 +49,9 @@ func (s *standingVerifier) value(column uint32, text []byte, template uint32) {
 	}
 }
 
+// end compares the terms, and then the bytes: what is told of the rows can stand in one way only.
 func (s *standingVerifier) end() {
+	ref, told := s.v.s.refs[sectionStanding], index.NewTermsBuilder()
 	for id, values := range s.terms {
 		for text, term := range values {
 			for len(term.has) < len(term.says) {
@@ -58,8 +61,18 @@ func (s *standingVerifier) end() {
 				term.says = append(term.says, 0)
 			}
 			if !slices.Equal(term.says, term.has) {
-				s.v.damage(s.v.at(sectionStanding), "value %q of column %d stands with other templates than its term says", text, id)
+				s.v.damage(ref.offset, "value %q of column %d stands with other templates than its term says", text, id)
 			}
+			addTerm(told, id, text, term.has)
 		}
+	}
+	if ref.length == 0 {
+		return // version 1
+	}
+	stored, err := s.v.s.readPage(ref.offset, ref.length)
+	if err != nil {
+		s.v.damages = append(s.v.damages, err)
+	} else if !bytes.Equal(stored, told.AppendBinary(nil)) {
+		s.v.damage(ref.offset, "standing terms that are not told as they should be")
 	}
 }
