@@ -59,6 +59,9 @@ const (
 	// operationsAskedMax: of a service with more operations, templates are not sought by them. To
 	// seek those of one takes half a microsecond, and who has so many has most of a segment's.
 	operationsAskedMax = 1 << 10
+	// operationsListedMax operations of a version's segments, those of each counted, are kept as one
+	// list: some 3 MiB, besides the names, which the catalogs have.
+	operationsListedMax = 1 << 16
 	// splitKeptMax split traces of a version are remembered, in some 5 MiB: those that flushes cut.
 	splitKeptMax = 1 << 16
 	// splitCellsBytesMax bounds, by default, what a version keeps of what its split traces count, in

@@ -10,6 +10,57 @@ import (
 	"github.com/stoadb/stoa/engine/span"
 )
 
+// listedNames are the services and operations of a version's segments, sorted. Segments never
+// change, so they are worked out once, by the first who asks; not kept where a catalog has given
+// up, or where they are many.
+type listedNames struct {
+	kept       bool
+	services   []string
+	operations []span.Operation
+}
+
+func (v *version) listed() *listedNames {
+	if known := v.names.Load(); known != nil {
+		return known
+	}
+	l := new(listedNames)
+	defer v.names.Store(l)
+	operations := 0
+	for _, s := range v.segments {
+		for _, service := range s.Catalog().Services() {
+			operations += s.Catalog().Count(service)
+		}
+		if !s.Catalog().Complete() || operations > operationsListedMax {
+			return l
+		}
+	}
+	l.kept = true
+	services, all := make(map[string]bool), make(map[span.Operation]bool)
+	for _, s := range v.segments {
+		addAll(services, s.Catalog().Services())
+		addAll(all, s.Catalog().Operations(""))
+	}
+	l.services, l.operations = slices.Sorted(maps.Keys(services)), slices.SortedFunc(maps.Keys(all), compareOperations)
+	return l
+}
+
+// of gives the operations of a service, of all for "".
+func (l *listedNames) of(service string) []span.Operation {
+	if service == "" {
+		return l.operations
+	}
+	begin, _ := slices.BinarySearchFunc(l.operations, service, func(o span.Operation, service string) int { return cmp.Compare(o.Service, service) })
+	end := begin
+	for end < len(l.operations) && l.operations[end].Service == service {
+		end++
+	}
+	return l.operations[begin:end]
+}
+
+func compareOperations(a, b span.Operation) int {
+	return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Kind, b.Kind))
+}
+
 // Services gives the distinct service names of what is live, sorted. Where a segment has
 // too many operations for a catalog, its resources say it: each of them has rows.
 func (s *Shard) Services() ([]string, error) {
@@ -18,6 +69,10 @@ func (s *Shard) Services() ([]string, error) {
 		return nil, err
 	}
 	defer v.close()
+	listed := v.version.listed()
+	if listed.kept && len(v.tables) == 0 {
+		return slices.Clone(listed.services), nil
+	}
 	services := make(map[string]bool)
 	for _, t := range v.tables {
 		if names, complete := t.services(t.count); complete {
@@ -27,6 +82,10 @@ func (s *Shard) Services() ([]string, error) {
 		for i := range t.count {
 			eachOperation(t.at(i).batch, func(service string, _ batchOperation, _ uint64) { services[service] = true })
 		}
+	}
+	if listed.kept {
+		addAll(services, listed.services)
+		return slices.Sorted(maps.Keys(services)), nil
 	}
 	for _, l := range v.segments {
 		if l.Catalog().Complete() {
@@ -49,6 +108,10 @@ func (s *Shard) Operations(ctx context.Context, service string) ([]span.Operatio
 		return nil, err
 	}
 	defer v.close()
+	listed := v.version.listed()
+	if listed.kept && len(v.tables) == 0 {
+		return slices.Clone(listed.of(service)), nil
+	}
 	all := make(map[span.Operation]bool)
 	for _, t := range v.tables {
 		if operations, complete := t.operations(t.count, service); complete {
@@ -58,6 +121,10 @@ func (s *Shard) Operations(ctx context.Context, service string) ([]span.Operatio
 		for i := range t.count {
 			addOperations(all, t.at(i).batch, service)
 		}
+	}
+	if listed.kept {
+		addAll(all, listed.of(service))
+		return slices.SortedFunc(maps.Keys(all), compareOperations), nil
 	}
 	for _, l := range v.segments {
 		if l.Catalog().Complete() {
@@ -75,9 +142,7 @@ func (s *Shard) Operations(ctx context.Context, service string) ([]span.Operatio
 			addOperations(all, batch, service)
 		}
 	}
-	return slices.SortedFunc(maps.Keys(all), func(a, b span.Operation) int {
-		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Kind, b.Kind))
-	}), nil
+	return slices.SortedFunc(maps.Keys(all), compareOperations), nil
 }
 
 // addOperations adds those of a batch's rows, all of them for service "".

@@ -10,7 +10,8 @@ import (
 type version struct {
 	refs     atomic.Int32
 	segments []*liveSegment
-	split    atomic.Pointer[splitSegments] // once somebody asked, where they are few
+	names    atomic.Pointer[listedNames]   // once somebody asked
+	split    atomic.Pointer[splitSegments] // the same, where they are few
 	// What those count, of the service graph and of rates.
 	splitEdges, splitRates keptSplit
 }
