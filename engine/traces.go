@@ -24,7 +24,9 @@ type traceFacts struct {
 	bytes     int // of the texts in interned
 
 	of      *span.Batch // of the row added last
-	serving []string    // by resource of that batch, once a row has it: its service
+	read    segment.Facts
+	names   []string // of its facts
+	serving []string // by resource of that batch, once a row has it: its service
 	served  []bool
 }
 
@@ -69,6 +71,47 @@ func (f *traceFacts) service(row span.Row) string {
 	return f.serving[id]
 }
 
+// addAlone takes the rows of trace i of a segment where no other source has rows of it: by their
+// facts, without making rows. told hears the name of each row without a parent id, "" of others.
+func (f *traceFacts) addAlone(ctx context.Context, l *liveSegment, i int, told func(name string)) error {
+	first, n := l.TraceRows(i)
+	for row, end := first, first+n; row < end; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		group := l.GroupOfRow(row)
+		info := l.Group(group)
+		to := min(end, info.FirstRow+info.Rows)
+		if err := l.ReadRowFacts(group, row-info.FirstRow, to-info.FirstRow, &f.read); err != nil {
+			return err
+		}
+		f.addRead(told)
+		row = to
+	}
+	return nil
+}
+
+func (f *traceFacts) addRead(told func(name string)) {
+	r := &f.read
+	f.serving, f.names = f.serving[:0], f.names[:0]
+	for k := range r.List {
+		f.serving, f.names = append(f.serving, f.intern(r.List[k].Service)), append(f.names, f.intern(r.List[k].Name))
+	}
+	f.of = nil // serving is of facts now
+	f.spanIDs, f.parentIDs, f.starts = append(f.spanIDs, r.SpanIDs...), append(f.parentIDs, r.ParentIDs...), append(f.starts, r.Starts...)
+	for row, of := range r.Of {
+		f.kinds = append(f.kinds, r.List[of].Kind)
+		f.services = append(f.services, f.serving[of])
+		f.errors = append(f.errors, r.List[of].Failed)
+		f.end = max(f.end, r.End(row))
+		if r.ParentIDs[row].IsZero() {
+			told(f.names[of])
+		} else {
+			told("")
+		}
+	}
+}
+
 // intern gives a text that stays when the row is gone, one for equal ones.
 func (f *traceFacts) intern(text []byte) string {
 	known, ok := f.interned[string(text)]
@@ -101,6 +144,13 @@ func (s *Shard) Summaries(ctx context.Context, found []span.Found) ([]span.Summa
 	for _, trace := range found {
 		facts.reset()
 		var names []string
+		if l, i, ok := v.alone(trace.TraceID); ok {
+			if err := facts.addAlone(ctx, l, i, func(name string) { names = append(names, name) }); err != nil {
+				return nil, err
+			}
+			summaries = append(summaries, facts.summary(trace.TraceID, names))
+			continue
+		}
 		err := mergeRows(ctx, v.sources(trace.TraceID, projection), func(row span.Row) error {
 			facts.add(row)
 			name := ""

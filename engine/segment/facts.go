@@ -62,23 +62,49 @@ func (s *Segment) ReadFacts(i int, f *Facts, keep bool) error {
 	for row, length := range f.lengths {
 		f.Durations = append(f.Durations, span.Duration(f.Starts[row], f.Starts[row]+length))
 	}
-	return f.facts(scan)
+	return f.facts(&scan.rowReader, 0, scan.group.Rows)
 }
 
-// facts finds the pairs of resources and templates.
-func (f *Facts) facts(scan *GroupScan) error {
-	it, _ := scan.open(span.SpanLevel)
+// ReadRowFacts reads the facts of rows [from, to) of row group i, of pages that stay with Pages.
+func (s *Segment) ReadRowFacts(i, from, to int, f *Facts) error {
+	r := s.reader(i, from, to, factsProjection)
+	defer r.done()
+	n := r.group.Rows
+	f.Starts = append(f.Starts[:0], r.integers(colStart, n, from, to)...)
+	f.lengths = append(f.lengths[:0], r.integers(colDuration, n, from, to)...)
+	f.resources = append(f.resources[:0], r.integers(colResource, n, from, to)...)
+	for _, code := range f.resources {
+		if code >= uint64(len(r.group.resources)) {
+			r.fail(colResource, codec.Corrupt("resource %d of %d", code, len(r.group.resources)))
+		}
+	}
+	if r.ids(); r.err != nil {
+		return r.err
+	}
+	f.SpanIDs, f.ParentIDs, f.Durations = r.b.SpanIDs, r.b.ParentIDs, f.Durations[:0]
+	for row, length := range f.lengths {
+		f.Durations = append(f.Durations, span.Duration(f.Starts[row], f.Starts[row]+length))
+	}
+	return f.facts(r, from, to)
+}
+
+// End gives the end of a row, as it was received.
+func (f *Facts) End(row int) uint64 { return f.Starts[row] + f.lengths[row] }
+
+// facts finds the pairs of resources and templates of rows [from, to).
+func (f *Facts) facts(r *rowReader, from, to int) error {
+	it := r.openCodes(span.SpanLevel, r.group.Rows)
 	if it == nil {
-		scan.fail(colTemplate, codec.Corrupt("no templates of spans"))
-		return scan.err
+		r.fail(colTemplate, codec.Corrupt("no templates of spans"))
+		return r.err
 	}
 	f.Of, f.List = f.Of[:0], f.List[:0]
-	templates := uint64(scan.group.codes(span.SpanLevel))
-	f.numbers.reset(len(it.items.codes))
-	for row, code := range it.items.codes {
+	templates := uint64(r.group.codes(span.SpanLevel))
+	f.numbers.reset(to - from)
+	for row, code := range it.items.codes[from:to] {
 		at := f.numbers.at(f.resources[row]*templates + uint64(code))
 		if *at == 0 {
-			f.List = append(f.List, scan.fact(it, f.resources[row], code))
+			f.List = append(f.List, r.fact(it, f.resources[row], code))
 			*at = uint32(len(f.List))
 		}
 		f.Of = append(f.Of, *at-1)
@@ -87,11 +113,11 @@ func (f *Facts) facts(scan *GroupScan) error {
 }
 
 // fact tells what a resource and a template of the group say.
-func (g *GroupScan) fact(it *itemReader, resource uint64, code uint32) Fact {
-	t, id := g.s.templateOf(g.group, span.SpanLevel, it.items, code)
-	scalars, resources := t.scalarsAt(id), g.s.resources
+func (r *rowReader) fact(it *itemReader, resource uint64, code uint32) Fact {
+	t, id := r.s.templateOf(r.group, span.SpanLevel, it.items, code)
+	scalars, resources := t.scalarsAt(id), r.s.resources
 	f := Fact{
-		Service: resources.Bytes(resources.Resources[g.group.resources[resource]].Service),
+		Service: resources.Bytes(resources.Resources[r.group.resources[resource]].Service),
 		Kind:    int32(scalars[scalarKind]), Failed: int32(scalars[scalarStatusCode]) == span.StatusError,
 	}
 	for _, slot := range t.slotsOf(id) {
