@@ -31,8 +31,7 @@ type cellTable struct {
 	pairs   []cellPair         // by key, each once
 	fresh   []cellPair         // those noted since
 	spare   []cellPair
-	room    []uint32 // for counts of lines
-	added   int      // spans
+	added   int // spans
 
 	// The step that the span added last starts in: its first nanosecond, and how many follow.
 	first, more uint64
@@ -45,7 +44,9 @@ type cellLine struct {
 	kind           int32
 	cell           uint32 // + 1, 0 is none
 	first          uint64
-	counts         []uint32 // of the cell at hand, by size; nil where there are many lines
+	counted        bool     // the cell at hand has counts; not so where there are many lines
+	low            uint32   // size of counts[0]
+	counts         []uint32 // of the cell at hand, by size; those it had so far lie among them
 	least, end     uint32   // the sizes that it has
 }
 
@@ -75,14 +76,8 @@ func (t *cellTable) giveUp() { *t = cellTable{none: true} }
 
 // line gives a new line.
 func (t *cellTable) line(parent, callee uint32, kind int32) uint32 {
-	l := cellLine{parent: parent, callee: callee, kind: kind}
-	if len(t.lines) < countedLinesMax {
-		if len(t.room) == 0 {
-			t.room = make([]uint32, countedLinesEach*span.DurationSizes)
-		}
-		l.counts, t.room = t.room[:span.DurationSizes], t.room[span.DurationSizes:]
-	}
-	t.lines = append(t.lines, l)
+	counted := len(t.lines) < countedLinesMax
+	t.lines = append(t.lines, cellLine{parent: parent, callee: callee, kind: kind, counted: counted, least: span.DurationSizes})
 	return uint32(len(t.lines) - 1)
 }
 
@@ -121,13 +116,34 @@ func (t *cellTable) add(line uint32, start uint64, failed bool, size uint32) {
 
 // note counts a size of a cell.
 func (t *cellTable) note(l *cellLine, cell, size uint32) {
-	if l.counts != nil && cell == l.cell-1 {
-		l.counts[size]++
+	if l.counted && cell == l.cell-1 {
+		at := size - l.low // wraps below low
+		if at >= uint32(len(l.counts)) {
+			l.reach(size)
+			at = size - l.low
+		}
+		l.counts[at]++
 		l.least, l.end = min(l.least, size), max(l.end, size+1)
 		return
 	}
 	t.fresh = append(t.fresh, cellPair{cell<<cellSizeBits | size, 1})
 	t.foldMany()
+}
+
+// reach makes room for the count of a size. Most lines have sizes of a few octaves: counts of
+// those alone stay in the processor's cache, where one table of all sizes for each line would not.
+func (l *cellLine) reach(size uint32) {
+	low := size - size%countedSizes
+	end := low + countedSizes
+	if n := uint32(len(l.counts)); n > 0 {
+		low, end = min(low, l.low), max(end, l.low+n)
+		if end-low < 2*n { // at least twice as many, or growing would go on and on
+			end = low + 2*n
+		}
+	}
+	counts := make([]uint32, end-low)
+	copy(counts[l.low-min(low, l.low):], l.counts)
+	l.low, l.counts = low, counts
 }
 
 // foldMany folds what was noted where that is much.
@@ -163,9 +179,9 @@ func (t *cellTable) addElsewhere(line uint32, failed bool, size uint32) {
 // drain notes what was counted of the cell at hand of a line.
 func (t *cellTable) drain(l *cellLine) {
 	for size := l.least; size < l.end; size++ {
-		if n := l.counts[size]; n > 0 {
+		if n := l.counts[size-l.low]; n > 0 {
 			t.fresh = append(t.fresh, cellPair{(l.cell-1)<<cellSizeBits | size, n})
-			l.counts[size] = 0
+			l.counts[size-l.low] = 0
 		}
 	}
 	l.least, l.end = span.DurationSizes, 0

@@ -126,10 +126,10 @@ const (
 	// pairSpansMin spans must have one pair on the average where there are many: pairs of fewer
 	// take more than cells may.
 	pairSpansMin = 4
-	// countedLinesMax edges or operations have counts in place, of 7.5 KiB each, for
-	// countedLinesEach of which there is room at once.
-	countedLinesMax  = 512
-	countedLinesEach = 8
+	// countedLinesMax edges or operations have counts in place, of 15 KiB each at most, beginning
+	// with countedSizes sizes: two octaves.
+	countedLinesMax = 512
+	countedSizes    = 64
 	// A pair takes cellPairBits at least in a page; what comes to more than a page is not tried.
 	cellPairBits = 5
 	// cellTraceRowsMax is the longest trace whose calls are counted in cells: a writer holds 48

@@ -65,6 +65,10 @@ func (v *value) list(kind span.ValueType, data []byte) {
 // attribute appends the KeyValue message kv to dst. Nearly all are one key and one value
 // with one member; the rest takes the long way.
 func (w *walker) attribute(dst []span.Attr, kv []byte) ([]span.Attr, *wireError) {
+	if k := w.keys[w.before].next; k > 0 && len(kv) > 0 && bytes.Equal(w.keys[k].message, kv) {
+		w.before = k
+		return append(dst, w.keys[k].attr), nil
+	}
 	if len(kv) < 4 || kv[0] != tagKey {
 		return w.oddAttribute(dst, kv)
 	}
@@ -87,7 +91,7 @@ func (w *walker) attribute(dst []span.Attr, kv []byte) ([]span.Attr, *wireError)
 		}
 		k := w.key(key)
 		a.Type, a.Key, a.Value = span.StringValue, w.keys[k].text, uint64(w.stringOf(k, rest[at:]))
-		return append(dst, a), nil
+		return w.plain(dst, k, a, kv), nil
 	case tagAnyInt, tagAnyBool:
 		bits, at := varint(rest, 0)
 		if at != len(rest) {
@@ -105,8 +109,9 @@ func (w *walker) attribute(dst []span.Attr, kv []byte) ([]span.Attr, *wireError)
 	default:
 		return w.oddAttribute(dst, kv)
 	}
-	a.Key = w.keys[w.key(key)].text
-	return append(dst, a), nil
+	k := w.key(key)
+	a.Key = w.keys[k].text
+	return w.plain(dst, k, a, kv), nil
 }
 
 // oddAttribute is attribute for every message, with the limits and the exact keeping of

@@ -17,6 +17,9 @@ const scratchBytesMax = 8 << 20
 // memory of the most entries it ever had.
 const envelopeEntryBytes = 64
 
+// keyStateBytes is what one entry of walker.keys takes.
+const keyStateBytes = 64
+
 func newWalker(stubs *int) *walker {
 	w := walkers.Get().(*walker)
 	b := &w.batch
@@ -48,9 +51,10 @@ func newWalker(stubs *int) *walker {
 
 // release gives the working memory back. The walker must not be used any more.
 func (w *walker) release() {
-	w.lastRes, w.lastScope, w.stubs = lastEnvelope{}, lastEnvelope{}, nil // they hold the request's memory
+	w.lastRes, w.lastScope, w.stubs = lastEnvelope{}, lastEnvelope{}, nil // they hold the request's memory,
+	clear(w.keys)                                                         // and so do these
 	scratch := w.batch.MemoryBytes() + cap(w.envelope) + cap(w.spanResidue) + cap(w.statusResidue) + cap(w.partResidue) +
-		cap(w.keys)*20 + cap(w.keyOf)*4 + (len(w.resources)+len(w.scopes))*envelopeEntryBytes
+		cap(w.keys)*keyStateBytes + cap(w.keyOf)*4 + (len(w.resources)+len(w.scopes))*envelopeEntryBytes
 	if scratch <= scratchBytesMax {
 		walkers.Put(w)
 	}

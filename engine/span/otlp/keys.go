@@ -9,13 +9,17 @@ import (
 
 // keyState is what the walker remembers of an attribute key. Spans of one program carry
 // the same keys in the same order and often the same values: the key that followed
-// last time is compared before any hash is taken, and so is the value it had.
+// last time is compared before any hash is taken, and so is the value it had. A value that
+// came twice in a row is likely to come again: then the whole message is compared at once.
 type keyState struct {
-	text    span.TextID
-	next    int32       // in keys: what followed last time, 0 unknown
-	value   span.TextID // the last string value
-	invalid bool        // the key is no UTF-8
-	badText bool        // the value is no UTF-8
+	text       span.TextID
+	next       int32  // in keys: what followed last time, 0 unknown
+	begin, end uint32 // where the key stands in the batch's text
+	value      span.TextID
+	badText    bool      // the last string value, which value is, is no UTF-8
+	invalid    bool      // the key is no UTF-8
+	attr       span.Attr // the last one of a plain message
+	message    []byte    // that message, in the request's memory, if attr came twice; else nil
 }
 
 // The first states stand for the begin of an attribute list, one per level, so that each
@@ -36,7 +40,7 @@ func (w *walker) resetKeys() {
 // key gives the state of an attribute's key and notes that it followed the one before.
 func (w *walker) key(key []byte) int32 {
 	k := w.keys[w.before].next
-	if k == 0 || !bytes.Equal(w.batch.Bytes(w.keys[k].text), key) {
+	if k == 0 || !bytes.Equal(w.batch.Text[w.keys[k].begin:w.keys[k].end], key) {
 		k = w.lookUpKey(key)
 		w.keys[w.before].next = k
 	}
@@ -59,7 +63,11 @@ func (w *walker) lookUpKey(key []byte) int32 {
 		w.keyOf = append(w.keyOf, make([]int32, int(id)+1-len(w.keyOf))...)
 	}
 	k := int32(len(w.keys))
-	w.keys = append(w.keys, keyState{text: id, invalid: !utf8.Valid(key)})
+	state := keyState{text: id, invalid: !utf8.Valid(key)}
+	if id > 0 {
+		state.begin, state.end = w.batch.TextEnd[id-1], w.batch.TextEnd[id]
+	}
+	w.keys = append(w.keys, state)
 	w.keyOf[id] = k
 	return k
 }
@@ -75,4 +83,16 @@ func (w *walker) stringOf(k int32, text []byte) span.TextID {
 		w.counts.InvalidUTF8++
 	}
 	return state.value
+}
+
+// plain appends an attribute of key k whose plain message is kv.
+func (w *walker) plain(dst []span.Attr, k int32, a span.Attr, kv []byte) []span.Attr {
+	state := &w.keys[k]
+	switch {
+	case state.attr != a:
+		state.attr, state.message = a, nil
+	case !state.invalid && !state.badText:
+		state.message = kv
+	}
+	return append(dst, a)
 }

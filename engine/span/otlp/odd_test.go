@@ -7,6 +7,10 @@ import (
 	"github.com/stoadb/stoa/engine/span/otlp"
 )
 
+// sameValues is a span whose values are those of the one before where it comes again: texts and
+// numbers, a key twice, texts that are no UTF-8.
+var sameValues = spanOf(attr("k", stringValue("x")), attr("k", intValue(7)), attr("k", stringValue("x")), attr("k", stringValue("x")), attr("bad", stringValue("\xff")), attr("\xfe", intValue(7)), attr("n", stringValue("")), attr("d", doubleBits(1)))
+
 // oddCases are requests that are legal and unusual; each comes back exactly.
 var oddCases = map[string][]byte{
 	"nothing":                       {},
@@ -45,6 +49,7 @@ var oddCases = map[string][]byte{
 	"values of each type": request(spanOf(attr("s", stringValue("x")), attr("s0", stringValue("")), attr("b", boolValue(true)), attr("b0", boolValue(false)), attr("b9", varintField(2, 9)), attr("i", intValue(-1)), attr("i0", intValue(0)), attr("d", doubleBits(0x4004000000000000)), attr("d0", doubleBits(0)), attr("-0", doubleBits(1<<63)), attr("by", bytesValue("\xff\x00")), attr("by0", bytesValue("")), attr("a0", arrayValue()), attr("m0", mapValue()), attr("e"), bytesField(9, textField(1, "no value")), bytesField(9), attr(""), attr("", intValue(1)))),
 	"NaN payloads":        request(spanOf(attr("n", doubleBits(0x7ff8000000000001)), attr("n", doubleBits(0xfff0000000000123)), attr("inf", doubleBits(0x7ff0000000000000)))),
 	"duplicate keys":      request(spanOf(attr("k", intValue(1)), attr("k", stringValue("1")), attr("k", intValue(1)), attr("j", intValue(1)), attr("k", doubleBits(1)))),
+	"values that repeat":  request(sameValues, sameValues, spanOf(attr("k", stringValue("y"))), sameValues, spanOf(attr("k", intValue(1)), attr("k", intValue(1)), bytesField(9)), spanOf(attr("k", intValue(1)), attr("k", intValue(1)), attr("k", boolValue(true))), sameValues),
 	"lists in lists":      request(spanOf(attr("a", arrayValue(stringValue("x"), intValue(1), nil, mapValue(keyValue("k", arrayValue()), textField(1, "no value"))), nil))),
 	"oneof, last wins":    request(spanOf(attr("k", intValue(1), stringValue("x")), attr("k", stringValue("x"), intValue(1)), attr("k", arrayValue(intValue(1)), stringValue("x")), attr("k", stringValue("x"), arrayValue(intValue(1))), attr("k", mapValue(), arrayValue()))),
 	"oneof, lists merge":  request(spanOf(attr("k", arrayValue(intValue(1)), arrayValue(intValue(2)), arrayValue(intValue(3))), attr("k", mapValue(keyValue("a")), mapValue(keyValue("b"))), attr("k", arrayValue(intValue(1)), stringValue("x"), arrayValue(intValue(2))))),
@@ -87,6 +92,13 @@ func TestSpansWithBadIDsAreDroppedAndCounted(t *testing.T) {
 func TestInvalidUTF8IsKeptAndCounted(t *testing.T) {
 	if _, counts := promises(t, oddCases["invalid UTF-8"]); counts.InvalidUTF8 != 22 {
 		t.Errorf("%d texts counted, 22 sent", counts.InvalidUTF8)
+	}
+}
+
+// TestInvalidUTF8IsCountedEachTime: also where a value comes again.
+func TestInvalidUTF8IsCountedEachTime(t *testing.T) {
+	if _, counts := promises(t, oddCases["values that repeat"]); counts.InvalidUTF8 != 8 {
+		t.Errorf("%d texts counted, 8 sent", counts.InvalidUTF8)
 	}
 }
 

@@ -65,7 +65,9 @@ func (w *walker) span(b []byte, at int, id span.TraceID, spanID span.SpanID, fix
 	for err == nil && f.next() {
 		switch f.tag {
 		case tagSpanAttr:
-			batch.Attrs, err = w.attribute(batch.Attrs, f.data)
+			for more := true; more && err == nil; more = err == nil && f.again() {
+				batch.Attrs, err = w.attribute(batch.Attrs, f.data)
+			}
 		case tagSpanParentID:
 			h.parent = f.data
 		case tagSpanName:

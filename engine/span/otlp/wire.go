@@ -108,6 +108,18 @@ func (f *fields) next() bool {
 	return true
 }
 
+// again reads one more field of the tag just read, of bytes, where that is what comes next and
+// both tag and length take one byte; else it does nothing. Lists come as runs of such fields.
+func (f *fields) again() bool {
+	b, at := f.b, f.at
+	if len(b)-at < 2 || uint32(b[at]) != f.tag || b[at+1] >= 0x80 || int(b[at+1]) > len(b)-at-2 {
+		return false
+	}
+	f.begin, f.at = at, at+2+int(b[at+1])
+	f.data = b[at+2 : f.at]
+	return true
+}
+
 func (f *fields) fail(what string) bool {
 	f.err = &wireError{f.at, what}
 	return false
