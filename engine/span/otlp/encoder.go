@@ -118,7 +118,6 @@ func (e *Encoder) encode(r span.Row, g *grouped) []byte {
 	room := ChunkBytesMax - 1 - frameBytesMax - g.resource.size() - g.scope.size()
 	o := form{output: true, textMax: math.MaxInt, listMax: math.MaxInt32}
 	o.warnEnvelope = g.scopeAt == 0 && (g.resource.isCut || g.scope.isCut)
-	e.written.enter(r.Batch)
 	o.written = &e.written
 	e.spans = o.appendSpan(e.spans, r)
 	if o.written = nil; len(e.spans)-at > room {
