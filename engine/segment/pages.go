@@ -36,6 +36,9 @@ type items struct {
 	counts []uint32       // by code: how many items have it
 	uses   []use          // attribute and map columns with values here, by column
 	users  []uint32       // see usersOf
+
+	marking sync.Once
+	marks   []uint32 // see marksOf
 }
 
 // use is how many values of a column a row group has.
@@ -296,7 +299,8 @@ func (s *Segment) itemsPage(g *groupRef, level span.Level, it *items) (*page, er
 		it.users[u.end] = code
 		u.end++
 	}, new(int))
-	p := &page{items: it, bytes: 4*(len(it.codes)+len(it.counts)+len(it.users)) + 24*len(it.uses)}
+	marks := itemMarks * len(it.uses) // a read will ask for them
+	p := &page{items: it, bytes: 4*(len(it.codes)+len(it.counts)+len(it.users)+marks) + 24*len(it.uses)}
 	if it.local != nil {
 		p.bytes += it.local.memoryBytes()
 	}
@@ -336,6 +340,41 @@ func (it *items) usersOf(column uint32) []uint32 {
 		begin = it.uses[i-1].end
 	}
 	return it.users[begin:it.uses[i].end]
+}
+
+// itemMarks marks stand among the items of a level, one with the first of them.
+const itemMarks = 32
+
+// markBefore gives the last mark that stands before item i or with it, and the item it stands with.
+func (it *items) markBefore(i int) (mark, item int) {
+	each := (len(it.codes) + itemMarks - 1) / itemMarks
+	return i / each, i / each * each
+}
+
+// marksOf gives how many values of each use the items before each mark have, all uses of a mark
+// one after another. So a read counts few of the items before its own.
+func (s *Segment) marksOf(g *groupRef, level span.Level, it *items) []uint32 {
+	it.marking.Do(func() {
+		uses := len(it.uses)
+		at := make([]uint32, colFixed+len(s.columns)) // by column: its position in uses
+		for i, u := range it.uses {
+			at[u.column] = uint32(i)
+		}
+		marks, sums := make([]uint32, itemMarks*uses), make([]uint32, uses)
+		for i, code := range it.codes {
+			if mark, item := it.markBefore(i); item == i {
+				copy(marks[mark*uses:], sums)
+			}
+			t, id := s.templateOf(g, level, it, code)
+			for _, slot := range t.slotsOf(id) {
+				if slot.own {
+					sums[at[slot.column]]++
+				}
+			}
+		}
+		it.marks = marks
+	})
+	return it.marks
 }
 
 // codes is how many templates of a level a row group's codes tell apart.
