@@ -59,7 +59,7 @@ type Pages struct {
 type pageShard struct {
 	mu       sync.Mutex
 	entries  map[pageKey]*list.Element
-	recent   list.List // of *pageEntry, the one used last in front
+	recent   list.List // of *pageEntry, see shrink
 	bytes    int
 	bytesMax int
 }
@@ -72,6 +72,7 @@ type pageKey struct {
 type pageEntry struct {
 	key  pageKey
 	page *page
+	used bool // since it came to the front
 }
 
 // pageShards spread the lock: a read takes one for a moment.
@@ -102,8 +103,9 @@ func (p *Pages) get(key pageKey) *page {
 	if e == nil {
 		return nil
 	}
-	s.recent.MoveToFront(e)
-	return e.Value.(*pageEntry).page
+	entry := e.Value.(*pageEntry)
+	entry.used = true
+	return entry.page
 }
 
 // put keeps a page, and drops those not used for the longest time.
@@ -114,7 +116,7 @@ func (p *Pages) put(key pageKey, opened *page) {
 	if s.entries[key] != nil || opened.bytes > s.bytesMax {
 		return
 	}
-	s.entries[key] = s.recent.PushFront(&pageEntry{key, opened})
+	s.entries[key] = s.recent.PushFront(&pageEntry{key: key, page: opened})
 	s.bytes += opened.bytes
 	s.shrink()
 }
@@ -135,10 +137,18 @@ func (p *Pages) grew(key pageKey, opened *page, bytes int) {
 	s.shrink()
 }
 
-// shrink drops the pages not used for the longest time, where they are too many.
+// shrink drops pages not used for a long time, where they are too many. What was used since it was
+// looked at last stays for another round: that is nearly the order of last uses, and costs each use
+// a note instead of a place in a list.
 func (s *pageShard) shrink() {
 	for s.bytes > s.bytesMax {
-		s.drop(s.recent.Back())
+		last := s.recent.Back()
+		if entry := last.Value.(*pageEntry); entry.used {
+			entry.used = false
+			s.recent.MoveToFront(last)
+			continue
+		}
+		s.drop(last)
 	}
 }
 
@@ -343,7 +353,7 @@ func (it *items) usersOf(column uint32) []uint32 {
 }
 
 // itemMarks marks stand among the items of a level, one with the first of them.
-const itemMarks = 32
+const itemMarks = 64
 
 // markBefore gives the last mark that stands before item i or with it, and the item it stands with.
 func (it *items) markBefore(i int) (mark, item int) {

@@ -297,10 +297,13 @@ func (r *rowReader) resources() {
 	}
 }
 
-// asked gives what the projection asks for of a resource.
+// asked gives what the projection asks for of a resource or scope.
 func (r *rowReader) asked(e envelope) envelope {
 	if r.p.Services && !r.p.All {
 		return envelope{texts: [4]span.TextID{e.texts[0]}}
+	}
+	if r.p.Messages {
+		e.attrs = nil
 	}
 	return e
 }

@@ -1,10 +1,6 @@
 package segment
 
-import (
-	"unsafe" // for sizes alone
-
-	"github.com/stoadb/stoa/engine/span"
-)
+import "github.com/stoadb/stoa/engine/span"
 
 // itemBuffers is the working memory of an itemReader: a read of few rows would else spend a third
 // of its time on memory. Readers of one read come one after another, and each begins with forget.
@@ -43,8 +39,7 @@ func (m *itemBuffers) forget() {
 
 func (m *itemBuffers) memoryBytes() int {
 	return 4*(cap(m.within)+cap(m.compiled)+cap(m.codes)+cap(m.ownAt)+cap(m.ownUsed)+cap(m.folded)+cap(m.foldedUsed)) + 8*cap(m.values) +
-		cap(m.tables)*int(unsafe.Sizeof(compiledTemplate{})) + cap(m.slots)*int(unsafe.Sizeof(compiledSlot{})) +
-		cap(m.own)*int(unsafe.Sizeof(ownColumn{}))
+		48*cap(m.tables) + 32*cap(m.slots) + 80*cap(m.own)
 }
 
 // zeros gives s with n entries at least, new ones 0.

@@ -2,7 +2,6 @@ package otlp
 
 import (
 	"bytes"
-	"unsafe" // for the size of an entry alone
 
 	"github.com/stoadb/stoa/internal/codec"
 )
@@ -30,8 +29,8 @@ const (
 	cleanedKeptBytesMax = 512 << 10
 )
 
-// cleanedEntryBytes is what an entry takes beside its bytes, with its part of the map.
-const cleanedEntryBytes = int(unsafe.Sizeof(output{})) + 2*int(unsafe.Sizeof(cleanedKey{})) + 16
+// cleanedEntryBytes is about what an entry takes beside its bytes, with its part of the map.
+const cleanedEntryBytes = 256
 
 // output gives an envelope in output form, of at most limit bytes.
 func (c *cleaned) output(e envelope, s schema, limit int) *output {
