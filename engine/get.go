@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 
+	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/engine/span/otlp"
 )
@@ -12,12 +13,16 @@ import (
 // has none. Memory is bounded by a row group for each source, whatever the trace's size; a
 // row's batch may be kept.
 func (s *Shard) Rows(ctx context.Context, id span.TraceID, visit func(row span.Row) error) error {
+	return s.rows(ctx, id, allColumns, visit)
+}
+
+func (s *Shard) rows(ctx context.Context, id span.TraceID, p segment.Projection, visit func(row span.Row) error) error {
 	v, err := s.view()
 	if err != nil {
 		return err
 	}
 	defer v.close()
-	return mergeRows(ctx, v.sources(id, allColumns), visit)
+	return mergeRows(ctx, v.sources(id, p), visit)
 }
 
 // Get is Rows as OTLP messages (see otlp.Encoder): what a reader of the trace is sent.
@@ -30,7 +35,7 @@ func (s *Shard) Get(ctx context.Context, id span.TraceID, yield func(chunk []byt
 		}
 	}()
 	encoder.Reset(yield)
-	if err := s.Rows(ctx, id, encoder.Add); err != nil {
+	if err := s.rows(ctx, id, answerColumns, encoder.Add); err != nil {
 		return err
 	}
 	return encoder.Flush()

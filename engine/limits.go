@@ -34,8 +34,8 @@ const (
 	// knownMax is of how many traces a page remembers whether they belong to pages before.
 	knownMax = 1 << 16
 	// encoderKeptBytesMax is the largest encoder that is kept for the next trace: two buffers
-	// of a chunk each.
-	encoderKeptBytesMax = 8 << 20
+	// of a chunk each, and what it knows of resources and attributes.
+	encoderKeptBytesMax = 9 << 20
 	// effortStep is how many looks at a value a filter takes between two at its context:
 	// a tenth of a millisecond or so. bytesALook is how much text is gone over in the time of a look.
 	effortStep = 1 << 11

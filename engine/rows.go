@@ -13,6 +13,9 @@ import (
 // allColumns is what comparing rows by content needs, and giving them whole.
 var allColumns = segment.Projection{All: true}
 
+// answerColumns is what comparing rows by content and encoding them needs.
+var answerColumns = segment.Projection{All: true, Messages: true}
+
 // rowSource gives the rows of one trace in one source, in the order of span.Compare and
 // distinct. A segment's are read row group by row group, so a trace of any size needs
 // the memory of one.
@@ -56,10 +59,12 @@ func (v *view) sources(id span.TraceID, p segment.Projection) []rowSource {
 		}
 	}
 	var alone *segment.Cursor
+	whole := allColumns
+	whole.Messages = p.Messages
 	for _, l := range v.segments {
 		if i, ok := l.FindTrace(id); ok {
 			alone = l.Trace(i, p)
-			found = append(found, rowSource{cursor: l.Trace(i, allColumns)})
+			found = append(found, rowSource{cursor: l.Trace(i, whole)})
 		}
 	}
 	if len(found) == 1 && alone != nil {

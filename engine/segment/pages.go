@@ -36,6 +36,9 @@ type items struct {
 	counts []uint32       // by code: how many items have it
 	uses   []use          // attribute and map columns with values here, by column
 	users  []uint32       // see usersOf
+
+	marking sync.Once
+	marks   []uint32 // see marksOf
 }
 
 // use is how many values of a column a row group has.
@@ -56,7 +59,7 @@ type Pages struct {
 type pageShard struct {
 	mu       sync.Mutex
 	entries  map[pageKey]*list.Element
-	recent   list.List // of *pageEntry, the one used last in front
+	recent   list.List // of *pageEntry, see shrink
 	bytes    int
 	bytesMax int
 }
@@ -69,6 +72,7 @@ type pageKey struct {
 type pageEntry struct {
 	key  pageKey
 	page *page
+	used bool // since it came to the front
 }
 
 // pageShards spread the lock: a read takes one for a moment.
@@ -99,8 +103,9 @@ func (p *Pages) get(key pageKey) *page {
 	if e == nil {
 		return nil
 	}
-	s.recent.MoveToFront(e)
-	return e.Value.(*pageEntry).page
+	entry := e.Value.(*pageEntry)
+	entry.used = true
+	return entry.page
 }
 
 // put keeps a page, and drops those not used for the longest time.
@@ -111,7 +116,7 @@ func (p *Pages) put(key pageKey, opened *page) {
 	if s.entries[key] != nil || opened.bytes > s.bytesMax {
 		return
 	}
-	s.entries[key] = s.recent.PushFront(&pageEntry{key, opened})
+	s.entries[key] = s.recent.PushFront(&pageEntry{key: key, page: opened})
 	s.bytes += opened.bytes
 	s.shrink()
 }
@@ -132,10 +137,18 @@ func (p *Pages) grew(key pageKey, opened *page, bytes int) {
 	s.shrink()
 }
 
-// shrink drops the pages not used for the longest time, where they are too many.
+// shrink drops pages not used for a long time, where they are too many. What was used since it was
+// looked at last stays for another round: that is nearly the order of last uses, and costs each use
+// a note instead of a place in a list.
 func (s *pageShard) shrink() {
 	for s.bytes > s.bytesMax {
-		s.drop(s.recent.Back())
+		last := s.recent.Back()
+		if entry := last.Value.(*pageEntry); entry.used {
+			entry.used = false
+			s.recent.MoveToFront(last)
+			continue
+		}
+		s.drop(last)
 	}
 }
 
@@ -296,7 +309,8 @@ func (s *Segment) itemsPage(g *groupRef, level span.Level, it *items) (*page, er
 		it.users[u.end] = code
 		u.end++
 	}, new(int))
-	p := &page{items: it, bytes: 4*(len(it.codes)+len(it.counts)+len(it.users)) + 24*len(it.uses)}
+	marks := itemMarks * len(it.uses) // a read will ask for them
+	p := &page{items: it, bytes: 4*(len(it.codes)+len(it.counts)+len(it.users)+marks) + 24*len(it.uses)}
 	if it.local != nil {
 		p.bytes += it.local.memoryBytes()
 	}
@@ -336,6 +350,41 @@ func (it *items) usersOf(column uint32) []uint32 {
 		begin = it.uses[i-1].end
 	}
 	return it.users[begin:it.uses[i].end]
+}
+
+// itemMarks marks stand among the items of a level, one with the first of them.
+const itemMarks = 64
+
+// markBefore gives the last mark that stands before item i or with it, and the item it stands with.
+func (it *items) markBefore(i int) (mark, item int) {
+	each := (len(it.codes) + itemMarks - 1) / itemMarks
+	return i / each, i / each * each
+}
+
+// marksOf gives how many values of each use the items before each mark have, all uses of a mark
+// one after another. So a read counts few of the items before its own.
+func (s *Segment) marksOf(g *groupRef, level span.Level, it *items) []uint32 {
+	it.marking.Do(func() {
+		uses := len(it.uses)
+		at := make([]uint32, colFixed+len(s.columns)) // by column: its position in uses
+		for i, u := range it.uses {
+			at[u.column] = uint32(i)
+		}
+		marks, sums := make([]uint32, itemMarks*uses), make([]uint32, uses)
+		for i, code := range it.codes {
+			if mark, item := it.markBefore(i); item == i {
+				copy(marks[mark*uses:], sums)
+			}
+			t, id := s.templateOf(g, level, it, code)
+			for _, slot := range t.slotsOf(id) {
+				if slot.own {
+					sums[at[slot.column]]++
+				}
+			}
+		}
+		it.marks = marks
+	})
+	return it.marks
 }
 
 // codes is how many templates of a level a row group's codes tell apart.

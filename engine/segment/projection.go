@@ -19,6 +19,9 @@ type Projection struct {
 	// Services says that of resources the service alone is asked for, and of scopes nothing: both
 	// stand in their tables with nothing else.
 	Services bool
+	// Messages says that of resources and scopes the attributes are not asked for beside their
+	// messages, which tell them.
+	Messages bool
 	// Keys narrows the attributes of spans, events and links to these keys; nil is all. With
 	// it, lists hold the attributes asked for in their order, and no others.
 	Keys map[string]bool

@@ -69,8 +69,7 @@ type buffers struct {
 	text     column.Table
 	keys     []span.TextID // by attribute column: its key in the batch + 1
 	keysUsed []uint32
-	ownAt    []uint32 // by column: its place among those of an itemReader + 1; each is of one level
-	ownUsed  []uint32
+	itemBuffers
 }
 
 var readBuffers = sync.Pool{New: func() any { return new(buffers) }}
@@ -84,11 +83,9 @@ func (r *rowReader) done() {
 	for _, id := range r.keysUsed {
 		r.keys[id] = 0
 	}
-	for _, id := range r.ownUsed {
-		r.ownAt[id] = 0
-	}
-	r.keysUsed, r.ownUsed = r.keysUsed[:0], r.ownUsed[:0]
-	if cap(r.pages)+8*cap(r.ints)+r.text.MemoryBytes() <= keptBytesMax {
+	r.keysUsed = r.keysUsed[:0]
+	r.itemBuffers.forget()
+	if cap(r.pages)+8*cap(r.ints)+r.text.MemoryBytes()+r.itemBuffers.memoryBytes() <= keptBytesMax {
 		readBuffers.Put(r.buffers)
 	}
 }
@@ -219,36 +216,45 @@ func (r *rowReader) page(col uint32, open func(payload []byte) (*page, error)) *
 
 // integers gives values [from, to) of the n of a column, until the next call.
 func (r *rowReader) integers(col uint32, n, from, to int) []uint64 {
+	r.ints = r.appendIntegers(r.ints[:0], col, n, from, to)
+	return r.ints
+}
+
+// appendIntegers appends what integers gives.
+func (r *rowReader) appendIntegers(dst []uint64, col uint32, n, from, to int) []uint64 {
 	p := r.page(col, func(payload []byte) (*page, error) { return openInts(payload, n) })
 	if p != nil {
-		var err error
-		if r.ints, err = p.ints.Decode(r.ints[:0], from, to); err == nil {
-			return r.ints
+		decoded, err := p.ints.Decode(dst, from, to)
+		if err == nil {
+			return decoded
 		}
 		r.fail(col, err)
 	}
-	if cap(r.ints) < to-from {
-		r.ints = make([]uint64, 0, to-from)
-	}
-	r.ints = r.ints[:to-from]
-	clear(r.ints)
-	return r.ints
+	return appendZeros(dst, to-from)
 }
 
 // texts gives texts [from, to) of the n of a column.
 func (r *rowReader) texts(col uint32, n, from, to int) []span.TextID {
-	ids := make([]span.TextID, 0, to-from)
+	return appendTexts(r, make([]span.TextID, 0, to-from), col, n, from, to)
+}
+
+// appendTexts appends the ids of texts [from, to) of the n of a column.
+func appendTexts[ID ~uint32 | ~uint64](r *rowReader, dst []ID, col uint32, n, from, to int) []ID {
 	p := r.page(col, func(payload []byte) (*page, error) { return openTexts(payload, n) })
 	if p != nil {
-		var err error
-		if ids, err = column.DecodeTexts(ids, &r.text, p.texts, from, to); err != nil {
-			r.fail(col, err)
+		decoded, err := column.DecodeTexts(dst, &r.text, p.texts, from, to)
+		if err == nil {
+			return decoded
 		}
+		r.fail(col, err)
 	}
-	if r.err != nil {
-		return make([]span.TextID, to-from)
-	}
-	return ids[:to-from]
+	return appendZeros(dst, to-from)
+}
+
+func appendZeros[T ~uint32 | ~uint64](dst []T, n int) []T {
+	dst = slices.Grow(dst, n)
+	clear(dst[len(dst) : len(dst)+n])
+	return dst[:len(dst)+n]
 }
 
 // raw gives the bytes of fixed-width values [from, to) of the n of a column; zeros where
@@ -291,10 +297,13 @@ func (r *rowReader) resources() {
 	}
 }
 
-// asked gives what the projection asks for of a resource.
+// asked gives what the projection asks for of a resource or scope.
 func (r *rowReader) asked(e envelope) envelope {
 	if r.p.Services && !r.p.All {
 		return envelope{texts: [4]span.TextID{e.texts[0]}}
+	}
+	if r.p.Messages {
+		e.attrs = nil
 	}
 	return e
 }

@@ -11,26 +11,22 @@ import (
 // ownColumn is the values of a column that the items of a read have, front to back.
 type ownColumn struct {
 	column uint32
-	total  int // values in the row group
-	before int // values of items before those read
-	count  int // values of the items read
-	values []uint64
+	use    int         // its position among the uses
+	total  int         // values in the row group
+	before int         // values of items before those read
+	count  int         // values of the items read
+	first  int         // of the values
 	attrs  []span.Attr // of a map column
 	at     int
 }
 
-// itemReader reads items [from, to) of a level of a row group.
+// itemReader reads items [from, to) of a level of a row group, in the memory of the read's
+// itemBuffers.
 type itemReader struct {
 	*rowReader
 	level    span.Level
 	items    *items
 	from, to int
-	own      []ownColumn // those that are asked for and have values of these items
-	within   []uint32    // by code: how many of the items have it
-	codes    []uint32    // those that some of them has
-	compiled []uint32    // by code: its place in templates + 1
-	tables   []compiledTemplate
-	slots    []compiledSlot // of all of them
 }
 
 // compiledTemplate is a template as one batch tells it.
@@ -83,10 +79,9 @@ func (r *rowReader) openCodes(level span.Level, n int) *itemReader {
 
 // countCodes counts how many of the items have each code.
 func (it *itemReader) countCodes() {
+	it.forget()
 	codes := len(it.items.counts)
-	numbers := make([]uint32, 2*codes)
-	it.within, it.compiled = numbers[:codes:codes], numbers[codes:]
-	it.codes = make([]uint32, 0, min(codes, it.to-it.from))
+	it.within, it.compiled = zeros(it.within, codes), zeros(it.compiled, codes)
 	slots := 0
 	for _, code := range it.items.codes[it.from:it.to] {
 		if it.within[code]++; it.within[code] == 1 {
@@ -98,8 +93,8 @@ func (it *itemReader) countCodes() {
 	if !it.p.level(it.level) {
 		slots = textsMax * len(it.codes)
 	}
-	it.tables = make([]compiledTemplate, 0, len(it.codes))
-	it.slots = make([]compiledSlot, 0, slots)
+	it.tables = slices.Grow(it.tables, len(it.codes))
+	it.slots = slices.Grow(it.slots, slots)
 }
 
 // textsMax are the slots of a template that are no attributes.
@@ -120,30 +115,41 @@ func (it *itemReader) findOwn() {
 		return
 	}
 	if it.from > 0 {
-		before := make([]uint32, len(it.items.counts))
-		for _, code := range it.items.codes[:it.from] {
-			before[code]++
-		}
-		for i := range it.own {
-			c := &it.own[i]
-			for _, code := range it.items.usersOf(c.column) {
-				c.before += int(before[code])
-			}
-		}
+		it.countBefore()
 	}
+	values := 0
+	for i := range it.own {
+		values += it.own[i].count
+	}
+	it.values = slices.Grow(it.values, values)
 	for i := range it.own {
 		it.decode(&it.own[i])
 	}
 }
 
+// countBefore counts the values of the items before those read.
+func (it *itemReader) countBefore() {
+	marks := it.s.marksOf(it.group, it.level, it.items)
+	mark, first := it.items.markBefore(it.from)
+	for i := range it.own {
+		it.own[i].before = int(marks[mark*len(it.items.uses)+it.own[i].use])
+	}
+	for _, code := range it.items.codes[first:it.from] {
+		t, id := it.s.templateOf(it.group, it.level, it.items, code)
+		for _, s := range t.slotsOf(id) {
+			if s.own && it.ownAt[s.column] > 0 {
+				it.own[it.ownAt[s.column]-1].before++
+			}
+		}
+	}
+}
+
 // ownOf gives the place of a column in own, a new one at first.
 func (it *itemReader) ownOf(column uint32) int {
-	for len(it.ownAt) <= int(column) {
-		it.ownAt = append(it.ownAt, make([]uint32, colFixed+len(it.s.columns)-len(it.ownAt))...)
-	}
+	it.ownAt = zeros(it.ownAt, colFixed+len(it.s.columns))
 	if it.ownAt[column] == 0 {
 		i, _ := slices.BinarySearchFunc(it.items.uses, column, func(u use, column uint32) int { return cmp.Compare(u.column, column) })
-		it.own = append(it.own, ownColumn{column: column, total: it.items.uses[i].values})
+		it.own = append(it.own, ownColumn{column: column, use: i, total: it.items.uses[i].values})
 		it.ownAt[column] = uint32(len(it.own))
 		it.ownUsed = append(it.ownUsed, column)
 	}
@@ -171,17 +177,15 @@ func (it *itemReader) wants(col uint32) bool {
 // decode reads the values of a column.
 func (it *itemReader) decode(c *ownColumn) {
 	from, to := c.before, c.before+c.count
+	c.first = len(it.values)
 	switch {
 	case isMapped(it.level, c.column):
 		c.attrs = it.mapped(c.column, c.total, from, to)
 		return
 	case c.column < colFixed || it.s.columns[c.column-colFixed].kind.HasText():
-		c.values = make([]uint64, 0, c.count)
-		for _, id := range it.texts(c.column, c.total, from, to) {
-			c.values = append(c.values, uint64(id))
-		}
+		it.values = appendTexts(it.rowReader, it.values, c.column, c.total, from, to)
 	default:
-		c.values = append(make([]uint64, 0, c.count), it.integers(c.column, c.total, from, to)...)
+		it.values = it.appendIntegers(it.values, c.column, c.total, from, to)
 	}
 	if _, ok := it.group.find(c.column); !ok && c.column >= colFixed {
 		it.fail(c.column, codec.Corrupt("column %d has values and no page", c.column))
@@ -253,7 +257,7 @@ func (it *itemReader) template(code uint32) *compiledTemplate {
 		case s.own:
 			out.own = it.ownOf(s.column) + 1
 		case hasText:
-			out.attr.Value = uint64(it.addText(t.text(s.value)))
+			out.attr.Value = uint64(it.foldedText(t, s.value))
 		default:
 			out.attr.Value = s.value
 		}
@@ -293,7 +297,7 @@ func (it *itemReader) each(dst *[]span.Attr, text func(i int, col uint32, id spa
 				if own.attrs != nil {
 					a = own.attrs[own.at]
 				} else {
-					a.Value = own.values[own.at]
+					a.Value = it.values[own.first+own.at]
 				}
 				own.at++
 			}

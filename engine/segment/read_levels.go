@@ -48,7 +48,7 @@ func (r *rowReader) spans() {
 				if r.p.Services && !r.p.All {
 					addScope(b, envelope{})
 				} else {
-					addScope(b, scopeOf(r.s.scopes, scope).copied(r.s.scopes, r.addText))
+					addScope(b, r.asked(scopeOf(r.s.scopes, scope)).copied(r.s.scopes, r.addText))
 				}
 			}
 			lastScope, lastIn = scope, at

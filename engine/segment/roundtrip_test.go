@@ -111,14 +111,19 @@ func wantIndex(t rapid.TB, s *segment.Segment, info segment.Info, traces []trace
 			}
 		}
 		first += len(trace.rows)
-		c := s.Trace(i, segment.Projection{All: true})
-		for _, want := range trace.rows {
-			if !c.Next() || !bytes.Equal(span.AppendContent(nil, c.Row()), span.AppendContent(nil, want)) {
-				t.Fatalf("trace %s: the cursor gives another row: %v", trace.id, c.Err())
+		for _, p := range []segment.Projection{{All: true}, {All: true, Messages: true}} {
+			c := s.Trace(i, p)
+			for _, want := range trace.rows {
+				if !c.Next() || !bytes.Equal(span.AppendContent(nil, c.Row()), span.AppendContent(nil, want)) {
+					t.Fatalf("trace %s: the cursor gives another row: %v", trace.id, c.Err())
+				}
+				if b := c.Row().Batch; p.Messages && len(b.ResourceAttrs)+len(b.ScopeAttrs) > 0 {
+					t.Fatalf("trace %s: attributes of resources and scopes that nobody asked for", trace.id)
+				}
 			}
-		}
-		if c.Next() || c.Err() != nil {
-			t.Fatalf("trace %s: the cursor goes on: %v", trace.id, c.Err())
+			if c.Next() || c.Err() != nil {
+				t.Fatalf("trace %s: the cursor goes on: %v", trace.id, c.Err())
+			}
 		}
 	}
 	if _, ok := s.FindTrace(span.TraceID{9, 9}); ok {

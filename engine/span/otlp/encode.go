@@ -99,6 +99,9 @@ func (o form) appendSpan(dst []byte, r span.Row) []byte {
 	dst = appendFixed64(dst, tagSpanEnd, b.Ends[pos])
 	attrs, moreAttrs := o.list(r.Attrs())
 	warnings := o.warnings(r)
+	if o.written != nil && warnings == nil {
+		dst, attrs = o.written.appendAttrs(o, dst, r), nil
+	}
 	for _, a := range attrs {
 		if warnings != nil && a.Type == span.ArrayValue && string(b.Bytes(a.Key)) == WarningsKey {
 			_, came := o.plain(b, a, b.Bytes(span.TextID(a.Value)))
@@ -106,11 +109,7 @@ func (o form) appendSpan(dst []byte, r span.Row) []byte {
 			warnings = nil
 			continue
 		}
-		if o.written != nil {
-			dst = o.appendAgain(dst, b, a)
-		} else {
-			dst = o.appendAttr(dst, tagSpanAttr, b, a)
-		}
+		dst = o.appendAttr(dst, tagSpanAttr, b, a)
 	}
 	if warnings != nil {
 		dst = appendWarnings(dst, nil, warnings)

@@ -20,8 +20,7 @@ type Encoder struct {
 	trace    span.TraceID // of the rows so far, where there are any
 	any      bool
 	groups   groups
-	cleaned  map[cleanedKey]*output // of this trace: its services take turns
-	kept     int                    // bytes of them
+	cleaned  cleaned
 	written  written
 	spans    []byte
 	chunk    []byte
@@ -75,7 +74,7 @@ func (e *Encoder) Add(r span.Row) error {
 // Reset makes the encoder begin anew, for another reader, with the memory that it has; what
 // was not given out is forgotten. The zero Encoder becomes ready by it.
 func (e *Encoder) Reset(yield func(chunk []byte) error) {
-	e.forget()
+	e.cleaned.endAnswer()
 	e.begin()
 	*e = Encoder{
 		yield: yield, assembly: e.assembly, groups: e.groups, cleaned: e.cleaned, written: e.written, spans: e.spans, chunk: e.chunk[:0],
@@ -84,13 +83,12 @@ func (e *Encoder) Reset(yield func(chunk []byte) error) {
 
 // MemoryBytes is what an encoder between two answers holds, at most.
 func (e *Encoder) MemoryBytes() int {
-	return cap(e.spans) + cap(e.chunk) + e.groups.memoryBytes() + e.written.memoryBytes()
+	return cap(e.spans) + cap(e.chunk) + e.groups.memoryBytes() + e.cleaned.bytes + e.written.memoryBytes()
 }
 
 // Flush gives out what is not given out yet; nothing where there is nothing.
 func (e *Encoder) Flush() error {
 	e.any = false
-	e.forget()
 	return e.send()
 }
 
@@ -120,7 +118,6 @@ func (e *Encoder) encode(r span.Row, g *grouped) []byte {
 	room := ChunkBytesMax - 1 - frameBytesMax - g.resource.size() - g.scope.size()
 	o := form{output: true, textMax: math.MaxInt, listMax: math.MaxInt32}
 	o.warnEnvelope = g.scopeAt == 0 && (g.resource.isCut || g.scope.isCut)
-	e.written.enter(r.Batch)
 	o.written = &e.written
 	e.spans = o.appendSpan(e.spans, r)
 	if o.written = nil; len(e.spans)-at > room {

@@ -152,6 +152,17 @@ func (w *walker) flatten(message []byte, attrTag uint32, level int32) ([]byte, *
 	return message, f.err
 }
 
+// attrsOf gives the attributes of an envelope that was walked before, in the walker's memory; its
+// message is the one that was kept then.
+func (w *walker) attrsOf(message []byte, s schema) []span.Attr {
+	tag, level := uint32(tagResourceAttr), int32(beforeResource)
+	if s == scopeMessage {
+		tag, level = tagScopeAttr, beforeScope
+	}
+	_, _ = w.flatten(message, tag, level) // it was well-formed
+	return w.envelopeAttrs
+}
+
 // serviceName is the last service.name among a resource's attributes, as text.
 func (w *walker) serviceName(attrs []span.Attr) span.TextID {
 	for i := len(attrs) - 1; i >= 0; i-- {

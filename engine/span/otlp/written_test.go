@@ -97,6 +97,52 @@ func TestAnEncoderIsUsedAgain(t *testing.T) {
 	}
 }
 
+// TestAnEncoderKnowsEnvelopesByTheirContent: what it keeps of one answer is in the next one where
+// that has the same, and nowhere else; giants are not kept.
+func TestAnEncoderKnowsEnvelopesByTheirContent(t *testing.T) {
+	mib := stringValue(strings.Repeat("m", 1<<20))
+	var got []byte
+	yield := func(chunk []byte) error { got = append(got, chunk...); return nil }
+	answer := func(e *otlp.Encoder, raw []byte) []byte {
+		got = nil
+		e.Reset(yield)
+		for _, r := range rowsOf(batchOf(t, raw)) {
+			if err := e.Add(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := e.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	scope := bytesField(2, bytesField(1, textField(1, "s")), bytesField(2, ids))
+	again := new(otlp.Encoder)
+	for range 2 {
+		for i, raw := range [][]byte{
+			enveloped(resourceAttr("k", stringValue("a")), nil, 2, 1),
+			enveloped(resourceAttr("k", stringValue("b")), nil, 2, 1),
+			enveloped(resourceAttr("k", stringValue("\xff")), nil, 2, 1),
+			bytesField(1, bytesField(1, resourceAttr("k", stringValue("a"))), scope, textField(3, "a schema")),
+			bytesField(1, scope),
+			bytesField(1, bytesField(1), scope),
+			enveloped(nil, scopeAttr("\xffk", stringValue("v")), 2, 1),
+			enveloped(scopeAttr("\xffk", stringValue("v")), nil, 2, 1), // an entity of a resource
+			enveloped(msg(resourceAttr("a", mib), resourceAttr("b", mib), resourceAttr("c", mib)), scopeAttr("a", mib), 2, 1),
+			enveloped(msg(resourceAttr("a", mib), resourceAttr("b", mib), resourceAttr("c", mib)), nil, 2, 1),
+		} {
+			before := strings.Clone(string(answer(new(otlp.Encoder), raw)))
+			if string(answer(again, raw)) != before {
+				t.Errorf("answer %d of an encoder used again is another than that of a new one", i)
+			}
+		}
+	}
+	again.Reset(nil)
+	if n := again.MemoryBytes(); n > 9<<20 {
+		t.Errorf("%d bytes are kept", n)
+	}
+}
+
 // TestAnEncoderCountsWhatItNotesOfEnvelopes: what one answer's many resources took stays its own,
 // but for those of a giant.
 func TestAnEncoderCountsWhatItNotesOfEnvelopes(t *testing.T) {
