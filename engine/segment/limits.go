@@ -87,6 +87,9 @@ const (
 	standingShare     = 2
 	standingEach      = 4
 	standingBytesMax  = 4 << 20
+	// standingRowsMin rows must there be for each template that a standing term names: they tell where
+	// rows are, and take a byte or two.
+	standingRowsMin = 16
 	// FilteredBytesMax is the longest value that filters know; searches for longer ones read.
 	FilteredBytesMax = 256
 	// indexShare: the index takes at most one part in so many of the file, but always may take

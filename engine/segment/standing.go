@@ -230,17 +230,27 @@ func (c *groupCopy) standing(id uint32, u use, texts []span.TextID) {
 	}
 }
 
-// appendTerms appends the dictionary. own gives how many templates a column stands alone in.
-func (s *standing) appendTerms(dst []byte, own []int) []byte {
+// appendTerms appends the dictionary. own gives how many templates a column stands alone in, rows is
+// how many the segment has: services go first, then columns by their number, as far as rows pay.
+func (s *standing) appendTerms(dst []byte, own []int, rows int) []byte {
 	terms := index.NewTermsBuilder()
-	for service, set := range s.services {
-		addTerm(terms, ServiceColumn, service, set)
+	left := rows / standingRowsMin
+	all := 0
+	for _, set := range s.services {
+		all += countBits(set)
+	}
+	if all <= left {
+		left -= all
+		for service, set := range s.services {
+			addTerm(terms, ServiceColumn, service, set)
+		}
 	}
 	for i := range s.columns {
 		few, all := s.columns[i].few(own[i])
-		if all > standingEach*own[i] {
+		if all > min(standingEach*own[i], left) {
 			continue
 		}
+		left -= all
 		for _, v := range few {
 			addTerm(terms, uint32(colFixed+i), v.text, v.with)
 		}
@@ -248,14 +258,18 @@ func (s *standing) appendTerms(dst []byte, own []int) []byte {
 	return terms.AppendBinary(dst)
 }
 
+func countBits(set []uint64) (n int) {
+	for _, word := range set {
+		n += bits.OnesCount64(word)
+	}
+	return n
+}
+
 // few gives the values that stand with few of the column's templates, and with how many all of them
 // together.
 func (c *standingColumn) few(templates int) (values []standingValue, all int) {
 	for _, v := range c.values {
-		n := 0
-		for _, word := range v.with {
-			n += bits.OnesCount64(word)
-		}
+		n := countBits(v.with)
 		if n > 0 && n <= templates/standingShare {
 			values, all = append(values, v), all+n
 		}

@@ -276,7 +276,7 @@ func (w *Writer) writeIndex(p *sectionPages) error {
 		p.set(sectionTerms, index.NewTermsBuilder().AppendBinary(nil))
 	}
 	left -= int64(len(p.pages[sectionTerms]))
-	p.set(sectionStanding, w.standing.appendTerms(nil, w.templates[span.SpanLevel].standsIn(len(w.columns))))
+	p.set(sectionStanding, w.standing.appendTerms(nil, w.templates[span.SpanLevel].standsIn(len(w.columns)), w.info.Rows))
 	if int64(len(p.pages[sectionStanding])) > left {
 		p.set(sectionStanding, index.NewTermsBuilder().AppendBinary(nil))
 	}
