@@ -113,6 +113,32 @@ func TestRowsShareEnvelopes(t *testing.T) {
 	}
 }
 
+// TestAnAnswerDependsOnRowsNotOnBatches: also where envelopes differ only in whether an empty
+// message was there.
+func TestAnAnswerDependsOnRowsNotOnBatches(t *testing.T) {
+	var whole, apart []span.Row
+	var all []byte
+	for i := range 60 {
+		var resource, scope []byte
+		switch i % 4 {
+		case 1:
+			resource = bytesField(1)
+		case 2:
+			resource = bytesField(1, resourceAttr("k", intValue(int64(i%3))))
+		}
+		if i%5 == 1 {
+			scope = bytesField(1)
+		}
+		raw := bytesField(1, resource, bytesField(2, scope, bytesField(2, spanOf(textField(5, fmt.Sprint(i))))))
+		all = append(all, raw...)
+		apart = append(apart, rowsOf(batchOf(t, raw))...)
+	}
+	whole = rowsOf(batchOf(t, all))
+	if got, want := encoded(t, apart), encoded(t, whole); len(got) != 1 || len(want) != 1 || !proto.Equal(got[0], want[0]) {
+		t.Errorf("rows of 60 batches give\n%v\nof one\n%v", got, want)
+	}
+}
+
 func TestChunksAreShortAndOfOneTrace(t *testing.T) {
 	var raw [][]byte
 	for i := range 9000 {

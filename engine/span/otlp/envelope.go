@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/codec"
 )
 
 // envelope is what stands around spans: a resource or a scope, with its schema URL.
@@ -36,6 +37,15 @@ func (e *envelope) size() int { return len(e.message) + len(e.schemaURL) + 3*fra
 func (e *envelope) equal(other *envelope) bool {
 	return e.present == other.present && bytes.Equal(e.message, other.message) &&
 		bytes.Equal(e.schemaURL, other.schemaURL)
+}
+
+// hash is one of the content: of an empty message another one than of none.
+func (e *envelope) hash() uint64 {
+	seed := uint64(0)
+	if e.present {
+		seed = 1
+	}
+	return codec.Hash64(e.schemaURL, codec.Hash64(e.message, seed))
 }
 
 // resourceKey tells the distinct envelopes of a batch apart.

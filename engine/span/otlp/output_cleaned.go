@@ -1,10 +1,6 @@
 package otlp
 
-import (
-	"bytes"
-
-	"github.com/stoadb/stoa/internal/codec"
-)
+import "bytes"
 
 // cleaned are envelopes in output form, found by what they were made of: traces name the same
 // resources again and again, and to look through their texts for what is no UTF-8 takes longer than
@@ -34,7 +30,7 @@ const cleanedEntryBytes = 256
 
 // output gives an envelope in output form, of at most limit bytes.
 func (c *cleaned) output(e envelope, s schema, limit int) *output {
-	key := cleanedKey{codec.Hash64(e.schemaURL, codec.Hash64(e.message, 0)), s, limit}
+	key := cleanedKey{e.hash(), s, limit}
 	if known := c.outputs[key]; known != nil && known.from.equal(&e) {
 		return known
 	}
@@ -42,7 +38,7 @@ func (c *cleaned) output(e envelope, s schema, limit int) *output {
 	out := new(output)
 	*out = outputEnvelope(own, s, limit)
 	out.from = own
-	out.hash = codec.Hash64(out.schemaURL, codec.Hash64(out.message, 0))
+	out.hash = out.envelope.hash()
 	if bytes.Equal(out.message, own.message) {
 		out.message = own.message
 	}
