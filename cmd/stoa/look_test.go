@@ -47,7 +47,7 @@ func TestInspectPrintsEveryKindOfFile(t *testing.T) {
 	wants(t, 0, []string{`manifest version 1`, `segment 0: name "0+1\.seg"`, `  rows \d+`}, "inspect", filepath.Join(filepath.Dir(segments[0]), "MANIFEST"))
 	largest := slices.MaxFunc(segments, func(a, b string) int { return int(fileBytes(t, a) - fileBytes(t, b)) })
 	r := wants(t, 0, []string{
-		`^ +0 +16  header, version 1\nrow group 0: rows 0 to \d+, starts`, `column 0, start: \d+ values, mini-blocks`,
+		`^ +0 +16  header, version 2\nrow group 0: rows 0 to \d+, starts`, `column 0, start: \d+ values, mini-blocks`,
 		`mini-block 0: values 0 to \d+, tag \d+ \(.*\), base \d+, \d+ bytes at \d+`, `column \d+, span "[^"]+" string: \d+ values, `,
 		`templates: \d+ of spans, \d+ of events, \d+ of links`, `terms: \d+ of columns \[`, `filters of columns: of columns \[`, `tail: footer at \d+`,
 	}, "inspect", largest, "--hex", "0")
@@ -99,7 +99,7 @@ func TestInspectPrintsWhatIsWholeAndNamesTheDamage(t *testing.T) {
 		}
 	}
 	r = wants(t, 1, []string{`cut\.seg: offset \d+: corrupt data: no segment tail`}, "inspect", write("cut.seg", whole[:len(whole)-7]))
-	if !strings.Contains(r.out, "header, version 1") {
+	if !strings.Contains(r.out, "header, version 2") {
 		t.Errorf("a segment without its end prints\n%s", r.out)
 	}
 	manifest, err := os.ReadFile(filepath.Join(filepath.Dir(segment), "MANIFEST"))

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -61,6 +62,7 @@ func traceRows(ctx context.Context, s asked, id span.TraceID) ([]span.Row, error
 	if len(rows) == 0 {
 		return nil, fmt.Errorf("trace %s not found", id)
 	}
+	slices.SortFunc(rows, span.Compare) // an answer has them by resource
 	return rows, nil
 }
 
