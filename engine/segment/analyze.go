@@ -52,7 +52,7 @@ func (s *Segment) Analyze() (Analysis, error) {
 	}
 	parts = append(parts, Part{What: "filters of columns", Pages: len(s.filters), Bytes: a.IndexBytes})
 	left -= a.IndexBytes
-	for i, ref := range s.refs {
+	for i, ref := range s.refs[:sectionsOf(s.version)] {
 		if i == sectionTraceFilter || i == sectionTerms || i == sectionStanding || i == sectionFilters {
 			a.IndexBytes += int64(ref.length)
 		}

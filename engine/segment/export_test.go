@@ -1,7 +1,6 @@
 package segment
 
 import (
-	"encoding/binary"
 	"slices"
 
 	"github.com/stoadb/stoa/engine/column"
@@ -107,31 +106,11 @@ func ForgeSection(fs vfs.FS, name, section string, change func(payload []byte) [
 	return Forge(fs, name, n, change)
 }
 
-// OfVersion1 gives the file as version 1 had it: without the last section.
-func OfVersion1(fs vfs.FS, name string) ([]byte, bool) {
-	s, err := Open(fs, name)
-	if err != nil {
-		return nil, false
-	}
-	defer s.Close()
-	_, lengths, err := s.readFooter(new(Info))
-	if err != nil {
-		return nil, false
-	}
-	out := make([]byte, s.refs[sectionStanding].offset)
-	if err := s.readAt(out, 0); err != nil {
-		return nil, false
-	}
-	binary.LittleEndian.PutUint32(out[8:], 1)
-	binary.LittleEndian.PutUint32(out[12:], codec.CRC(out[:12]))
-	footer := appendFooter(nil, &s.info, lengths)
-	last := len(binary.AppendUvarint(nil, uint64(lengths[sectionStanding])))
-	before := len(out)
-	out = column.AppendPage(out, footer[:len(footer)-last], false)
-	end := tail{int64(before), uint32(len(out) - before), codec.CRC(out)}.append(nil)
-	binary.LittleEndian.PutUint32(end[16:], 1)
-	binary.LittleEndian.PutUint32(end[28:], codec.CRC(end[:28]))
-	return append(out, end...), true
+// LowerStandingBytes makes writers hold less for standing terms, until restore.
+func LowerStandingBytes(bytes int) (restore func()) {
+	before := standingBytesMax
+	standingBytesMax = bytes
+	return func() { standingBytesMax = before }
 }
 
 // PermutationsTold is how many of all orders of n slots templates tell apart by their hash.

@@ -51,8 +51,9 @@ func (g *groupWriter) end() error {
 			return err
 		}
 		g.addFilters(id)
-		if key := g.w.columns[id-colFixed]; len(values.with) > 0 {
-			g.w.standing.addValues(g.w.standing.of(id, key), key.kind, values)
+		key := g.w.columns[id-colFixed]
+		if c := g.w.standing.of(id, key); c != nil && len(values.with) > 0 { // another column may have put it out
+			g.w.standing.addValues(c, key.kind, values)
 		}
 	}
 	g.w.cells.add(g.w, &ref, rowColumns{

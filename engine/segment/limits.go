@@ -81,12 +81,12 @@ const (
 	// Standing terms are for columns of up to standingValuesMax values, and for those of them that
 	// stand with one in standingShare of the column's templates at most: those with more would be
 	// told for little. All of a column name each of its templates standingEach times at most, on
-	// the average. While a segment is written, the templates of all values take up to
-	// standingBytesMax, a bit each, and those of services as much.
-	standingValuesMax = 64
-	standingShare     = 2
-	standingEach      = 4
-	standingBytesMax  = 4 << 20
+	// the average. While a segment is written, the values take up to standingBytesMax: a bit for each
+	// template, their text, and standingValueBytes about; and services as much.
+	standingValuesMax  = 64
+	standingShare      = 2
+	standingEach       = 4
+	standingValueBytes = 128
 	// standingRowsMin rows must there be for each template that a standing term names: they tell where
 	// rows are, and take a byte or two.
 	standingRowsMin = 16
@@ -141,3 +141,6 @@ const (
 	// recentLinesMax edges are found without a map.
 	recentLinesMax = 1 << 10
 )
+
+// standingBytesMax is as told above; tests lower it.
+var standingBytesMax = 4 << 20

@@ -108,7 +108,7 @@ func (p *Pages) get(key pageKey) *page {
 	return entry.page
 }
 
-// put keeps a page, and drops those not used for the longest time.
+// put keeps a page, and drops others not used for a long time.
 func (p *Pages) put(key pageKey, opened *page) {
 	s := p.shard(key)
 	s.mu.Lock()
@@ -116,9 +116,9 @@ func (p *Pages) put(key pageKey, opened *page) {
 	if s.entries[key] != nil || opened.bytes > s.bytesMax {
 		return
 	}
-	s.entries[key] = s.recent.PushFront(&pageEntry{key: key, page: opened})
 	s.bytes += opened.bytes
-	s.shrink()
+	s.shrink() // before it is among them: should all others be in use, it would be the one to go
+	s.entries[key] = s.recent.PushFront(&pageEntry{key: key, page: opened})
 }
 
 // grew counts what a page holds more than when it was put.

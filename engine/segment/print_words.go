@@ -66,8 +66,10 @@ func (s *Segment) sectionWords(i int, payload []byte) string {
 			return "too many keys"
 		}
 		return fmt.Sprintf("%d attribute keys", len(counts))
-	case sectionTerms, sectionStanding:
-		return s.termsWords(payload)
+	case sectionTerms:
+		return termsWords(payload, s.templatesMost())
+	case sectionStanding:
+		return termsWords(payload, s.templates[span.SpanLevel].len())
 	case sectionFilters:
 		return s.filtersWords()
 	case sectionEdgeCells, sectionOperationCells:
@@ -78,8 +80,8 @@ func (s *Segment) sectionWords(i int, payload []byte) string {
 	}
 }
 
-func (s *Segment) termsWords(payload []byte) string {
-	terms, err := index.OpenTerms(payload, s.templatesMost())
+func termsWords(payload []byte, templates int) string {
+	terms, err := index.OpenTerms(payload, templates)
 	if err != nil {
 		return err.Error()
 	}

@@ -129,6 +129,12 @@ func (it *itemReader) findOwn() {
 
 // countBefore counts the values of the items before those read.
 func (it *itemReader) countBefore() {
+	if len(it.items.counts) == 1 { // as many in each item
+		for i := range it.own {
+			it.own[i].before = it.own[i].count / (it.to - it.from) * it.from
+		}
+		return
+	}
 	marks := it.s.marksOf(it.group, it.level, it.items)
 	mark, first := it.items.markBefore(it.from)
 	for i := range it.own {

@@ -157,12 +157,13 @@ func (t Terms) Each(column uint32, visit func(text []byte, p index.Postings) err
 // Terms gives the terms of the segment's templates. Strings, ints and bools are there, as
 // text, and names of spans and events under NameColumn.
 func (s *Segment) Terms() (Terms, error) {
-	return s.termsAt(s.refs[sectionTerms])
+	return s.termsAt(s.refs[sectionTerms], s.templatesMost())
 }
 
-func (s *Segment) termsAt(ref sectionRef) (Terms, error) {
+// termsAt gives the terms of a section, which are of so many templates.
+func (s *Segment) termsAt(ref sectionRef, templates int) (Terms, error) {
 	p, _, err := s.opened(ref, func(payload []byte) (*page, error) {
-		terms, err := index.OpenTerms(payload, s.templatesMost())
+		terms, err := index.OpenTerms(payload, templates)
 		if err != nil {
 			return nil, err
 		}

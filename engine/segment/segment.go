@@ -232,8 +232,10 @@ func (s *Segment) loadSection(i int, payloads *[sections][]byte, begin int64) (e
 		s.catalog, err = index.DecodeCatalog(payload)
 	case sectionKeys:
 		_, _, err = index.DecodeKeyCounts(payload)
-	case sectionTerms, sectionStanding:
+	case sectionTerms:
 		_, err = index.OpenTerms(payload, s.templatesMost())
+	case sectionStanding:
+		_, err = index.OpenTerms(payload, s.templates[span.SpanLevel].len())
 	case sectionHashes:
 		var hashes []Received
 		hashes, err = decodeHashes(payload)

@@ -20,7 +20,7 @@ import (
 // share.
 type standing struct {
 	columns      []standingColumn    // by column - colFixed
-	bytes        int                 // of their sets of templates
+	bytes        int                 // of their values
 	services     map[string][]uint64 // templates, as bits
 	serviceBytes int                 // of those
 	crowd        bool                // there were too many services
@@ -74,9 +74,13 @@ func (s *standing) number(c *standingColumn, text []byte) (int, bool) {
 		c.numbers = map[string]int{}
 	}
 	n = len(c.values)
-	c.numbers[string(text)] = n
-	c.values = append(c.values, standingValue{text: string(text)})
-	return n, true
+	value := string(text)
+	c.numbers[value] = n
+	c.values = append(c.values, standingValue{text: value})
+	if s.bytes += standingValueBytes + len(value); s.bytes > standingBytesMax {
+		s.leaveOutLargest()
+	}
+	return n, !c.left
 }
 
 // add notes that a value stands with a template.
@@ -108,30 +112,34 @@ func (s *standing) addService(service string, template uint32) {
 	if s.services == nil {
 		s.services = map[string][]uint64{}
 	}
-	before := len(s.services[service])
-	set := withBit(s.services[service], template)
+	before, known := s.services[service]
+	set := withBit(before, template)
 	s.services[service] = set
-	if s.serviceBytes += len(service) + 8*(len(set)-before); s.serviceBytes > standingBytesMax {
+	if !known {
+		s.serviceBytes += standingValueBytes + len(service)
+	}
+	if s.serviceBytes += 8 * (len(set) - len(before)); s.serviceBytes > standingBytesMax {
 		s.services, s.crowd = nil, true
 	}
 }
 
 func (s *standing) leaveOut(c *standingColumn) {
-	for i := range c.values {
-		s.bytes -= 8 * len(c.values[i].with)
-	}
+	s.bytes -= c.bytes()
 	*c = standingColumn{left: true}
+}
+
+func (c *standingColumn) bytes() (n int) {
+	for i := range c.values {
+		n += standingValueBytes + len(c.values[i].text) + 8*len(c.values[i].with)
+	}
+	return n
 }
 
 // leaveOutLargest gives up the first of the columns that take the most.
 func (s *standing) leaveOutLargest() {
 	largest, most := 0, -1
 	for i := range s.columns {
-		bytes := 0
-		for k := range s.columns[i].values {
-			bytes += 8 * len(s.columns[i].values[k].with)
-		}
-		if bytes > most {
+		if bytes := s.columns[i].bytes(); bytes > most {
 			largest, most = i, bytes
 		}
 	}
@@ -287,24 +295,16 @@ func addTerm(terms *index.TermsBuilder, column uint32, text string, templates []
 
 // standsIn counts, by column, the templates in which it stands alone.
 func (t *templateTable) standsIn(columns int) []int {
-	own := make([]int, columns)
+	own, last := make([]int, columns), make([]int, columns) // last: template + 1 that was counted last
 	for i := range t.ends {
-		for k, s := range t.slotsOf(uint32(i)) {
-			if s.own && s.column >= colFixed && !comesBefore(t.slotsOf(uint32(i))[:k], s.column) {
+		for _, s := range t.slotsOf(uint32(i)) {
+			if s.own && s.column >= colFixed && last[s.column-colFixed] != i+1 {
 				own[s.column-colFixed]++
+				last[s.column-colFixed] = i + 1
 			}
 		}
 	}
 	return own
-}
-
-func comesBefore(slots []slot, column uint32) bool {
-	for _, s := range slots {
-		if s.own && s.column == column {
-			return true
-		}
-	}
-	return false
 }
 
 // ServiceColumn is under which column standing terms tell services.
@@ -317,5 +317,5 @@ func (s *Segment) Standing() (Terms, error) {
 	if ref.length == 0 {
 		return Terms{new(index.Terms), s.info.Name, ref.offset}, nil
 	}
-	return s.termsAt(ref)
+	return s.termsAt(ref, s.templates[span.SpanLevel].len())
 }

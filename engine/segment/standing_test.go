@@ -2,10 +2,14 @@ package segment_test
 
 import (
 	"bytes"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stoadb/stoa/engine/segment"
@@ -118,8 +122,8 @@ func TestStandingTermsAreThoseOfTheRows(t *testing.T) {
 	}
 }
 
-// Verify finds every lie in the standing terms.
-func TestVerifyFindsEveryLieOfStandingTerms(t *testing.T) {
+// Verify finds lies in the standing terms: in some sixty bytes, from first to last.
+func TestVerifyFindsLiesOfStandingTerms(t *testing.T) {
 	fs := answeredSegment(t)
 	for at, size := 0, 1; at < size; at++ {
 		data, ok := segment.ForgeSection(fs, "s", "standing terms", func(payload []byte) []byte {
@@ -135,32 +139,142 @@ func TestVerifyFindsEveryLieOfStandingTerms(t *testing.T) {
 	}
 }
 
-// TestAFileOfVersion1IsRead: it has no standing terms, and else gives what it always gave.
-func TestAFileOfVersion1IsRead(t *testing.T) {
-	fs := vfs.NewCrash(1)
-	traces := inOrder(newOdd(5).batch(300))
-	write(t, fs, "s", traces, 10)
-	data, ok := segment.OfVersion1(fs, "s")
-	if !ok {
-		t.Fatal("no file of version 1 was made")
+// version1 gives the bytes of a file of version 1, as it was printed when that was the newest.
+func version1(t *testing.T) []byte {
+	t.Helper()
+	text, err := os.ReadFile("testdata/version1.golden")
+	if err != nil {
+		t.Fatal(err)
 	}
-	old := with(t, "s", data)
-	s := open(t, old, "s")
+	var data []byte
+	for line := range strings.Lines(string(text)) {
+		digits := strings.Join(strings.Fields(line), "")
+		if raw, err := hex.DecodeString(digits); err == nil && strings.HasPrefix(line, strings.Repeat(" ", 17)) {
+			data = append(data, raw...)
+		}
+	}
+	return data
+}
+
+// TestAFileOfVersion1IsRead: it has no standing terms, and else gives what it always gave; what is
+// made of it is of this version, and a version to come is refused as that.
+func TestAFileOfVersion1IsRead(t *testing.T) {
+	data := version1(t)
+	fs := with(t, "s", data)
+	s := open(t, fs, "s")
 	defer s.Close()
+	traces := inOrder(readable())
 	wantContents(t, s, traces)
 	if terms := standingTerms(t, s); len(terms) > 0 {
 		t.Errorf("%d standing terms", len(terms))
 	}
-	if err := segment.Verify(old, "s"); err != nil {
+	if err := segment.Verify(fs, "s"); err != nil {
 		t.Error(err)
 	}
-	lines, err := printed(old, "s", 16)
-	if err != nil || len(lines) == 0 {
-		t.Errorf("printed in %d lines: %v", len(lines), err)
+	lines, err := printed(fs, "s", 16)
+	if err != nil || !strings.Contains(lines[0], "version 1") {
+		t.Errorf("printed as %q: %v", lines, err)
+	}
+	analysis, err := s.Analyze()
+	for _, p := range analysis.Parts {
+		if strings.Contains(p.What, "standing") {
+			t.Errorf("a part of it is %+v", p)
+		}
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	w, err := segment.NewWriter(fs, "again", meta())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if taken, err := w.AddGroup(s, 0); !taken || err != nil {
+		t.Fatalf("its row group is taken over: %v, %v", taken, err)
+	}
+	if _, err := w.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, fs, "again")
+	defer again.Close()
+	wantContents(t, again, traces)
+	if lines, err := printed(fs, "again", 16); err != nil || !strings.Contains(lines[0], "version 2") {
+		t.Errorf("what is made of it is printed as %q: %v", lines, err)
 	}
 	newer := bytes.Clone(data)
 	newer[8] = 9
-	if _, err := segment.Open(with(t, "s", newer), "s"); err == nil {
-		t.Error("a file whose header was changed is opened")
+	binary.LittleEndian.PutUint32(newer[12:], codec.CRC(newer[:12]))
+	if _, err := segment.Open(with(t, "s", newer), "s"); !errors.Is(err, codec.ErrVersion) {
+		t.Errorf("a file of version 9: %v", err)
+	}
+}
+
+// TestStandingTermsOfManyValuesAreLeftOut: whichever columns and services a writer has no room for,
+// in the middle of a row group too, what it tells of the others is true.
+func TestStandingTermsOfManyValuesAreLeftOut(t *testing.T) {
+	told := map[int]bool{}
+	for _, bytes := range []int{100, 700, 1400, 2800, 5600, 11_200} {
+		restore := segment.LowerStandingBytes(bytes)
+		fs := onDisk(t)
+		writeStorm(t, fs, func(i, j int) (name, key, value string) {
+			if name, key, value = answered(i, j); j == 2 {
+				key, value = "region", fmt.Sprint(i*7919%40)
+			}
+			return name, key, value
+		}, 30_000, func() {})
+		restore()
+		s := open(t, fs, "s")
+		told[len(standingTerms(t, s))] = true
+		s.Close()
+		if err := segment.Verify(fs, "s"); err != nil {
+			t.Errorf("%d bytes: %v", bytes, err)
+		}
+	}
+	if !told[0] || len(told) < 3 {
+		t.Errorf("numbers of terms: %v; none with little room, and several others", told)
+	}
+}
+
+// A file whose standing terms name templates that it does not have is refused, not believed.
+func TestForgedStandingTermsAreAnsweredOrRefused(t *testing.T) {
+	fs := answeredSegment(t)
+	for at, size := 0, 1; at < size; at++ {
+		data, _ := segment.ForgeSection(fs, "s", "standing terms", func(payload []byte) []byte {
+			size = len(payload)
+			payload = slices.Clone(payload)
+			payload[at] ^= 0xff
+			return payload
+		})
+		forged := with(t, "s", data)
+		s, err := segment.Open(forged, "s")
+		if err != nil {
+			if !errors.Is(err, codec.ErrCorrupt) {
+				t.Fatalf("byte %d: %v", at, err)
+			}
+			continue
+		}
+		terms, err := s.Standing()
+		if err != nil {
+			t.Fatalf("byte %d: %v, after an open without an error", at, err)
+		}
+		templates, err := s.Templates(span.SpanLevel)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range terms.Columns() {
+			err := terms.Each(id, func(_ []byte, p index.Postings) error {
+				p.Each(func(template uint32) bool {
+					if int(template) >= templates.Len() {
+						t.Errorf("byte %d: template %d of %d", at, template, templates.Len())
+					}
+					return true
+				})
+				return nil
+			})
+			if err != nil && !errors.Is(err, codec.ErrCorrupt) {
+				t.Errorf("byte %d: %v", at, err)
+			}
+		}
+		s.Close()
+		at += size / 200
 	}
 }

@@ -71,6 +71,12 @@ func (a *assembly) span(scope int, b []byte) {
 	s.last = place
 }
 
+// memoryBytes is what the lists hold, by capacity.
+func (a *assembly) memoryBytes() int {
+	const groupBytes, spanBytes = 120, 32
+	return groupBytes*(cap(a.resources)+cap(a.scopes)) + spanBytes*cap(a.spans)
+}
+
 // fieldBytes is the length of a bytes field with a tag of one byte.
 func fieldBytes(n int) int { return 1 + varintBytes(uint64(n)) + n }
 

@@ -83,7 +83,7 @@ func (e *Encoder) Reset(yield func(chunk []byte) error) {
 
 // MemoryBytes is what an encoder between two answers holds, at most.
 func (e *Encoder) MemoryBytes() int {
-	return cap(e.spans) + cap(e.chunk) + e.groups.memoryBytes() + e.cleaned.bytes + e.written.memoryBytes()
+	return cap(e.spans) + cap(e.chunk) + e.assembly.memoryBytes() + e.groups.memoryBytes() + e.cleaned.bytes + e.written.memoryBytes()
 }
 
 // Flush gives out what is not given out yet; nothing where there is nothing.

@@ -1,6 +1,10 @@
 package otlp
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/stoadb/stoa/internal/codec"
+)
 
 // cleaned are envelopes in output form, found by what they were made of: traces name the same
 // resources again and again, and to look through their texts for what is no UTF-8 takes longer than
@@ -31,17 +35,13 @@ const cleanedEntryBytes = 256
 // output gives an envelope in output form, of at most limit bytes.
 func (c *cleaned) output(e envelope, s schema, limit int) *output {
 	key := cleanedKey{e.hash(), s, limit}
-	if known := c.outputs[key]; known != nil && known.from.equal(&e) {
+	if known := c.outputs[key]; known != nil && known.isOf(&e) {
 		return known
 	}
-	own := envelope{message: bytes.Clone(e.message), schemaURL: bytes.Clone(e.schemaURL), present: e.present}
 	out := new(output)
-	*out = outputEnvelope(own, s, limit)
-	out.from = own
+	*out = outputEnvelope(e, s, limit)
+	out.own(&e)
 	out.hash = out.envelope.hash()
-	if bytes.Equal(out.message, own.message) {
-		out.message = own.message
-	}
 	if c.outputs == nil {
 		c.outputs = map[cleanedKey]*output{}
 	}
@@ -54,6 +54,39 @@ func (c *cleaned) output(e envelope, s schema, limit int) *output {
 	c.outputs[key] = out
 	c.bytes += out.memoryBytes()
 	return out
+}
+
+// own puts the envelope into memory of its own, and notes what it was made of.
+func (out *output) own(e *envelope) {
+	out.from.present = e.present
+	if out.isCut {
+		out.cutOf = hashesOf(e)
+		out.message, out.schemaURL = bytes.Clone(out.message), bytes.Clone(out.schemaURL)
+		return
+	}
+	out.from.message, out.from.schemaURL = bytes.Clone(e.message), bytes.Clone(e.schemaURL)
+	for _, text := range []struct {
+		from []byte
+		out  *[]byte
+	}{{out.from.message, &out.message}, {out.from.schemaURL, &out.schemaURL}} {
+		if bytes.Equal(*text.out, text.from) {
+			*text.out = text.from
+		} else {
+			*text.out = bytes.Clone(*text.out)
+		}
+	}
+}
+
+// isOf reports whether the envelope was made of this one.
+func (out *output) isOf(e *envelope) bool {
+	if out.isCut {
+		return out.from.present == e.present && out.cutOf == hashesOf(e)
+	}
+	return out.from.equal(e)
+}
+
+func hashesOf(e *envelope) [2]codec.Hash {
+	return [2]codec.Hash{codec.HashBytes(e.message), codec.HashBytes(e.schemaURL)}
 }
 
 // memoryBytes counts a message twice that stands there once: it is a bound.

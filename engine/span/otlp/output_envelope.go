@@ -5,6 +5,7 @@ import (
 	"sort"
 
 	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/codec"
 )
 
 // envelopesBytesMax is the most that a resource and a scope take of an answer message,
@@ -18,9 +19,11 @@ const schemaURLBytesMax = envelopesBytesMax / 8
 // output is an envelope in output form.
 type output struct {
 	envelope
-	from  envelope // as it was received
 	isCut bool
 	hash  uint64 // of its content
+
+	from  envelope      // as it was received, where it is whole
+	cutOf [2]codec.Hash // else, message and schema URL as they were received, which may be megabytes
 }
 
 // envelopes gives the envelopes of a row in output form. Together they stay within

@@ -166,10 +166,15 @@ func TestAnEncoderCountsWhatItNotesOfEnvelopes(t *testing.T) {
 		if after := e.MemoryBytes(); after != before {
 			t.Errorf("%d bytes after %d resources, %d once reset", before, resources, after)
 		}
-		return e.MemoryBytes() - 300*resources // the encoded spans are shorter than that
+		return e.MemoryBytes()
 	}
 	few, many, giant := bytesAfter(1), bytesAfter(1000), bytesAfter(20_000)
-	t.Log(few, many, giant)
+	if many < few+1000*(64+2*120) { // an entry of the maps, a resource and a scope to be put together
+		t.Errorf("%d bytes after 1,000 resources, %d after one", many, few)
+	}
+	if most := 20 << 20; giant > most {
+		t.Errorf("%d bytes after 20,000 resources, more than %d", giant, most)
+	}
 	if otlp.NewEncoder(nil).MemoryBytes() != 0 {
 		t.Error("a new encoder holds something")
 	}
