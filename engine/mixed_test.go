@@ -25,7 +25,7 @@ func mixedSearches() int {
 }
 
 // forms says which forms the segments of a shard have.
-type forms struct{ local, mapped, noTerms, noFilters bool }
+type forms struct{ local, mapped, noTerms, noFilters, standing bool }
 
 func (f *forms) add(w *world) {
 	w.t.Helper()
@@ -37,6 +37,11 @@ func (f *forms) add(w *world) {
 			w.t.Fatal(err)
 		}
 		f.noTerms = f.noTerms || len(terms.Columns()) == 0
+		standing, err := s.Standing()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		f.standing = f.standing || len(standing.Columns()) > 1 // of services, and of a column
 		templates, err := s.Templates(span.SpanLevel)
 		if err != nil {
 			w.t.Fatal(err)
@@ -94,6 +99,7 @@ func TestSearchesAnswerTheSameInEveryForm(t *testing.T) {
 			if want, ok := map[enginetest.Mix]bool{
 				enginetest.MixNames: found.local, enginetest.MixKeys: found.mapped,
 				enginetest.MixLong: found.noTerms, enginetest.MixValues: found.noFilters,
+				enginetest.MixFew: found.standing,
 			}[mix]; ok && !want {
 				t.Fatalf("the load has no segment of the form that it is made for: %+v", found)
 			}
@@ -105,6 +111,8 @@ func rowsOf(mix enginetest.Mix) int {
 	switch mix {
 	case enginetest.MixNames, enginetest.MixAll:
 		return 600
+	case enginetest.MixFew:
+		return 12_000
 	case enginetest.MixLong:
 		return 300
 	default:

@@ -18,7 +18,8 @@ const (
 	MixKeys       // more keys than columns: the rest in map columns
 	MixLong       // names so long that terms do not pay: none are written
 	MixValues     // so many values that no column keeps filters
-	MixAll        // all of these
+	MixFew        // few templates, and values that stand with some of them: standing terms
+	MixAll        // all of these, but for the few
 	Mixes
 )
 
@@ -41,6 +42,10 @@ func longName(number int) string {
 func (g *Generator) Mixed(mix Mix, n int) []Span {
 	all := make([]Span, n)
 	for i := range all {
+		if mix == MixFew {
+			all[i] = g.few()
+			continue
+		}
 		s := g.span()
 		g.varied(&s.span)
 		if mix == MixNames || mix == MixAll {
@@ -66,6 +71,29 @@ func (g *Generator) Mixed(mix Mix, n int) []Span {
 		}
 	}
 	return all
+}
+
+// few makes a span of one of 140 operations, each of one of seven services, with four zones of forty:
+// with these there are too many templates, so that zones stand with the rows, each with few operations.
+func (g *Generator) few() Span {
+	s := Span{TraceID: pick(g, g.traces), hasResource: true}
+	operation := g.rand.IntN(140)
+	s.resource.bytes(1, keyValue("service.name", anyText(fmt.Sprint("few ", operation%7))))
+	var id span.SpanID
+	for i := range id {
+		id[i] = byte(1 + g.rand.IntN(255))
+	}
+	s.span.bytes(1, s.TraceID[:])
+	s.span.bytes(2, id[:])
+	s.span.text(5, fmt.Sprint("operation ", operation))
+	s.span.varint(6, span.KindServer)
+	start := baseTime + uint64(g.rand.IntN(1<<30))
+	s.span.fixed64(7, start)
+	s.span.fixed64(8, start+uint64(g.rand.IntN(1<<20)))
+	s.span.bytes(9, keyValue("k", anyInt(int64(operation%3))))
+	s.span.bytes(9, keyValue("zone", anyText(fmt.Sprint("zone ", (operation*7+g.rand.IntN(4)*9)%40))))
+	s.span.bytes(9, keyValue("message", anyText(fmt.Sprint("user ", g.rand.IntN(900)))))
+	return s
 }
 
 // varied adds what stands in columns of its own: identifiers, numbers, long texts; and keys
