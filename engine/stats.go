@@ -7,6 +7,7 @@ type Stats struct {
 	Segments                    int   //
 	SegmentRows, SegmentBytes   int64 // rows may stand in several segments
 	Traces                      int64 // the same
+	TableBytes                  int64 // that open segments hold in memory
 	Flushes, FlushFailures      int
 	Merges, MergeFailures       int
 	Dropped                     int // segments, by retention or disk budget
@@ -35,6 +36,7 @@ func (s *Shard) Stats() Stats {
 		st.SegmentRows += int64(info.Rows)
 		st.SegmentBytes += info.Bytes
 		st.Traces += int64(info.Traces)
+		st.TableBytes += l.MemoryBytes()
 	}
 	return st
 }

@@ -94,6 +94,9 @@ func (c *Catalog) Operations(service string) []span.Operation {
 	return all
 }
 
+// Size is how many operations there are.
+func (c *Catalog) Size() int { return c.operations }
+
 // Count is how many operations a service has.
 func (c *Catalog) Count(service string) int { return len(c.services[service]) }
 

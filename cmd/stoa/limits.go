@@ -4,10 +4,13 @@ import "time"
 
 // The server's process.
 const (
-	// memoryBytesDefault is the soft limit of the process's own memory. Memtables, frozen
-	// memtables and a flush together need about half of it; the rest is what garbage may
-	// pile up to between two collections.
+	// memoryBytesDefault is the soft limit of the process's own memory, besides the tables of
+	// open segments. Memtables, frozen memtables and a flush together need about half of it; the
+	// rest is what garbage may pile up to between two collections.
 	memoryBytesDefault = 480 << 20
+
+	// memoryInterval is how often the limit follows those tables: a flush or a merge changes them.
+	memoryInterval = time.Second
 
 	// memoryBytesMin is the least that --memory takes: with less than the runtime and the
 	// tables of an idle node need, the collector would run without end and free nothing.

@@ -1,40 +1,95 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-// limitMemory tells the Go runtime how much to use and returns that. GOMEMLIMIT in the
-// environment wins over all, --memory over the default.
-func limitMemory(flag string) (int64, error) {
+// memoryLimit is what the Go runtime is told to use. Where nobody said how much, it grows with what
+// the tables of open segments take, which no collection frees: else a node with much data would do
+// little but collect garbage.
+type memoryLimit struct {
+	bytes int64
+	most  int64 // that it may grow to; 0: it stays as it is
+}
+
+// limitMemory sets the limit. GOMEMLIMIT in the environment wins over all, --memory over the default.
+func limitMemory(flag string) (memoryLimit, error) {
 	if os.Getenv("GOMEMLIMIT") != "" {
-		return debug.SetMemoryLimit(-1), nil
+		return memoryLimit{bytes: debug.SetMemoryLimit(-1)}, nil
 	}
-	bytes := int64(memoryBytesDefault)
+	limit := memoryLimit{bytes: memoryBytesDefault}
 	if flag != "" {
 		var err error
-		if bytes, err = parseBytes(flag); err != nil {
-			return 0, usagef("--memory %w", err)
+		if limit.bytes, err = parseBytes(flag); err != nil {
+			return limit, usagef("--memory %w", err)
 		}
-		if bytes < memoryBytesMin {
-			return 0, usagef("--memory %s: less than %d MiB, and the process would do nothing but collect garbage", flag, memoryBytesMin>>20)
+		if limit.bytes < memoryBytesMin {
+			return limit, usagef("--memory %s: less than %d MiB, and the process would do nothing but collect garbage", flag, memoryBytesMin>>20)
 		}
 	} else {
 		provider := memlimit.ApplyRatio(memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem), memoryShare)
 		// Where neither can tell, the default stands.
-		if has, err := provider(); err == nil && has < uint64(bytes) {
-			bytes = int64(has)
+		if has, err := provider(); err == nil {
+			limit.most = int64(min(has, math.MaxInt64))
+			limit.bytes = min(limit.bytes, limit.most)
 		}
 	}
-	debug.SetMemoryLimit(bytes)
-	return bytes, nil
+	debug.SetMemoryLimit(limit.bytes)
+	return limit, nil
+}
+
+// with gives the limit where tables take so many bytes.
+func (l memoryLimit) with(tables int64) int64 {
+	return max(l.bytes, min(l.bytes+tables, l.most))
+}
+
+// words tell the limit to who starts the server.
+func (l memoryLimit) words() string {
+	text := strconv.FormatInt(l.bytes>>20, 10) + " MiB"
+	if l.most > l.bytes {
+		text += " and what the tables of segments take"
+	}
+	return text
+}
+
+// follow moves the limit with what tables says, until ctx ends.
+func (l memoryLimit) follow(ctx context.Context, tables func() int64) {
+	if l.most <= l.bytes {
+		return
+	}
+	tick := time.NewTicker(memoryInterval)
+	defer tick.Stop()
+	for set := l.bytes; ; {
+		if next := l.with(tables()); next != set {
+			debug.SetMemoryLimit(next)
+			set = next
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// tableBytes is what the tables of all open segments take.
+func (n *node) tableBytes() (bytes int64) {
+	for _, store := range n.stores() {
+		for _, shard := range store.Stats().Shards {
+			bytes += shard.TableBytes
+		}
+	}
+	return bytes
 }
 
 // spareThreads lets the Go runtime run more goroutines at once than there are processors. What

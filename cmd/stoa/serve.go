@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"strings"
 	"syscall"
 	"time"
@@ -66,7 +67,7 @@ func newServe() *cobra.Command {
 	flags.DurationVar(&f.retention, "retention", 0, "drop spans received longer ago, such as 168h; 0 keeps everything")
 	flags.DurationVar(&f.keepArchive, "archive-retention", 0, "drop spans archived longer ago, such as 8760h; 0 keeps everything")
 	flags.StringVar(&f.sync, "sync", "always", "when an answer is given: \"always\" after the disk has it, or an interval such as 1s after which it will")
-	flags.StringVar(&f.memory, "memory", "", "soft limit of the process's own memory, such as 1GiB (default 480MiB, less where the machine or its cgroup has less)")
+	flags.StringVar(&f.memory, "memory", "", "soft limit of the process's own memory, such as 1GiB (default 480MiB and what the tables of segments take, less where the machine or its cgroup has less)")
 	flags.StringVar(&f.budget, "disk-budget", "", "what segments may take of the disk, such as 100GiB: beyond it the oldest half hours go (default no budget)")
 	flags.StringVar(&f.reserve, "reserve", "512MiB", "of the disk to leave free: below it writes are refused, reads go on")
 	flags.StringVar(&f.tenants, "tenants", "", fmt.Sprintf("names, with commas between them, of up to %d tenants who share this server and see nothing of one another; "+
@@ -159,6 +160,11 @@ func serve(ctx context.Context, out io.Writer, f serveFlags) error {
 		return errors.Join(err, closeListeners(listeners), node.close(context.WithoutCancel(ctx)))
 	}
 	printStart(out, f, listeners, node, memory, lines)
+	following, stop := context.WithCancel(ctx)
+	var follower sync.WaitGroup
+	follower.Go(func() { memory.follow(following, node.tableBytes) })
+	defer follower.Wait()
+	defer stop()
 	return node.run(ctx, listeners)
 }
 
@@ -229,7 +235,7 @@ func closeListeners(l api.Listeners) error {
 }
 
 // printStart says in one block what a person needs to know.
-func printStart(out io.Writer, f serveFlags, l api.Listeners, n *node, memory int64, tenants []string) {
+func printStart(out io.Writer, f serveFlags, l api.Listeners, n *node, memory memoryLimit, tenants []string) {
 	data, err := filepath.Abs(f.data)
 	if err != nil {
 		data = f.data
@@ -266,7 +272,7 @@ func printStart(out io.Writer, f serveFlags, l api.Listeners, n *node, memory in
 		"  data                  " + data + "  (" + strconv.Itoa(n.store.Shards()) + " shards)",
 		"  durability            " + durability,
 		"  retention             " + retention,
-		"  memory                soft limit " + strconv.FormatInt(memory>>20, 10) + " MiB",
+		"  memory                soft limit " + memory.words(),
 		"  start                 " + start,
 	}
 	lines = append(lines, tenants...)

@@ -102,6 +102,12 @@ const (
 	filterBytesMax = 64 << 20
 	// pageOverheadBytes is what an opened page takes beside its content, about.
 	pageOverheadBytes = 256
+	// What stays in memory of a trace (its id, where it stands), a row group beside its lists, an
+	// attribute column, and an operation of the catalog, about.
+	traceMemoryBytes     = 28
+	groupMemoryBytes     = 256
+	columnMemoryBytes    = 96
+	operationMemoryBytes = 96
 	// ownTemplatesBytes is what an entry of Templates.Own takes beside its list, about.
 	ownTemplatesBytes = 64
 	// listedMax numbers of a list are printed: a line that a terminal shows.

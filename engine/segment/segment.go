@@ -86,6 +86,7 @@ type Segment struct {
 	filters   []filterRef
 	traces    traceTable
 	traceIDs  index.Filter
+	memory    int64 // see MemoryBytes
 }
 
 // sectionRef is where a section stands in the file.
@@ -191,7 +192,28 @@ func (s *Segment) loadSections(sectionsEnd int64, lengths [sections]uint32) erro
 		}
 	}
 	s.indexKeys()
+	s.memory = s.tablesMemory()
 	return nil
+}
+
+// MemoryBytes is about what an open segment holds in memory as long as it is open: its tables. What
+// reads open besides is with Pages.
+func (s *Segment) MemoryBytes() int64 { return s.memory }
+
+func (s *Segment) tablesMemory() int64 {
+	bytes := s.resources.MemoryBytes() + s.scopes.MemoryBytes() + s.traceIDs.MemoryBytes() +
+		columnMemoryBytes*len(s.columns) + traceMemoryBytes*len(s.traces.ids) + operationMemoryBytes*s.catalog.Size()
+	for _, level := range levels {
+		bytes += s.templates[level].memoryBytes()
+	}
+	for i := range s.groups {
+		g := &s.groups[i]
+		bytes += groupMemoryBytes + 12*cap(g.pages) + 4*cap(g.resources) + 8*cap(g.longest)
+		for _, level := range levels {
+			bytes += 4 * cap(g.templates[level])
+		}
+	}
+	return int64(bytes)
 }
 
 // loadSection decodes a section after those that it refers to, which stand before it but for

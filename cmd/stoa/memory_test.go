@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"runtime/debug"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// TestTheMemoryLimitGrowsWithTables up to what the machine has, and comes back; a limit that somebody
+// gave stays.
+func TestTheMemoryLimitGrowsWithTables(t *testing.T) {
+	const mib = 1 << 20
+	grows, given := memoryLimit{bytes: 480 * mib, most: 700 * mib}, memoryLimit{bytes: 480 * mib}
+	for _, c := range []struct {
+		limit        memoryLimit
+		tables, want int64
+	}{
+		{grows, 0, 480 * mib}, {grows, 100 * mib, 580 * mib}, {grows, 1000 * mib, 700 * mib},
+		{given, 0, 480 * mib}, {given, 100 * mib, 480 * mib},
+		{memoryLimit{bytes: 100 * mib, most: 100 * mib}, 50 * mib, 100 * mib},
+	} {
+		if got := c.limit.with(c.tables); got != c.want {
+			t.Errorf("%+v with %d MiB of tables: %d MiB, want %d", c.limit, c.tables/mib, got/mib, c.want/mib)
+		}
+	}
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(-1))
+	ctx, stop := context.WithCancel(t.Context())
+	var tables atomic.Int64
+	tables.Store(50 * mib)
+	asked, done := make(chan struct{}, 1), make(chan struct{})
+	go func() {
+		defer close(done)
+		grows.follow(ctx, func() int64 {
+			select {
+			case asked <- struct{}{}:
+			default:
+			}
+			return tables.Load()
+		})
+	}()
+	for _, want := range []int64{530 * mib, 480 * mib} {
+		deadline := time.Now().Add(time.Minute)
+		for debug.SetMemoryLimit(-1) != want {
+			if time.Now().After(deadline) {
+				t.Fatalf("the limit is %d MiB, want %d", debug.SetMemoryLimit(-1)/mib, want/mib)
+			}
+			<-asked
+		}
+		tables.Store(0)
+	}
+	stop()
+	<-done
+	if given.follow(t.Context(), tables.Load); debug.SetMemoryLimit(-1) != 480*mib {
+		t.Error("a limit that was given moves")
+	}
+}
