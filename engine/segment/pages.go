@@ -17,16 +17,15 @@ import (
 // page is a page that was read, checked and opened: what reads of it begin with. It never
 // changes, but for texts that unpack themselves, and serves any number of goroutines.
 type page struct {
-	payload   []byte // of fixed-width values
-	ints      column.Ints
-	texts     *column.TextColumn
-	items     *items
-	ends      []uint32 // of a column of counts: where each row's part ends
-	filters   []*index.Filter
-	terms     *index.Terms
-	templates *Templates
-	cells     *Cells
-	bytes     int // what it holds; the shard's lock guards it once it is kept
+	payload []byte // of fixed-width values
+	ints    column.Ints
+	texts   *column.TextColumn
+	items   *items
+	ends    []uint32 // of a column of counts: where each row's part ends
+	filters []*index.Filter
+	terms   *index.Terms
+	cells   *Cells
+	bytes   int // what it holds; the shard's lock guards it once it is kept
 }
 
 // items are the codes of a level in one row group, with the templates that stand there.

@@ -42,21 +42,21 @@ func (t *Templates) memoryBytes() int {
 	return bytes
 }
 
-// Templates gives the templates of a level that row groups share.
+// Templates gives the templates of a level that row groups share. They stay, once told, as long as
+// the segment is open: every search over all time asks every segment for them, so that those of many
+// segments would push each other out of Pages, each time.
 func (s *Segment) Templates(level span.Level) (*Templates, error) {
-	key := pageKey{s.number, -1 - int64(level)} // no page stands there
-	if s.pages != nil {
-		if p := s.pages.get(key); p != nil {
-			return p.templates, nil
-		}
+	if t := s.told[level].Load(); t != nil {
+		return t, nil
 	}
 	t, err := s.tellTemplates(s.templates[level])
 	if err != nil {
 		return nil, err
 	}
-	if s.pages != nil {
-		s.pages.put(key, &page{templates: t, bytes: t.memoryBytes() + pageOverheadBytes})
+	if !s.told[level].CompareAndSwap(nil, t) {
+		return s.told[level].Load(), nil
 	}
+	s.memory.Add(int64(t.memoryBytes()))
 	return t, nil
 }
 

@@ -86,7 +86,8 @@ type Segment struct {
 	filters   []filterRef
 	traces    traceTable
 	traceIDs  index.Filter
-	memory    int64 // see MemoryBytes
+	told      [span.Levels]atomic.Pointer[Templates] // once somebody asked
+	memory    atomic.Int64                           // see MemoryBytes
 }
 
 // sectionRef is where a section stands in the file.
@@ -192,13 +193,13 @@ func (s *Segment) loadSections(sectionsEnd int64, lengths [sections]uint32) erro
 		}
 	}
 	s.indexKeys()
-	s.memory = s.tablesMemory()
+	s.memory.Store(s.tablesMemory())
 	return nil
 }
 
-// MemoryBytes is about what an open segment holds in memory as long as it is open: its tables. What
-// reads open besides is with Pages.
-func (s *Segment) MemoryBytes() int64 { return s.memory }
+// MemoryBytes is about what an open segment holds in memory as long as it is open: its tables, and its
+// templates as searches see them, once one has. What reads open besides is with Pages.
+func (s *Segment) MemoryBytes() int64 { return s.memory.Load() }
 
 func (s *Segment) tablesMemory() int64 {
 	bytes := s.resources.MemoryBytes() + s.scopes.MemoryBytes() + s.traceIDs.MemoryBytes() +
