@@ -29,6 +29,14 @@ func (s *Store) Stats() Stats {
 	return stats
 }
 
+// TableBytes is what the tables of all live segments take in memory, about.
+func (s *Store) TableBytes() (bytes int64) {
+	for _, shard := range s.shards {
+		bytes += shard.TableBytes()
+	}
+	return bytes
+}
+
 // Ready is nil when the node takes writes and holds all it was given in the open; else
 // it says why not.
 func (s *Store) Ready() error {

@@ -16,6 +16,19 @@ type Stats struct {
 	Applied, Flushed            uint64
 }
 
+// TableBytes is what the tables of live segments take in memory, about.
+func (s *Shard) TableBytes() (bytes int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.live == nil {
+		return 0
+	}
+	for _, l := range s.live.segments {
+		bytes += l.MemoryBytes()
+	}
+	return bytes
+}
+
 // Stats gives the figures of this moment.
 func (s *Shard) Stats() Stats {
 	s.mu.Lock()

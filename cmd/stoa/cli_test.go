@@ -391,30 +391,6 @@ func TestVerifyNamesEveryDamage(t *testing.T) {
 	}
 }
 
-func TestMetricsCountWhatHappened(t *testing.T) {
-	server := startServer(t, t.TempDir())
-	wants(t, 0, nil, "import", "--addr", server.Storage, "--admin", server.Admin, fixture(t, "jaeger-integration-fixtures"))
-	response, err := http.Get(server.AdminURL() + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	var body bytes.Buffer
-	if _, err := body.ReadFrom(response.Body); err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{
-		"\nstoa_spans_accepted_total 38\n", "\nstoa_spans_dropped_total{reason=\"trace_id\"} 0\n",
-		"\nstoa_spans_dropped_total{reason=\"quarantined\"} 0\n", "\nstoa_log_torn_bytes 0\n",
-		"\nstoa_exports_total{outcome=\"stored\"} 32\n", "\nstoa_quarantined_parts{shard=\"0\"} 0\n",
-	} {
-		if !strings.Contains(body.String(), want) {
-			t.Errorf("/metrics lacks %q", strings.TrimSpace(want))
-		}
-	}
-	stopServer(t, server)
-}
-
 // TestInterruptedImportGoesOn where it stopped, and stores every span once.
 func TestInterruptedImportGoesOn(t *testing.T) {
 	if testing.Short() {

@@ -145,7 +145,8 @@ func queryBeside(address string) string {
 
 // withFolder opens a folder and serves it on loopback ports that the system picks.
 func withFolder(ctx context.Context, t targetFlags, ask question) error {
-	if _, err := limitMemory(""); err != nil {
+	memory, err := limitMemory("")
+	if err != nil {
 		return err
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
@@ -162,6 +163,7 @@ func withFolder(ctx context.Context, t targetFlags, ask question) error {
 		return errors.Join(err, node.close(context.WithoutCancel(ctx)))
 	}
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	go memory.follow(serving, node.tableBytes)
 	ended := make(chan error, 1)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -85,9 +85,7 @@ func (l memoryLimit) follow(ctx context.Context, tables func() int64) {
 // tableBytes is what the tables of all open segments take.
 func (n *node) tableBytes() (bytes int64) {
 	for _, store := range n.stores() {
-		for _, shard := range store.Stats().Shards {
-			bytes += shard.TableBytes
-		}
+		bytes += store.TableBytes()
 	}
 	return bytes
 }

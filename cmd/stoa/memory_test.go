@@ -25,6 +25,12 @@ func TestTheMemoryLimitGrowsWithTables(t *testing.T) {
 			t.Errorf("%+v with %d MiB of tables: %d MiB, want %d", c.limit, c.tables/mib, got/mib, c.want/mib)
 		}
 	}
+	if got := grows.words(); got != "480 MiB and what the tables of segments take" {
+		t.Error(got)
+	}
+	if got := given.words(); got != "480 MiB" {
+		t.Error(got)
+	}
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(-1))
 	ctx, stop := context.WithCancel(t.Context())
 	var tables atomic.Int64
@@ -46,7 +52,12 @@ func TestTheMemoryLimitGrowsWithTables(t *testing.T) {
 			if time.Now().After(deadline) {
 				t.Fatalf("the limit is %d MiB, want %d", debug.SetMemoryLimit(-1)/mib, want/mib)
 			}
-			<-asked
+			select {
+			case <-asked:
+			case <-done:
+				t.Fatal("nobody follows any more")
+			case <-time.After(time.Minute):
+			}
 		}
 		tables.Store(0)
 	}

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -38,4 +41,36 @@ func TestQuarantinedSpansCountAsDropped(t *testing.T) {
 	if !strings.Contains(answer.Body.String(), want) {
 		t.Errorf("/metrics lacks %q", strings.TrimSpace(want))
 	}
+}
+
+func TestMetricsCountWhatHappened(t *testing.T) {
+	server := startServer(t, t.TempDir())
+	wants(t, 0, nil, "import", "--addr", server.Storage, "--admin", server.Admin, fixture(t, "jaeger-integration-fixtures"))
+	flushed, err := http.Post(server.AdminURL()+"/flush", "", nil)
+	if err != nil || flushed.StatusCode != http.StatusOK {
+		t.Fatalf("/flush: %v, %v", flushed, err)
+	}
+	flushed.Body.Close()
+	response, err := http.Get(server.AdminURL() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var body bytes.Buffer
+	if _, err := body.ReadFrom(response.Body); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"\nstoa_spans_accepted_total 38\n", "\nstoa_spans_dropped_total{reason=\"trace_id\"} 0\n",
+		"\nstoa_spans_dropped_total{reason=\"quarantined\"} 0\n", "\nstoa_log_torn_bytes 0\n",
+		"\nstoa_exports_total{outcome=\"stored\"} 32\n", "\nstoa_quarantined_parts{shard=\"0\"} 0\n",
+	} {
+		if !strings.Contains(body.String(), want) {
+			t.Errorf("/metrics lacks %q", strings.TrimSpace(want))
+		}
+	}
+	if !regexp.MustCompile(`\nstoa_segment_table_bytes\{shard="\d"\} [1-9]`).MatchString(body.String()) {
+		t.Error("/metrics tells of no tables of segments")
+	}
+	stopServer(t, server)
 }

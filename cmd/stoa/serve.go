@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -161,10 +160,8 @@ func serve(ctx context.Context, out io.Writer, f serveFlags) error {
 	}
 	printStart(out, f, listeners, node, memory, lines)
 	following, stop := context.WithCancel(ctx)
-	var follower sync.WaitGroup
-	follower.Go(func() { memory.follow(following, node.tableBytes) })
-	defer follower.Wait()
-	defer stop()
+	defer stop() // and no wait: nothing may hold up the end of the process
+	go memory.follow(following, node.tableBytes)
 	return node.run(ctx, listeners)
 }
 

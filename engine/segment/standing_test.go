@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stoadb/stoa/engine/segment"
@@ -237,8 +238,9 @@ func TestStandingTermsOfManyValuesAreLeftOut(t *testing.T) {
 // A file whose standing terms name templates that it does not have is refused, not believed.
 func TestForgedStandingTermsAreAnsweredOrRefused(t *testing.T) {
 	fs := answeredSegment(t)
-	for at, size := 0, 1; at < size; at++ {
-		data, _ := segment.ForgeSection(fs, "s", "standing terms", func(payload []byte) []byte {
+	opened, refused := 0, 0
+	for at, size := 0, 1; at < size; at += 1 + size/200 {
+		data, ok := segment.ForgeSection(fs, "s", "standing terms", func(payload []byte) []byte {
 			size = len(payload)
 			payload = slices.Clone(payload)
 			payload[at] ^= 0xff
@@ -247,11 +249,12 @@ func TestForgedStandingTermsAreAnsweredOrRefused(t *testing.T) {
 		forged := with(t, "s", data)
 		s, err := segment.Open(forged, "s")
 		if err != nil {
-			if !errors.Is(err, codec.ErrCorrupt) {
+			if refused++; !ok || !errors.Is(err, codec.ErrCorrupt) {
 				t.Fatalf("byte %d: %v", at, err)
 			}
 			continue
 		}
+		opened++
 		terms, err := s.Standing()
 		if err != nil {
 			t.Fatalf("byte %d: %v, after an open without an error", at, err)
@@ -275,6 +278,42 @@ func TestForgedStandingTermsAreAnsweredOrRefused(t *testing.T) {
 			}
 		}
 		s.Close()
-		at += size / 200
+	}
+	if opened == 0 || refused == 0 {
+		t.Errorf("%d forgeries opened, %d refused", opened, refused)
+	}
+}
+
+// TestTemplatesStayWithTheirSegment: whoever asks gets the same ones, and what they take is counted
+// once.
+func TestTemplatesStayWithTheirSegment(t *testing.T) {
+	s := open(t, answeredSegment(t), "s")
+	defer s.Close()
+	before := s.MemoryBytes()
+	if info := s.Info(); before < int64(28*info.Traces) {
+		t.Errorf("tables of %d bytes for %d traces", before, info.Traces)
+	}
+	told := make([]*segment.Templates, 8)
+	var all sync.WaitGroup
+	for i := range told {
+		all.Go(func() {
+			var err error
+			if told[i], err = s.Templates(span.SpanLevel); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	for _, other := range told {
+		if other != told[0] {
+			t.Error("templates were told twice")
+		}
+	}
+	after := s.MemoryBytes()
+	if after < before+int64(told[0].Batch.MemoryBytes()) || after > before+2*int64(told[0].Batch.MemoryBytes())+1<<20 {
+		t.Errorf("%d bytes with templates, %d without; their batch takes %d", after, before, told[0].Batch.MemoryBytes())
+	}
+	if _, err := s.Templates(span.SpanLevel); err != nil || s.MemoryBytes() != after {
+		t.Errorf("asked again they are counted again: %d bytes, %v", s.MemoryBytes(), err)
 	}
 }
