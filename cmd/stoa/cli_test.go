@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
