@@ -27,9 +27,7 @@ func (v *version) listed() *listedNames {
 	defer v.names.Store(l)
 	operations := 0
 	for _, s := range v.segments {
-		for _, service := range s.Catalog().Services() {
-			operations += s.Catalog().Count(service)
-		}
+		operations += s.Catalog().Size()
 		if !s.Catalog().Complete() || operations > operationsListedMax {
 			return l
 		}
