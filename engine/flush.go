@@ -27,6 +27,7 @@ func (s *Shard) flushLoop(ctx context.Context) {
 			var m *memtable
 			if len(s.frozen) > 0 {
 				m = s.frozen[0]
+				s.flushTries++
 			}
 			s.mu.Unlock()
 			if m == nil {
@@ -49,7 +50,7 @@ func (s *Shard) noteFlush(err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.flushErr = err
+	s.flushErr, s.flushEnded = err, s.flushTries
 	if err != nil {
 		s.stats.FlushFailures++
 	} else {
@@ -249,12 +250,13 @@ func (s *Shard) removed(name string) bool {
 }
 
 // Flush freezes the memtable and returns when everything applied before the call stands
-// in segments that the manifest names.
+// in segments that the manifest names. The error is that of a try which began after the call:
+// one that was under way may have met what is mended by now.
 func (s *Shard) Flush(ctx context.Context) error {
 	s.applying.Lock()
 	err := s.freeze()
 	s.mu.Lock()
-	target, failures, closed := s.applied, s.stats.FlushFailures, s.closed
+	target, tries, closed := s.applied, s.flushTries, s.closed
 	s.mu.Unlock()
 	s.applying.Unlock()
 	if err != nil {
@@ -268,15 +270,15 @@ func (s *Shard) Flush(ctx context.Context) error {
 		s.mu.Lock()
 		changed, closed := s.changed, s.closed
 		waiting := len(s.frozen) > 0 && s.frozen[0].lastSeq <= target
-		failed := s.stats.FlushFailures > failures
 		flushErr, flushed := s.flushErr, s.flushed
+		ours := s.flushEnded > tries
 		s.mu.Unlock()
 		switch {
 		case !waiting:
 			return s.flushedThrough(flushed, target)
 		case closed:
 			return ErrClosed
-		case failed && flushErr != nil:
+		case ours && flushErr != nil:
 			return flushErr
 		}
 		select {

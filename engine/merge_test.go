@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -140,21 +141,76 @@ func (f *heldFS) Create(name string) (vfs.File, error) {
 	return f.FS.Create(name)
 }
 
-// TestWaitingForAMergeEndsWithItsContext, also where the merge belongs to somebody else; the
-// merge goes on.
-func TestWaitingForAMergeEndsWithItsContext(t *testing.T) {
-	disk := &heldFS{FS: vfs.NewCrash(1), entered: make(chan struct{}), release: make(chan struct{})}
-	s, err := engine.Open(engine.Options{FS: disk, Dir: worldDir, ManualCompaction: true, Compaction: fewMerge})
+// heldStore opens an empty store on a disk that can be held.
+func heldStore(t *testing.T) (*vfs.Crash, *heldFS, *engine.Shard) {
+	t.Helper()
+	disk := vfs.NewCrash(1)
+	held := &heldFS{FS: disk, entered: make(chan struct{}), release: make(chan struct{})}
+	s, err := engine.Open(engine.Options{FS: held, Dir: worldDir, ManualCompaction: true, Compaction: fewMerge})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	t.Cleanup(func() { s.Close() })
+	return disk, held, s
+}
+
+// applyNumbered applies the request of a number as the entry after it.
+func applyNumbered(t *testing.T, s *engine.Shard, number int) {
+	t.Helper()
+	payload := enginetest.Numbered(number)
+	part := engine.Part{Hash: codec.HashBytes(payload), Bytes: len(payload), Request: payload}
+	if _, err := s.Apply(uint64(number+1), &engine.Entry{Received: int64(time.Hour), Parts: []engine.Part{part}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestFlushTellsOfNoTryBegunBeforeIt: one that was under way when Flush was asked fails for want
+// of room, and the next one, with room, is what Flush answers by.
+func TestFlushTellsOfNoTryBegunBeforeIt(t *testing.T) {
 	ctx := context.Background()
-	for seq := range uint64(3) {
-		payload := enginetest.Numbered(int(seq))
-		if _, err := s.Apply(seq+1, &engine.Entry{Received: int64(time.Hour), Parts: []engine.Part{{Hash: codec.HashBytes(payload), Bytes: len(payload), Request: payload}}}); err != nil {
-			t.Fatal(err)
-		}
+	disk, held, s := heldStore(t)
+	flush := func() chan error {
+		done := make(chan error, 1)
+		go func() { done <- s.Flush(ctx) }()
+		return done
+	}
+	held.held.Store(true)
+	disk.SetFree(100)
+	applyNumbered(t, s, 0)
+	first := flush()
+	<-held.entered
+	held.release <- struct{}{}
+	errorIs(t, <-first, syscall.ENOSPC)
+	applyNumbered(t, s, 1)
+	if _, err := s.Apply(3, &engine.Entry{Received: int64(time.Hour)}); err != nil { // a tick: try again
+		t.Fatal(err)
+	}
+	<-held.entered
+	second := flush()
+	for s.Stats().Frozen < 2 {
+		runtime.Gosched()
+	}
+	applyNumbered(t, s, 3) // waits until the second Flush knows what it waits for
+	held.release <- struct{}{}
+	<-held.entered
+	disk.SetFree(-1)
+	held.held.Store(false)
+	close(held.release)
+	if err := <-second; err != nil {
+		t.Fatal(err)
+	}
+	if st := s.Stats(); st.FlushFailures != 2 || st.Segments != 2 {
+		t.Errorf("%+v", st)
+	}
+}
+
+// TestWaitingForAMergeEndsWithItsContext, also where the merge belongs to somebody else; the
+// merge goes on.
+func TestWaitingForAMergeEndsWithItsContext(t *testing.T) {
+	_, disk, s := heldStore(t)
+	ctx := context.Background()
+	for number := range 3 {
+		applyNumbered(t, s, number)
 		if err := s.Flush(ctx); err != nil {
 			t.Fatal(err)
 		}

@@ -101,6 +101,8 @@ type Shard struct {
 	memBytes    int64
 	flushed     uint64
 	flushErr    error         // of the last try, nil after a success
+	flushTries  int           // tries to flush; the last may be under way
+	flushEnded  int           // of them those that ended: flushErr is of that one
 	mergeErr    error         // the same for merges
 	changed     chan struct{} // closed and replaced when anything above changes
 	closed      bool
