@@ -220,7 +220,7 @@ func decodeTraces(ids, rowBytes []byte, info *Info) (traceTable, error) {
 		return traceTable{}, codec.Corrupt("%d trace ids in %d bytes", info.Traces, len(ids))
 	}
 	n := info.Traces
-	t := traceTable{ids: make([]span.TraceID, n), first: make([]uint32, n), rows: make([]uint32, n), byRow: make([]uint32, n)}
+	t := traceTable{ids: make([]span.TraceID, n), first: make([]uint32, n), rows: make([]uint32, n)}
 	r := codec.NewReader(rowBytes)
 	firsts := column.DecodeInts(nil, r, n)
 	counts := column.DecodeInts(nil, r, n)
@@ -235,9 +235,9 @@ func decodeTraces(ids, rowBytes []byte, info *Info) (traceTable, error) {
 		if firsts[i] > rowsMax || counts[i] > rowsMax || counts[i] == 0 {
 			return t, codec.Corrupt("trace %d has %d rows from %d", i, counts[i], firsts[i])
 		}
-		t.first[i], t.rows[i], t.byRow[i] = uint32(firsts[i]), uint32(counts[i]), uint32(i)
+		t.first[i], t.rows[i] = uint32(firsts[i]), uint32(counts[i])
 	}
-	slices.SortFunc(t.byRow, func(a, b uint32) int { return int(t.first[a]) - int(t.first[b]) })
+	t.byRow = positionsBy(t.first, info.Rows)
 	next := uint32(0)
 	for _, i := range t.byRow {
 		if t.first[i] != next {
@@ -249,6 +249,33 @@ func decodeTraces(ids, rowBytes []byte, info *Info) (traceTable, error) {
 		return t, codec.Corrupt("traces of %d rows, %d expected", next, info.Rows)
 	}
 	return t, nil
+}
+
+// positionsBy gives the positions of numbers in the order of these, equal ones in their own: by
+// digits from the lowest on, up to those of most. Opening a folder sorts all of its traces.
+func positionsBy(numbers []uint32, most int) []uint32 {
+	const digitBits, digits = 11, 1 << 11
+	order, from := make([]uint32, len(numbers)), make([]uint32, len(numbers))
+	for i := range order {
+		order[i] = uint32(i)
+	}
+	for shift := 0; shift == 0 || most>>shift > 0; shift += digitBits {
+		order, from = from, order
+		var next [digits]uint32
+		for _, v := range numbers {
+			next[v>>shift%digits]++
+		}
+		begin := uint32(0)
+		for d, count := range next {
+			next[d], begin = begin, begin+count
+		}
+		for _, i := range from {
+			d := numbers[i] >> shift % digits
+			order[next[d]] = i
+			next[d]++
+		}
+	}
+	return order
 }
 
 // orderAt gives the position in byRow of the trace that holds row.

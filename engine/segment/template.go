@@ -2,6 +2,8 @@ package segment
 
 import (
 	"encoding/binary"
+	"slices"
+	"sync"
 
 	"github.com/stoadb/stoa/engine/column"
 	"github.com/stoadb/stoa/engine/span"
@@ -182,7 +184,14 @@ func (t *templateTable) decodeTexts(r *codec.Reader) {
 	t.texts.Text = append([]byte(nil), r.Bytes(int(end))...)
 }
 
+// slotLists are where the slots of a table are read before it is known how many there are.
+var slotLists = sync.Pool{New: func() any { return new([]slot) }}
+
 func (t *templateTable) decodeSlots(r *codec.Reader, n int, columns []columnKey) {
+	scratch := slotLists.Get().(*[]slot)
+	list := (*scratch)[:0]
+	defer func() { *scratch = list; slotLists.Put(scratch) }()
+	t.ends = make([]uint32, 0, n)
 	folded := 0
 	for range n {
 		for range r.Count(1) {
@@ -196,13 +205,14 @@ func (t *templateTable) decodeSlots(r *codec.Reader, n int, columns []columnKey)
 			if !s.own {
 				folded++
 			}
-			t.slots = append(t.slots, s)
+			list = append(list, s)
 		}
-		t.ends = append(t.ends, uint32(len(t.slots)))
+		t.ends = append(t.ends, uint32(len(list)))
 	}
 	if r.Err() != nil {
 		return
 	}
+	t.slots = slices.Clone(list)
 	values := column.DecodeInts(nil, r, folded)
 	if r.Err() != nil {
 		return
