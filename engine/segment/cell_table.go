@@ -18,6 +18,10 @@ import (
 // begins. Pairs are noted one after another and folded when there are many: sorting numbers goes
 // over memory in order, where a table would be hit at another place by each span.
 //
+// Counts in place are hit at another place by each span too. So spans wait until there are
+// spansWaitingMax, and are counted in two loops: one finds the counts, which are asked of memory
+// all at once in the other.
+//
 // It begins with the shortest step. Whenever there are too many pairs, cells go together to those
 // of the next longer one; where even one step for all time has too many, it gives up. When that
 // is looked at is a matter of the spans added so far, which come in the order of the segment's
@@ -33,22 +37,35 @@ type cellTable struct {
 	spare   []cellPair
 	added   int // spans
 
+	waiting [spansWaitingMax]cellSpan
+	waits   int // spans in it; lines that come after them wait for them
+
 	// The step that the span added last starts in: its first nanosecond, and how many follow.
 	first, more uint64
+}
+
+// cellSpan is a span of a line.
+type cellSpan struct {
+	start  uint64
+	line   uint32
+	size   uint16
+	failed bool
 }
 
 // cellLine is what cells of all steps have in common, and the cell at hand: that of the latest
 // step so far, which begins at first.
 type cellLine struct {
+	first          uint64   // noStep without a cell at hand
+	counts         []uint32 // of the cell at hand, by size; nil where it is not counted in place
+	low            uint32   // size of counts[0]
+	cell           uint32
 	parent, callee uint32 // as cellWriter numbers them
 	kind           int32
-	cell           uint32 // + 1, 0 is none
-	first          uint64
-	counted        bool     // the cell at hand has counts; not so where there are many lines
-	low            uint32   // size of counts[0]
-	counts         []uint32 // of the cell at hand, by size; those it had so far lie among them
-	least, end     uint32   // the sizes that it has
+	counted        bool // in place; not so where there are many lines
 }
+
+// noStep is where no step begins: the lengths of steps are even.
+const noStep = math.MaxUint64
 
 type cellKey struct {
 	line  uint32
@@ -74,10 +91,12 @@ func newCellTable() cellTable {
 // giveUp frees what is held.
 func (t *cellTable) giveUp() { *t = cellTable{none: true} }
 
-// line gives a new line.
+// line gives a new line. How many there are decides about steps, so it comes behind the spans
+// that wait.
 func (t *cellTable) line(parent, callee uint32, kind int32) uint32 {
+	t.count()
 	counted := len(t.lines) < countedLinesMax
-	t.lines = append(t.lines, cellLine{parent: parent, callee: callee, kind: kind, counted: counted, least: span.DurationSizes})
+	t.lines = append(t.lines, cellLine{parent: parent, callee: callee, kind: kind, counted: counted, first: noStep})
 	return uint32(len(t.lines) - 1)
 }
 
@@ -97,33 +116,72 @@ func (t *cellTable) moveTo(start uint64) {
 	}
 }
 
-// add counts a span of a line.
-func (t *cellTable) add(line uint32, start uint64, failed bool, size uint32) {
-	if start < t.first || start-t.first > t.more {
-		t.moveTo(start)
+// add counts a span of a line, when those that wait are counted.
+func (t *cellTable) add(line uint32, start uint64, failed bool, size uint16) {
+	t.waiting[t.waits] = cellSpan{start, line, size, failed}
+	if t.waits++; t.waits == spansWaitingMax {
+		t.count()
 	}
-	t.added++
-	l := &t.lines[line]
-	if l.cell == 0 || l.first != t.first {
-		t.addElsewhere(line, failed, size)
+}
+
+// count counts the spans that wait.
+func (t *cellTable) count() {
+	var places [spansWaitingMax]*uint32
+	found := places[:0]
+	spans := t.waiting[:t.waits]
+	t.waits = 0
+	for i := range spans {
+		if t.none {
+			return
+		}
+		s := &spans[i]
+		if s.start < t.first || s.start-t.first > t.more {
+			t.moveTo(s.start)
+		}
+		t.added++
+		l := &t.lines[s.line]
+		at := uint32(s.size) - l.low // wraps below low
+		if l.first != t.first || at >= uint32(len(l.counts)) {
+			found = addOnes(found)
+			t.addSlowly(s)
+			continue
+		}
+		if s.failed {
+			t.cells[l.cell].errors++
+		}
+		found = append(found, &l.counts[at])
+	}
+	addOnes(found)
+}
+
+// addOnes adds 1 to each count, and gives the emptied list.
+func addOnes(counts []*uint32) []*uint32 {
+	for _, n := range counts {
+		*n++
+	}
+	return counts[:0]
+}
+
+// addSlowly counts a span that has no count in place.
+func (t *cellTable) addSlowly(s *cellSpan) {
+	l := &t.lines[s.line]
+	if l.first != t.first {
+		t.addElsewhere(s)
 		return
 	}
-	if failed {
-		t.cells[l.cell-1].errors++
+	if s.failed {
+		t.cells[l.cell].errors++
 	}
-	t.note(l, l.cell-1, size)
+	t.note(l, l.cell, uint32(s.size))
 }
 
 // note counts a size of a cell.
 func (t *cellTable) note(l *cellLine, cell, size uint32) {
-	if l.counted && cell == l.cell-1 {
-		at := size - l.low // wraps below low
-		if at >= uint32(len(l.counts)) {
+	if l.counted && cell == l.cell {
+		if size-l.low >= uint32(len(l.counts)) {
 			l.reach(size)
-			at = size - l.low
 		}
-		l.counts[at]++
-		l.least, l.end = min(l.least, size), max(l.end, size+1)
+		l.counts[size-l.low]++
 		return
 	}
 	t.fresh = append(t.fresh, cellPair{cell<<cellSizeBits | size, 1})
@@ -155,36 +213,35 @@ func (t *cellTable) foldMany() {
 
 // addElsewhere counts a span of another step than that of the line's cell at hand; a later one
 // becomes that. Where cells have few spans each, their step was too short.
-func (t *cellTable) addElsewhere(line uint32, failed bool, size uint32) {
-	l := &t.lines[line]
-	if l.cell > 0 && l.first < t.first {
+func (t *cellTable) addElsewhere(s *cellSpan) {
+	l := &t.lines[s.line]
+	if l.first != noStep && l.first < t.first {
 		t.drain(l)
-		l.cell = 0
 		if t.foldMany(); t.none { // it may have gone to a longer step, or given up
 			return
 		}
 	}
-	cell := t.cell(cellKey{line, t.first})
-	if l.cell == 0 {
-		l.cell, l.first = cell+1, t.first
+	cell := t.cell(cellKey{s.line, t.first})
+	if l.first == noStep {
+		l.cell, l.first = cell, t.first
 	}
-	if failed {
+	if s.failed {
 		t.cells[cell].errors++
 	}
-	if t.note(l, cell, size); len(t.cells) > t.added/cellSpansMin && t.hasSteps() {
+	if t.note(l, cell, uint32(s.size)); len(t.cells) > t.added/cellSpansMin && t.hasSteps() {
 		t.lengthen()
 	}
 }
 
-// drain notes what was counted of the cell at hand of a line.
+// drain notes what was counted of the cell at hand of a line, which then has none.
 func (t *cellTable) drain(l *cellLine) {
-	for size := l.least; size < l.end; size++ {
-		if n := l.counts[size-l.low]; n > 0 {
-			t.fresh = append(t.fresh, cellPair{(l.cell-1)<<cellSizeBits | size, n})
-			l.counts[size-l.low] = 0
+	for at, n := range l.counts {
+		if n > 0 {
+			t.fresh = append(t.fresh, cellPair{l.cell<<cellSizeBits | (l.low + uint32(at)), n})
+			l.counts[at] = 0
 		}
 	}
-	l.least, l.end = span.DurationSizes, 0
+	l.first = noStep
 }
 
 // cell gives the cell of a line and step.
@@ -269,7 +326,6 @@ func (t *cellTable) lengthen() {
 	}
 	for i := range t.lines {
 		t.drain(&t.lines[i])
-		t.lines[i].cell = 0
 	}
 	t.step++
 	cells := t.cells
@@ -303,6 +359,7 @@ func (t *cellTable) lengthen() {
 // as a page, or one without cells, and how many bytes its page takes. rank gives a line's names
 // as the segment numbers them.
 func (t *cellTable) section(bytesMax int, rank func(l *cellLine) (parent, callee uint32, kind int32)) (payload []byte, pageBytes int) {
+	t.count()
 	for i := range t.lines {
 		t.drain(&t.lines[i])
 	}

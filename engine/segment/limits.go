@@ -113,7 +113,7 @@ const (
 	// listedMax numbers of a list are printed: a line that a terminal shows.
 	listedMax = 16
 	// operationsKeptMax pairs of services and templates are counted before the catalog is told:
-	// some 4 MiB.
+	// some 5 MiB.
 	operationsKeptMax = 1 << 16
 	// Cells of operations are given up beyond operationLinesMax of them, or names of
 	// operationNameBytesMax together: that is where the catalog, which names them, gives up too.
@@ -126,6 +126,9 @@ const (
 	// always may take cellBytesMin. Edges get half of it, operations what is left.
 	cellsShare   = 50
 	cellBytesMin = 8 << 10
+	// spansWaitingMax spans wait to be counted: as many as the processor may look for in memory at
+	// once, and many times over.
+	spansWaitingMax = 256
 	// freshPairsMin pairs are noted before they are folded: they stay in the processor's cache.
 	freshPairsMin = 1 << 14
 	// cellSpansMin spans must a cell have on the average where there are more than cellsMin cells:
