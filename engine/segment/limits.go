@@ -100,6 +100,8 @@ const (
 	filterPageBytes = 16
 	// filterBytesMax bounds the filters that a writer holds: a tenth of some GB.
 	filterBytesMax = 64 << 20
+	// recentNumbersBits: 256 numbers of a column are known again, in a few lines of the cache.
+	recentNumbersBits = 8
 	// pageOverheadBytes is what an opened page takes beside its content, about.
 	pageOverheadBytes = 256
 	// What stays in memory of a trace (its id, where it stands), a row group beside its lists, an
