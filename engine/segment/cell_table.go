@@ -59,7 +59,7 @@ type cellLine struct {
 	counts         []uint32 // of the cell at hand, by size; nil where it is not counted in place
 	low            uint32   // size of counts[0]
 	cell           uint32
-	parent, callee uint32 // as cellWriter numbers them
+	parent, callee uint32 // as cellWriter numbers them, at last as the segment does
 	kind           int32
 	counted        bool // in place; not so where there are many lines
 }
@@ -355,40 +355,40 @@ func (t *cellTable) lengthen() {
 	t.moveTo(t.first)
 }
 
-// section gives the section of cells with the shortest step that takes no more than bytesMax
-// as a page, or one without cells, and how many bytes its page takes. rank gives a line's names
-// as the segment numbers them.
-func (t *cellTable) section(bytesMax int, rank func(l *cellLine) (parent, callee uint32, kind int32)) (payload []byte, pageBytes int) {
+// page gives the page of cells with the shortest step that takes no more than bytesMax, or one
+// without cells. rank gives a line's names as the segment numbers them.
+func (t *cellTable) page(bytesMax int, rank func(l *cellLine) (parent, callee uint32, kind int32)) []byte {
 	t.count()
 	for i := range t.lines {
-		t.drain(&t.lines[i])
+		l := &t.lines[i]
+		t.drain(l)
+		l.parent, l.callee, l.kind = rank(l)
 	}
 	if !t.none {
 		t.fold()
 	}
+	var payload []byte
 	for !t.none {
 		if len(t.pairs)*cellPairBits/8 > bytesMax {
 			t.lengthen()
 			continue
 		}
-		payload = appendCells(nil, uint64(t.step+1), t.sorted(rank))
-		if pageBytes = len(column.AppendPage(nil, payload, true)); pageBytes <= bytesMax {
-			return payload, pageBytes
+		payload = appendCells(payload[:0], uint64(t.step+1), t.sorted())
+		if page := column.AppendPage(nil, payload, true); len(page) <= bytesMax {
+			return page
 		}
 		t.lengthen()
 	}
-	payload = appendCells(nil, 0, new(Cells))
-	return payload, len(column.AppendPage(nil, payload, true))
+	return column.AppendPage(nil, appendCells(nil, 0, new(Cells)), true)
 }
 
-// sorted gives the cells as they are stored.
-func (t *cellTable) sorted(rank func(l *cellLine) (parent, callee uint32, kind int32)) *Cells {
+// sorted gives the cells as they are stored; lines have their names as the segment numbers them.
+func (t *cellTable) sorted() *Cells {
 	out := &Cells{Step: cellSteps[t.step], cells: make([]Cell, len(t.cells))}
 	order := make([]uint32, len(t.cells))
 	for i, c := range t.cells {
 		l := &t.lines[c.line]
-		out.cells[i] = Cell{Start: c.start, Errors: c.errors}
-		out.cells[i].Parent, out.cells[i].Callee, out.cells[i].Kind = rank(l)
+		out.cells[i] = Cell{Start: c.start, Parent: l.parent, Callee: l.callee, Kind: l.kind, Errors: c.errors}
 		order[i] = uint32(i)
 	}
 	slices.SortFunc(order, func(a, b uint32) int { return out.cells[a].compare(&out.cells[b]) })

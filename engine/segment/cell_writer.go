@@ -255,13 +255,12 @@ func (c *cellWriter) keepFrom(begin int) {
 	c.ids, c.parentIDs, c.rows, c.kinds = c.ids[:n], c.parentIDs[:n], c.rows[:n], c.kinds[:n]
 }
 
-// sections gives the sections of both kinds, when all rows are there.
-func (c *cellWriter) sections(w *Writer) (edges, operations []byte) {
-	var taken int
+// pages gives the pages of both sections, when all rows are there.
+func (c *cellWriter) pages(w *Writer) (edges, operations []byte) {
 	c.resolve(0, len(c.ids))
 	left := int(max(cellBytesMin, w.out.offset()/cellsShare))
 	services := servicesOf(w.resources.batch)
-	edges, taken = c.edges.section(left/2, func(l *cellLine) (parent, callee uint32, kind int32) {
+	edges = c.edges.page(left/2, func(l *cellLine) (parent, callee uint32, kind int32) {
 		return place(services, c.serviceNames[l.parent]), place(services, c.serviceNames[l.callee]), l.kind
 	})
 	if !w.catalog.Complete() {
@@ -272,7 +271,7 @@ func (c *cellWriter) sections(w *Writer) (edges, operations []byte) {
 	for i, o := range listed {
 		places[o] = uint32(i)
 	}
-	operations, _ = c.operations.section(left-taken, func(l *cellLine) (parent, callee uint32, kind int32) {
+	operations = c.operations.page(left-len(edges), func(l *cellLine) (parent, callee uint32, kind int32) {
 		return 0, places[span.Operation{Service: c.serviceNames[l.parent], Name: c.nameTexts[l.callee], Kind: l.kind}], 0
 	})
 	return edges, operations

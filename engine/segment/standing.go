@@ -235,31 +235,47 @@ func (c *groupCopy) standing(id uint32, u use, texts []span.TextID, numbers []ui
 	if col == nil {
 		return
 	}
-	items := c.items[span.SpanLevel]
-	values := make([]uint32, len(items.counts)) // by code, of this column
-	for _, code := range items.usersOf(u.column) {
-		values[code]++
-	}
-	table := &c.scan.text
+	table, templates := &c.scan.text, c.templatesWith(u)
 	s.codes = s.codes[:0]
 	for range table.Ends {
 		s.codes = append(s.codes, -1)
 	}
+	for i, at := range texts {
+		s.addText(col, uint64(at), table.Value(uint32(at)), templates[i])
+	}
 	s.forgetNumbers()
-	at := 0
+	for i, value := range numbers {
+		if n, ok := s.numberOf(col, key.kind, value); ok {
+			s.add(col, n, templates[i])
+		}
+	}
+}
+
+// templatesWith gives the template of the segment that each value of a column of spans stands with.
+func (c *groupCopy) templatesWith(u use) []uint32 {
+	items := c.items[span.SpanLevel]
+	values := make([]uint32, len(items.counts)) // by code, of this column
+	most := uint32(0)
+	for _, code := range items.usersOf(u.column) {
+		values[code]++
+		most = max(most, values[code])
+	}
+	templates := make([]uint32, u.values+1)
+	at := uint32(0)
+	if most == 1 { // as nearly always: then no branch hangs on who has a value
+		for _, code := range items.codes {
+			templates[at] = c.spans[code]
+			at += values[code]
+		}
+		return templates[:at]
+	}
 	for _, code := range items.codes {
 		for range values[code] {
-			template := c.spans[code]
-			if numbers != nil {
-				if n, ok := s.numberOf(col, key.kind, numbers[at]); ok {
-					s.add(col, n, template)
-				}
-			} else {
-				s.addText(col, uint64(texts[at]), table.Value(uint32(texts[at])), template)
-			}
+			templates[at] = c.spans[code]
 			at++
 		}
 	}
+	return templates[:at]
 }
 
 // appendTerms appends the dictionary. own gives how many templates a column stands alone in, rows is

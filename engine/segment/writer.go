@@ -172,8 +172,8 @@ func (w *Writer) finish() error {
 		}
 	}
 	w.tellOperations()
-	edgeCells, operationCells := w.cells.sections(w)
 	pages := sectionPages{w: w}
+	pages.pages[sectionEdgeCells], pages.pages[sectionOperationCells] = w.cells.pages(w)
 	for i, payload := range [sections][]byte{
 		sectionResources: appendTables(nil, w.resources.batch),
 		sectionScopes:    appendTables(nil, w.scopes.batch),
@@ -185,10 +185,8 @@ func (w *Writer) finish() error {
 		sectionCatalog:   w.catalog.AppendBinary(nil),
 		sectionHashes:    appendHashes(nil, w.hashes),
 		sectionKeys:      appendKeyCounts(nil, w.columns, w.keys),
-
-		sectionEdgeCells: edgeCells, sectionOperationCells: operationCells,
 	} {
-		if !ofIndex(i) {
+		if !ofIndex(i) && !isCells(i) {
 			pages.set(i, payload)
 		}
 	}
