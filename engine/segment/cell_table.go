@@ -126,8 +126,8 @@ func (t *cellTable) add(line uint32, start uint64, failed bool, size uint16) {
 
 // count counts the spans that wait.
 func (t *cellTable) count() {
-	var places [spansWaitingMax]*uint32
-	found := places[:0]
+	var places [spansWaitingMax]*uint32 // of counts that get one more
+	found := 0
 	spans := t.waiting[:t.waits]
 	t.waits = 0
 	for i := range spans {
@@ -142,24 +142,24 @@ func (t *cellTable) count() {
 		l := &t.lines[s.line]
 		at := uint32(s.size) - l.low // wraps below low
 		if l.first != t.first || at >= uint32(len(l.counts)) {
-			found = addOnes(found)
+			addOnes(places[:found])
+			found = 0
 			t.addSlowly(s)
 			continue
 		}
 		if s.failed {
 			t.cells[l.cell].errors++
 		}
-		found = append(found, &l.counts[at])
+		places[found] = &l.counts[at]
+		found++
 	}
-	addOnes(found)
+	addOnes(places[:found])
 }
 
-// addOnes adds 1 to each count, and gives the emptied list.
-func addOnes(counts []*uint32) []*uint32 {
+func addOnes(counts []*uint32) {
 	for _, n := range counts {
 		*n++
 	}
-	return counts[:0]
 }
 
 // addSlowly counts a span that has no count in place.
@@ -235,13 +235,22 @@ func (t *cellTable) addElsewhere(s *cellSpan) {
 
 // drain notes what was counted of the cell at hand of a line, which then has none.
 func (t *cellTable) drain(l *cellLine) {
-	for at, n := range l.counts {
-		if n > 0 {
-			t.fresh = append(t.fresh, cellPair{l.cell<<cellSizeBits | (l.low + uint32(at)), n})
-			l.counts[at] = 0
-		}
+	if l.first == noStep {
+		return
 	}
 	l.first = noStep
+	for at := 0; at < len(l.counts); at += 8 {
+		eight := (*[8]uint32)(l.counts[at:])
+		if eight[0]|eight[1]|eight[2]|eight[3]|eight[4]|eight[5]|eight[6]|eight[7] == 0 {
+			continue
+		}
+		for i, n := range eight {
+			if n > 0 {
+				t.fresh = append(t.fresh, cellPair{l.cell<<cellSizeBits | (l.low + uint32(at+i)), n})
+			}
+		}
+		*eight = [8]uint32{}
+	}
 }
 
 // cell gives the cell of a line and step.
@@ -258,7 +267,7 @@ func (t *cellTable) cell(key cellKey) uint32 {
 // fold adds up what was noted, and goes to longer steps where that is too much.
 func (t *cellTable) fold() {
 	t.fresh, t.spare = sortPairs(t.fresh, t.spare)
-	merged, old := t.spare[:0], t.pairs
+	merged, old := slices.Grow(t.spare[:0], len(t.pairs)+len(t.fresh)), t.pairs
 	for _, p := range t.fresh {
 		for len(old) > 0 && old[0].key < p.key {
 			merged = append(merged, old[0])
@@ -335,6 +344,10 @@ func (t *cellTable) lengthen() {
 		ids[i] = t.cell(cellKey{c.line, stepStart(c.start, cellSteps[t.step])})
 		t.cells[ids[i]].errors += c.errors
 	}
+	t.moveTo(t.first)
+	if len(t.cells) == len(cells) {
+		return // none went together: each has the number that it had
+	}
 	for _, list := range [][]cellPair{t.pairs, t.fresh} {
 		for i := range list {
 			p := &list[i]
@@ -352,7 +365,6 @@ func (t *cellTable) lengthen() {
 		n++
 	}
 	t.pairs = t.pairs[:n]
-	t.moveTo(t.first)
 }
 
 // page gives the page of cells with the shortest step that takes no more than bytesMax, or one
