@@ -146,7 +146,7 @@ const (
 	countedSizes    = 64
 	// A pair takes cellPairBits at least in a page; what comes to more than a page is not tried.
 	cellPairBits = 5
-	// cellTraceRowsMax is the longest trace whose calls are counted in cells: a writer holds 48
+	// cellTraceRowsMax is the longest trace whose calls are counted in cells: a writer holds 44
 	// bytes a row of the one at hand.
 	cellTraceRowsMax = 1 << 18
 	// recentLinesMax edges are found without a map.
