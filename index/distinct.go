@@ -47,6 +47,16 @@ func (c *KeyCounter) Add(hash uint64) {
 	}
 }
 
+// AddAll counts hashes as Add does.
+func (c *KeyCounter) AddAll(hashes []uint64) {
+	for ; len(hashes) > 0 && c.registers == nil; hashes = hashes[1:] {
+		c.Add(hashes[0])
+	}
+	for _, hash := range hashes {
+		c.register(hash)
+	}
+}
+
 // MemoryBytes is what the counter takes.
 func (c *KeyCounter) MemoryBytes() int { return 8*len(c.table) + len(c.registers) }
 

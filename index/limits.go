@@ -21,8 +21,13 @@ const filterKeysMax = 1 << 27
 // even hashes about half of the attempts succeed, so no set of them ever gets there.
 const attemptsMax = 32
 
-// Fewer than radixKeysMin hashes are sorted by comparing: less than one for each byte.
-const radixKeysMin = 256
+// Fewer than radixKeysMin hashes are sorted by comparing. Of more, up to digitBitsMax bits at once
+// make pieces, in counts of 8 KiB; pieces of up to pieceKeysMax are left to one pass over all.
+const (
+	radixKeysMin = 64
+	digitBitsMax = 10
+	pieceKeysMax = 16
+)
 
 // TermBytesMax is how much of a text a term holds. Values that are asked for are shorter;
 // stack traces and statements would fill the dictionary with what nobody types.

@@ -201,24 +201,48 @@ func (g *GroupScan) eachOwn(id uint32, level span.Level, visit func(text []byte,
 	if !ok {
 		return nil
 	}
-	_, err := g.eachStanding(id, it.items.uses[i].values, visit)
+	err := g.eachStanding(id, it.items.uses[i].values, visit)
 	return err
 }
 
-// eachStanding visits the n values of a column's page; equal texts of its dictionary come as one. Of
-// texts it gives the place of each value in g.text, nil of others.
-func (g *GroupScan) eachStanding(id uint32, n int, visit func(text []byte, number, items uint64)) ([]span.TextID, error) {
-	if _, stands := g.group.find(id); !stands {
-		g.fail(id, codec.Corrupt("column %d has values and no page", id))
+// eachStanding visits the n values of a column's page; equal texts of its dictionary come as one.
+func (g *GroupScan) eachStanding(id uint32, n int, visit func(text []byte, number, items uint64)) error {
+	if g.s.columns[id-colFixed].kind.HasText() {
+		_, err := g.textsStanding(id, n, func(text []byte, items uint64) { visit(text, 0, items) })
+		return err
+	}
+	numbers, err := g.numbersStanding(id, n)
+	for _, v := range numbers {
+		visit(nil, v, 1)
+	}
+	return err
+}
+
+// numbersStanding gives the n values of a column's page, until the next integers.
+func (g *GroupScan) numbersStanding(id uint32, n int) ([]uint64, error) {
+	if !g.stands(id) {
 		return nil, g.err
 	}
-	if !g.s.columns[id-colFixed].kind.HasText() {
-		for _, v := range g.integers(id, n, 0, n) {
-			if g.err != nil {
-				break
-			}
-			visit(nil, v, 1)
-		}
+	numbers := g.integers(id, n, 0, n)
+	if g.err != nil {
+		return nil, g.err
+	}
+	return numbers, nil
+}
+
+// stands reports whether a column with values has a page; g.err has it where not.
+func (g *GroupScan) stands(id uint32) bool {
+	_, ok := g.group.find(id)
+	if !ok {
+		g.fail(id, codec.Corrupt("column %d has values and no page", id))
+	}
+	return ok
+}
+
+// textsStanding visits the distinct texts of a column's page of n, and gives the place of each
+// value in g.text.
+func (g *GroupScan) textsStanding(id uint32, n int, visit func(text []byte, items uint64)) ([]span.TextID, error) {
+	if !g.stands(id) {
 		return nil, g.err
 	}
 	p := g.page(id, func(payload []byte) (*page, error) { return openTexts(payload, n) })
@@ -237,7 +261,7 @@ func (g *GroupScan) eachStanding(id uint32, n int, visit func(text []byte, numbe
 	}
 	for text, items := range counts {
 		if items > 0 {
-			visit(table.Value(uint32(text)), 0, items)
+			visit(table.Value(uint32(text)), items)
 		}
 	}
 	return ids, nil

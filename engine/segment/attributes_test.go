@@ -42,6 +42,39 @@ func countEverything(fs vfs.FS, name string) error {
 	return nil
 }
 
+// Numbers are counted and found whichever comes first, 0 too, and whether there are few or many.
+func TestNumbersOfAllKindsAreCountedAndFiltered(t *testing.T) {
+	for name, value := range map[string]func(row int) uint64{
+		"zero first": func(row int) uint64 { return uint64(row % 3) },
+		"zero last":  func(row int) uint64 { return uint64(8999-row) / 11 },
+		"many":       func(row int) uint64 { return uint64(row*7919%2000 - 1000) },
+	} {
+		b := calling(9000, 9, func(row int) uint64 { return uint64(row) })
+		key := b.AddText([]byte("number"))
+		distinct := map[uint64]bool{}
+		b.AttrEnds = make([]uint32, 9000)
+		for row := range b.AttrEnds {
+			b.Attrs = append(b.Attrs, span.Attr{Key: key, Type: span.IntValue, Value: value(row)})
+			b.AttrEnds[row] = uint32(row + 1)
+			distinct[value(row)] = true
+		}
+		fs := vfs.NewCrash(1)
+		write(t, fs, "s", inOrder(b), 100)
+		s := open(t, fs, "s")
+		counts, complete, err := s.KeyCounts()
+		s.Close()
+		if err != nil || !complete || len(counts) != 1 || counts[0].Values != 9000 {
+			t.Fatalf("%s: %+v, %v", name, counts, err)
+		}
+		if got, want := float64(counts[0].Distinct), float64(len(distinct)); got < 0.95*want || got > 1.05*want {
+			t.Errorf("%s: %v different numbers of %v", name, got, want)
+		}
+		if err := segment.Verify(fs, "s"); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // Forged pages under right checksums are reported by whoever counts, or count as something else.
 func TestCountingForgedPagesIsAnErrorOrHarmless(t *testing.T) {
 	fs := vfs.NewCrash(1)

@@ -18,6 +18,10 @@ import (
 // begins. Pairs are noted one after another and folded when there are many: sorting numbers goes
 // over memory in order, where a table would be hit at another place by each span.
 //
+// Counts in place are hit at another place by each span too. So spans wait until there are
+// spansWaitingMax, and are counted in two loops: one finds the counts, which are asked of memory
+// all at once in the other.
+//
 // It begins with the shortest step. Whenever there are too many pairs, cells go together to those
 // of the next longer one; where even one step for all time has too many, it gives up. When that
 // is looked at is a matter of the spans added so far, which come in the order of the segment's
@@ -33,22 +37,35 @@ type cellTable struct {
 	spare   []cellPair
 	added   int // spans
 
+	waiting [spansWaitingMax]cellSpan
+	waits   int // spans in it; lines that come after them wait for them
+
 	// The step that the span added last starts in: its first nanosecond, and how many follow.
 	first, more uint64
+}
+
+// cellSpan is a span of a line.
+type cellSpan struct {
+	start  uint64
+	line   uint32
+	size   uint16
+	failed bool
 }
 
 // cellLine is what cells of all steps have in common, and the cell at hand: that of the latest
 // step so far, which begins at first.
 type cellLine struct {
-	parent, callee uint32 // as cellWriter numbers them
-	kind           int32
-	cell           uint32 // + 1, 0 is none
-	first          uint64
-	counted        bool     // the cell at hand has counts; not so where there are many lines
+	first          uint64   // noStep without a cell at hand
+	counts         []uint32 // of the cell at hand, by size; nil where it is not counted in place
 	low            uint32   // size of counts[0]
-	counts         []uint32 // of the cell at hand, by size; those it had so far lie among them
-	least, end     uint32   // the sizes that it has
+	cell           uint32
+	parent, callee uint32 // as cellWriter numbers them, at last as the segment does
+	kind           int32
+	counted        bool // in place; not so where there are many lines
 }
+
+// noStep is where no step begins: the lengths of steps are even.
+const noStep = math.MaxUint64
 
 type cellKey struct {
 	line  uint32
@@ -74,10 +91,12 @@ func newCellTable() cellTable {
 // giveUp frees what is held.
 func (t *cellTable) giveUp() { *t = cellTable{none: true} }
 
-// line gives a new line.
+// line gives a new line. How many there are decides about steps, so it comes behind the spans
+// that wait.
 func (t *cellTable) line(parent, callee uint32, kind int32) uint32 {
+	t.count()
 	counted := len(t.lines) < countedLinesMax
-	t.lines = append(t.lines, cellLine{parent: parent, callee: callee, kind: kind, counted: counted, least: span.DurationSizes})
+	t.lines = append(t.lines, cellLine{parent: parent, callee: callee, kind: kind, counted: counted, first: noStep})
 	return uint32(len(t.lines) - 1)
 }
 
@@ -97,33 +116,72 @@ func (t *cellTable) moveTo(start uint64) {
 	}
 }
 
-// add counts a span of a line.
-func (t *cellTable) add(line uint32, start uint64, failed bool, size uint32) {
-	if start < t.first || start-t.first > t.more {
-		t.moveTo(start)
+// add counts a span of a line, when those that wait are counted.
+func (t *cellTable) add(line uint32, start uint64, failed bool, size uint16) {
+	t.waiting[t.waits] = cellSpan{start, line, size, failed}
+	if t.waits++; t.waits == spansWaitingMax {
+		t.count()
 	}
-	t.added++
-	l := &t.lines[line]
-	if l.cell == 0 || l.first != t.first {
-		t.addElsewhere(line, failed, size)
+}
+
+// count counts the spans that wait.
+func (t *cellTable) count() {
+	var places [spansWaitingMax]*uint32 // of counts that get one more
+	found := 0
+	spans := t.waiting[:t.waits]
+	t.waits = 0
+	for i := range spans {
+		if t.none {
+			return
+		}
+		s := &spans[i]
+		if s.start < t.first || s.start-t.first > t.more {
+			t.moveTo(s.start)
+		}
+		t.added++
+		l := &t.lines[s.line]
+		at := uint32(s.size) - l.low // wraps below low
+		if l.first != t.first || at >= uint32(len(l.counts)) {
+			addOnes(places[:found])
+			found = 0
+			t.addSlowly(s)
+			continue
+		}
+		if s.failed {
+			t.cells[l.cell].errors++
+		}
+		places[found] = &l.counts[at]
+		found++
+	}
+	addOnes(places[:found])
+}
+
+func addOnes(counts []*uint32) {
+	for _, n := range counts {
+		*n++
+	}
+}
+
+// addSlowly counts a span that has no count in place.
+func (t *cellTable) addSlowly(s *cellSpan) {
+	l := &t.lines[s.line]
+	if l.first != t.first {
+		t.addElsewhere(s)
 		return
 	}
-	if failed {
-		t.cells[l.cell-1].errors++
+	if s.failed {
+		t.cells[l.cell].errors++
 	}
-	t.note(l, l.cell-1, size)
+	t.note(l, l.cell, uint32(s.size))
 }
 
 // note counts a size of a cell.
 func (t *cellTable) note(l *cellLine, cell, size uint32) {
-	if l.counted && cell == l.cell-1 {
-		at := size - l.low // wraps below low
-		if at >= uint32(len(l.counts)) {
+	if l.counted && cell == l.cell {
+		if size-l.low >= uint32(len(l.counts)) {
 			l.reach(size)
-			at = size - l.low
 		}
-		l.counts[at]++
-		l.least, l.end = min(l.least, size), max(l.end, size+1)
+		l.counts[size-l.low]++
 		return
 	}
 	t.fresh = append(t.fresh, cellPair{cell<<cellSizeBits | size, 1})
@@ -155,36 +213,44 @@ func (t *cellTable) foldMany() {
 
 // addElsewhere counts a span of another step than that of the line's cell at hand; a later one
 // becomes that. Where cells have few spans each, their step was too short.
-func (t *cellTable) addElsewhere(line uint32, failed bool, size uint32) {
-	l := &t.lines[line]
-	if l.cell > 0 && l.first < t.first {
+func (t *cellTable) addElsewhere(s *cellSpan) {
+	l := &t.lines[s.line]
+	if l.first != noStep && l.first < t.first {
 		t.drain(l)
-		l.cell = 0
 		if t.foldMany(); t.none { // it may have gone to a longer step, or given up
 			return
 		}
 	}
-	cell := t.cell(cellKey{line, t.first})
-	if l.cell == 0 {
-		l.cell, l.first = cell+1, t.first
+	cell := t.cell(cellKey{s.line, t.first})
+	if l.first == noStep {
+		l.cell, l.first = cell, t.first
 	}
-	if failed {
+	if s.failed {
 		t.cells[cell].errors++
 	}
-	if t.note(l, cell, size); len(t.cells) > t.added/cellSpansMin && t.hasSteps() {
+	if t.note(l, cell, uint32(s.size)); len(t.cells) > t.added/cellSpansMin && t.hasSteps() {
 		t.lengthen()
 	}
 }
 
-// drain notes what was counted of the cell at hand of a line.
+// drain notes what was counted of the cell at hand of a line, which then has none.
 func (t *cellTable) drain(l *cellLine) {
-	for size := l.least; size < l.end; size++ {
-		if n := l.counts[size-l.low]; n > 0 {
-			t.fresh = append(t.fresh, cellPair{(l.cell-1)<<cellSizeBits | size, n})
-			l.counts[size-l.low] = 0
-		}
+	if l.first == noStep {
+		return
 	}
-	l.least, l.end = span.DurationSizes, 0
+	l.first = noStep
+	for at := 0; at < len(l.counts); at += 8 {
+		eight := (*[8]uint32)(l.counts[at:])
+		if eight[0]|eight[1]|eight[2]|eight[3]|eight[4]|eight[5]|eight[6]|eight[7] == 0 {
+			continue
+		}
+		for i, n := range eight {
+			if n > 0 {
+				t.fresh = append(t.fresh, cellPair{l.cell<<cellSizeBits | (l.low + uint32(at+i)), n})
+			}
+		}
+		*eight = [8]uint32{}
+	}
 }
 
 // cell gives the cell of a line and step.
@@ -201,7 +267,7 @@ func (t *cellTable) cell(key cellKey) uint32 {
 // fold adds up what was noted, and goes to longer steps where that is too much.
 func (t *cellTable) fold() {
 	t.fresh, t.spare = sortPairs(t.fresh, t.spare)
-	merged, old := t.spare[:0], t.pairs
+	merged, old := slices.Grow(t.spare[:0], len(t.pairs)+len(t.fresh)), t.pairs
 	for _, p := range t.fresh {
 		for len(old) > 0 && old[0].key < p.key {
 			merged = append(merged, old[0])
@@ -269,7 +335,6 @@ func (t *cellTable) lengthen() {
 	}
 	for i := range t.lines {
 		t.drain(&t.lines[i])
-		t.lines[i].cell = 0
 	}
 	t.step++
 	cells := t.cells
@@ -278,6 +343,10 @@ func (t *cellTable) lengthen() {
 	for i, c := range cells {
 		ids[i] = t.cell(cellKey{c.line, stepStart(c.start, cellSteps[t.step])})
 		t.cells[ids[i]].errors += c.errors
+	}
+	t.moveTo(t.first)
+	if len(t.cells) == len(cells) {
+		return // none went together: each has the number that it had
 	}
 	for _, list := range [][]cellPair{t.pairs, t.fresh} {
 		for i := range list {
@@ -296,42 +365,42 @@ func (t *cellTable) lengthen() {
 		n++
 	}
 	t.pairs = t.pairs[:n]
-	t.moveTo(t.first)
 }
 
-// section gives the section of cells with the shortest step that takes no more than bytesMax
-// as a page, or one without cells, and how many bytes its page takes. rank gives a line's names
-// as the segment numbers them.
-func (t *cellTable) section(bytesMax int, rank func(l *cellLine) (parent, callee uint32, kind int32)) (payload []byte, pageBytes int) {
+// page gives the page of cells with the shortest step that takes no more than bytesMax, or one
+// without cells. rank gives a line's names as the segment numbers them.
+func (t *cellTable) page(bytesMax int, rank func(l *cellLine) (parent, callee uint32, kind int32)) []byte {
+	t.count()
 	for i := range t.lines {
-		t.drain(&t.lines[i])
+		l := &t.lines[i]
+		t.drain(l)
+		l.parent, l.callee, l.kind = rank(l)
 	}
 	if !t.none {
 		t.fold()
 	}
+	var payload []byte
 	for !t.none {
 		if len(t.pairs)*cellPairBits/8 > bytesMax {
 			t.lengthen()
 			continue
 		}
-		payload = appendCells(nil, uint64(t.step+1), t.sorted(rank))
-		if pageBytes = len(column.AppendPage(nil, payload, true)); pageBytes <= bytesMax {
-			return payload, pageBytes
+		payload = appendCells(payload[:0], uint64(t.step+1), t.sorted())
+		if page := column.AppendPage(nil, payload, true); len(page) <= bytesMax {
+			return page
 		}
 		t.lengthen()
 	}
-	payload = appendCells(nil, 0, new(Cells))
-	return payload, len(column.AppendPage(nil, payload, true))
+	return column.AppendPage(nil, appendCells(nil, 0, new(Cells)), true)
 }
 
-// sorted gives the cells as they are stored.
-func (t *cellTable) sorted(rank func(l *cellLine) (parent, callee uint32, kind int32)) *Cells {
+// sorted gives the cells as they are stored; lines have their names as the segment numbers them.
+func (t *cellTable) sorted() *Cells {
 	out := &Cells{Step: cellSteps[t.step], cells: make([]Cell, len(t.cells))}
 	order := make([]uint32, len(t.cells))
 	for i, c := range t.cells {
 		l := &t.lines[c.line]
-		out.cells[i] = Cell{Start: c.start, Errors: c.errors}
-		out.cells[i].Parent, out.cells[i].Callee, out.cells[i].Kind = rank(l)
+		out.cells[i] = Cell{Start: c.start, Parent: l.parent, Callee: l.callee, Kind: l.kind, Errors: c.errors}
 		order[i] = uint32(i)
 	}
 	slices.SortFunc(order, func(a, b uint32) int { return out.cells[a].compare(&out.cells[b]) })

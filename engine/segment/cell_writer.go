@@ -12,13 +12,13 @@ import (
 type cellWriter struct {
 	edges, operations cellTable
 
-	services     map[string]uint32 // numbers, in order of first use
-	serviceNames []string
-	serviceOf    []uint32 // by resource: number + 1, 0 is not known yet
-	names        map[string]uint32
-	nameTexts    []string
-	nameOf       []uint32 // by template of the segment: number + 1
-	nameBytes    int
+	serviceNumbers map[string]uint32 // in order of first use
+	serviceNames   []string
+	serviceOf      []uint32 // by resource: number + 1, 0 is not known yet
+	services       []uint32 // of the row group at hand, by code of the resource
+	names          map[string]uint32
+	nameTexts      []string
+	nameBytes      int
 
 	callees     map[callee]uint32
 	calleeList  []callee
@@ -26,7 +26,7 @@ type cellWriter struct {
 	edgeLines   map[uint64]uint32       // by parent's service << 32 | callee
 	recentLines [recentLinesMax]recentLine
 
-	group rowGroupFacts
+	facts rowFacts
 
 	// Rows of traces that are not whole yet: of the one that goes on, between two groups.
 	rows      []cellRow
@@ -57,8 +57,8 @@ type recentLine struct {
 // cellRow is a row as calls need it.
 type cellRow struct {
 	start           uint64
-	size            uint32
 	service, callee uint32
+	size            uint16
 	failed          bool
 }
 
@@ -69,42 +69,21 @@ type rowColumns struct {
 	ids, parentIDs       []span.SpanID
 }
 
-// rowFact is what rows with one resource and one template have in common.
-type rowFact struct {
-	resource        uint32
-	template        uint32 // of the segment where shared says so, else of the row group
-	shared          bool
-	service, callee uint32
-	operation       uint32 // line
-	kind            int32
-	failed, counted bool // counted: operation is known
-	rows            uint64
-}
-
-// rowGroupFacts are those of a row group, by the pair of codes: resource * templates + template.
-type rowGroupFacts struct {
-	templates uint64
-	numbers   pairNumbers // positions in facts
-	facts     []rowFact
-}
-
 func newCellWriter() *cellWriter {
 	return &cellWriter{
 		edges: newCellTable(), operations: newCellTable(),
-		services: map[string]uint32{}, names: map[string]uint32{},
+		serviceNumbers: map[string]uint32{}, names: map[string]uint32{}, facts: newRowFacts(),
 		callees: map[callee]uint32{}, lines: map[operationKey]uint32{}, edgeLines: map[uint64]uint32{},
 	}
 }
 
 // add counts the rows of a row group; w.traces has its traces already.
 func (c *cellWriter) add(w *Writer, ref *groupRef, cols rowColumns) {
-	c.group.templates, c.group.facts = uint64(ref.codes(span.SpanLevel)), c.group.facts[:0]
-	c.group.numbers.reset(len(cols.starts))
 	if len(c.lines) > operationLinesMax || c.nameBytes > operationNameBytesMax || !w.catalog.Complete() {
 		c.operations.giveUp()
 	}
 	if c.operations.none {
-		c.lines, c.names, c.nameTexts, c.nameOf = nil, nil, nil, nil
+		c.lines, c.names, c.nameTexts = nil, nil, nil
 	}
 	c.count(w, ref, cols)
 	if c.edges.none {
@@ -133,55 +112,55 @@ func firstFrom(traces []traceRef, row int) int {
 
 // count goes over the rows: each is a span of its operation, and a row of its trace.
 func (c *cellWriter) count(w *Writer, ref *groupRef, cols rowColumns) {
-	g := &c.group
+	c.services = c.services[:0]
+	for _, id := range ref.resources {
+		c.services = append(c.services, c.service(w.resources.batch, id))
+	}
+	c.facts.startGroup(ref)
 	for row, start := range cols.starts {
-		pair := cols.resources[row]*g.templates + cols.templates[row]
-		at := g.numbers.at(pair)
-		if *at == 0 {
-			*at = c.fact(w, ref, pair)
+		service, code := c.services[cols.resources[row]], cols.templates[row]
+		f := &c.facts.list[c.facts.of[code]]
+		if f.service != service {
+			f = c.fact(w, service, code)
 		}
-		f := &g.facts[*at-1]
 		f.rows++
-		size := uint32(span.DurationSize(span.Duration(start, start+cols.lengths[row])))
-		if f.counted && !c.operations.none {
+		size := uint16(span.DurationSize(span.Duration(start, start+cols.lengths[row])))
+		if !c.operations.none {
 			c.operations.add(f.operation, start, f.failed, size)
 		}
 		if !c.edges.none {
-			c.rows = append(c.rows, cellRow{start, size, f.service, f.callee, f.failed})
+			c.rows = append(c.rows, cellRow{start, f.service, f.callee, size, f.failed})
 			c.kinds = append(c.kinds, f.kind)
 		}
 	}
 }
 
-// fact works out what the rows of a pair of codes have in common, and gives its position + 1.
-func (c *cellWriter) fact(w *Writer, ref *groupRef, pair uint64) uint32 {
-	g := &c.group
-	resource, code := ref.resources[pair/g.templates], pair%g.templates
-	shared := uint64(len(ref.templates[span.SpanLevel]))
-	t, id := w.folding[span.SpanLevel].local, uint32(code-shared)
-	if code < shared {
-		t, id = w.folding[span.SpanLevel].shared, ref.templates[span.SpanLevel][code]
+// fact gives what the rows of a service and of a template of the row group have in common, and
+// works it out where it is new.
+func (c *cellWriter) fact(w *Writer, service uint32, code uint64) *rowFact {
+	f, known := c.facts.find(service, code)
+	if known {
+		return f
 	}
-	scalars := t.table.scalarsAt(id)
-	f := rowFact{
-		resource: resource, template: id, shared: code < shared,
-		service: c.service(w.resources.batch, resource),
-		kind:    int32(scalars[scalarKind]), failed: int32(scalars[scalarStatusCode]) == span.StatusError,
+	t := w.folding[span.SpanLevel].local
+	if f.shared {
+		t = w.folding[span.SpanLevel].shared
 	}
+	scalars := t.table.scalarsAt(f.template)
+	f.kind, f.failed = int32(scalars[scalarKind]), int32(scalars[scalarStatusCode]) == span.StatusError
 	if !c.edges.none {
-		f.callee = numberOf(c.callees, callee{f.service, f.kind}, &c.calleeList)
+		f.callee = numberOf(c.callees, callee{service, f.kind}, &c.calleeList)
 	}
 	if !c.operations.none {
-		key := operationKey{f.service, c.name(t, id, code < shared), f.kind}
+		key := operationKey{service, c.name(t, f.template), f.kind}
 		line, ok := c.lines[key]
 		if !ok {
 			line = c.operations.line(key.service, key.name, key.kind)
 			c.lines[key] = line
 		}
-		f.operation, f.counted = line, true
+		f.operation = line
 	}
-	g.facts = append(g.facts, f)
-	return uint32(len(g.facts))
+	return f
 }
 
 // numberOf gives the number of a key, the next one where it is new.
@@ -202,36 +181,22 @@ func (c *cellWriter) service(resources *span.Batch, id uint32) uint32 {
 	}
 	if c.serviceOf[id] == 0 {
 		name := resources.Bytes(resources.Resources[id].Service)
-		n, ok := c.services[string(name)]
+		n, ok := c.serviceNumbers[string(name)]
 		if !ok {
-			n = numberOf(c.services, string(name), &c.serviceNames)
+			n = numberOf(c.serviceNumbers, string(name), &c.serviceNames)
 		}
 		c.serviceOf[id] = n + 1
 	}
 	return c.serviceOf[id] - 1
 }
 
-// name gives the number of a template's name. Those of the segment's templates are remembered.
-func (c *cellWriter) name(t *templateWriter, id uint32, shared bool) uint32 {
-	if shared && int(id) < len(c.nameOf) && c.nameOf[id] > 0 {
-		return c.nameOf[id] - 1
-	}
-	var name []byte
-	for _, s := range t.table.slotsOf(id) {
-		if s.column == colName {
-			name = t.texts.batch.Bytes(span.TextID(s.value))
-		}
-	}
+// name gives the number of a template's name.
+func (c *cellWriter) name(t *templateWriter, id uint32) uint32 {
+	name := t.nameOf(id)
 	n, ok := c.names[string(name)]
 	if !ok {
 		n = numberOf(c.names, string(name), &c.nameTexts)
 		c.nameBytes += len(name)
-	}
-	if shared {
-		for int(id) >= len(c.nameOf) {
-			c.nameOf = append(c.nameOf, make([]uint32, max(int(id)+1-len(c.nameOf), 64))...)
-		}
-		c.nameOf[id] = n + 1
 	}
 	return n
 }
@@ -290,13 +255,12 @@ func (c *cellWriter) keepFrom(begin int) {
 	c.ids, c.parentIDs, c.rows, c.kinds = c.ids[:n], c.parentIDs[:n], c.rows[:n], c.kinds[:n]
 }
 
-// sections gives the sections of both kinds, when all rows are there.
-func (c *cellWriter) sections(w *Writer) (edges, operations []byte) {
-	var taken int
+// pages gives the pages of both sections, when all rows are there.
+func (c *cellWriter) pages(w *Writer) (edges, operations []byte) {
 	c.resolve(0, len(c.ids))
 	left := int(max(cellBytesMin, w.out.offset()/cellsShare))
 	services := servicesOf(w.resources.batch)
-	edges, taken = c.edges.section(left/2, func(l *cellLine) (parent, callee uint32, kind int32) {
+	edges = c.edges.page(left/2, func(l *cellLine) (parent, callee uint32, kind int32) {
 		return place(services, c.serviceNames[l.parent]), place(services, c.serviceNames[l.callee]), l.kind
 	})
 	if !w.catalog.Complete() {
@@ -307,7 +271,7 @@ func (c *cellWriter) sections(w *Writer) (edges, operations []byte) {
 	for i, o := range listed {
 		places[o] = uint32(i)
 	}
-	operations, _ = c.operations.section(left-taken, func(l *cellLine) (parent, callee uint32, kind int32) {
+	operations = c.operations.page(left-len(edges), func(l *cellLine) (parent, callee uint32, kind int32) {
 		return 0, places[span.Operation{Service: c.serviceNames[l.parent], Name: c.nameTexts[l.callee], Kind: l.kind}], 0
 	})
 	return edges, operations

@@ -115,6 +115,34 @@ func TestATraceOfManyRowsHasNoCellsOfEdges(t *testing.T) {
 	}
 }
 
+// Spans of more pairs of a service and a template than a writer remembers are counted all the same.
+func TestSpansOfManyServicesAndTemplatesAreCounted(t *testing.T) {
+	b := calling(100_000, 5, func(row int) uint64 { return 1_700_000_000_000_000_000 + uint64(row)*1_000_000 })
+	first := b.Resources[0]
+	b.Resources = nil
+	for i := range 301 {
+		first.Service = b.AddText(fmt.Append(nil, "service ", i))
+		b.Resources = append(b.Resources, first)
+	}
+	for row := range b.Starts {
+		b.ResourceIDs[row], b.StatusCodes[row] = uint32(row%301), int32(row%299)
+	}
+	fs := vfs.NewCrash(1)
+	write(t, fs, "s", inOrder(b), 4096)
+	s := open(t, fs, "s")
+	defer s.Close()
+	total := uint64(0)
+	for _, o := range s.Catalog().Operations("") {
+		total += s.Catalog().Spans(o)
+	}
+	if n := s.Catalog().Size(); n != 301 || total != 100_000 {
+		t.Errorf("%d spans of %d operations", total, n)
+	}
+	if err := segment.Verify(fs, "s"); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Spans of months, a few a day, and starts at both ends of time: cells go to longer steps rather
 // than take much of the file.
 func TestCellsOfSparseSpansStaySmall(t *testing.T) {

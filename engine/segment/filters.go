@@ -36,6 +36,21 @@ func appendNumber(dst []byte, kind span.ValueType, value uint64) []byte {
 	return strconv.AppendInt(dst, int64(value), 10)
 }
 
+// appendNumberHashes appends the hashes of values that are no texts: of each one at least once.
+// Most columns have few values, whose hashes are not worth making again, or sorting: those met
+// lately are passed over.
+func appendNumberHashes(dst []uint64, kind span.ValueType, values []uint64) []uint64 {
+	var text [20]byte
+	recent := [1 << recentNumbersBits]uint64{1} // where 0 will be, which was not met yet
+	for _, v := range values {
+		if place := &recent[v*0x9e3779b97f4a7c15>>(64-recentNumbersBits)]; *place != v {
+			*place = v
+			dst = append(dst, index.HashText(appendNumber(text[:0], kind, v)))
+		}
+	}
+	return dst
+}
+
 // filterWriter collects the filters of a segment.
 type filterWriter struct {
 	columns map[uint32]*columnFilters
@@ -197,32 +212,33 @@ func (g *groupWriter) addFilters(id uint32) {
 	kind, values := g.w.columns[id-colFixed].kind, g.attrs[id-colFixed]
 	stats := &g.w.keys[id-colFixed]
 	g.hashes = g.hashes[:0]
-	var text [20]byte
 	if kind.HasText() {
 		stats.Values += uint64(values.text.Len())
 		for code := range values.text.Distinct() {
-			value := values.text.Value(uint64(code))
-			hash := index.HashText(value)
-			stats.counter.Add(hash)
-			if len(value) <= FilteredBytesMax {
-				g.hashes = append(g.hashes, hash)
-			}
+			g.hashText(stats, values.text.Value(uint64(code)))
 		}
 		for _, code := range values.text.Codes() {
 			stats.TextBytes += uint64(len(values.text.Value(code)))
 		}
 	} else {
 		stats.Values += uint64(len(values.ints))
-		for _, v := range values.ints {
-			hash := index.HashText(appendNumber(text[:0], kind, v))
-			stats.counter.Add(hash)
-			g.hashes = append(g.hashes, hash)
-		}
+		g.hashes = appendNumberHashes(g.hashes, kind, values.ints)
 	}
+	stats.counter.AddAll(g.hashes)
 	if hasFilter(kind) {
 		g.hashes = append(g.hashes, values.local...)
 		g.w.filters.add(id, len(g.w.groups), g.hashes)
 	}
+}
+
+// hashText hashes a text for the filter, or counts it where that does not know so long ones.
+func (g *groupWriter) hashText(stats *keyStats, text []byte) {
+	hash := index.HashText(text)
+	if len(text) > FilteredBytesMax {
+		stats.counter.Add(hash)
+		return
+	}
+	g.hashes = append(g.hashes, hash)
 }
 
 // findLocal hashes for the filters what stands in templates of the group's own: searches know

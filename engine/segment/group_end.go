@@ -190,18 +190,10 @@ func (g *groupWriter) slotOf(id span.SpanID, begin int, mask uint64) uint64 {
 	return at
 }
 
-// count counts the group's operations, by the facts that its cells were made of, and what its own
-// templates hold for the counts of keys.
+// count tells the catalog of the spans that have templates of the group's own, and counts what
+// such templates hold for the counts of keys.
 func (g *groupWriter) count(ref *groupRef) {
-	for i := range g.w.cells.group.facts {
-		f := &g.w.cells.group.facts[i]
-		if f.shared {
-			g.w.countOperation(f.resource, f.template, f.rows)
-		} else {
-			local := g.w.folding[span.SpanLevel].local
-			g.w.catalog.Add(g.w.serviceOf(f.resource), local.nameOf(f.template), local.kindOf(f.template), f.rows)
-		}
-	}
+	g.w.tellOwn()
 	for _, level := range levels {
 		if ref.local[level] == 0 {
 			continue
@@ -217,43 +209,41 @@ func (g *groupWriter) count(ref *groupRef) {
 	}
 }
 
-// countOperation counts spans of a resource and a template of the segment. The catalog is told
-// in the end, once for each service and template, not for each row group.
-func (w *Writer) countOperation(resource, template uint32, spans uint64) {
-	service := w.resources.batch.Resources[resource].Service
-	w.operations[[2]uint32{uint32(service), template}] += spans
-	if len(w.operations) == operationsKeptMax {
+// tellOwn tells the catalog of the spans whose templates end with the row group. The others are
+// told in the end, once for each service and template, unless they are many.
+func (w *Writer) tellOwn() {
+	facts, local := &w.cells.facts, w.folding[span.SpanLevel].local
+	for _, n := range facts.own {
+		f := &facts.list[n]
+		w.catalog.Add(w.cells.serviceNames[f.service], string(local.nameOf(f.template)), f.kind, f.rows)
+	}
+	if facts.endGroup(); len(facts.list) > operationsKeptMax {
 		w.tellOperations()
 	}
 }
 
 // tellOperations tells the catalog what was counted, and the standing terms who has which templates.
 func (w *Writer) tellOperations() {
-	shared := w.folding[span.SpanLevel].shared
-	for pair, spans := range w.operations {
-		service := w.resources.batch.String(span.TextID(pair[0]))
-		w.catalog.Add(service, shared.nameOf(pair[1]), shared.kindOf(pair[1]), spans)
-		w.standing.addService(service, pair[1])
+	facts, shared := &w.cells.facts, w.folding[span.SpanLevel].shared
+	for i := range facts.list {
+		if f := &facts.list[i]; f.shared {
+			service := w.cells.serviceNames[f.service]
+			w.catalog.Add(service, string(shared.nameOf(f.template)), f.kind, f.rows)
+			w.standing.addService(service, f.template)
+		}
 	}
-	clear(w.operations)
-}
-
-func (w *Writer) serviceOf(resource uint32) string {
-	b := w.resources.batch
-	return b.String(b.Resources[resource].Service)
+	facts.reset()
 }
 
 // nameOf gives the name of a span's template.
-func (t *templateWriter) nameOf(id uint32) string {
+func (t *templateWriter) nameOf(id uint32) []byte {
 	for _, s := range t.table.slotsOf(id) {
 		if s.column == colName {
-			return t.texts.batch.String(span.TextID(s.value))
+			return t.texts.batch.Bytes(span.TextID(s.value))
 		}
 	}
-	return ""
+	return nil
 }
-
-func (t *templateWriter) kindOf(id uint32) int32 { return int32(t.table.scalarsAt(id)[scalarKind]) }
 
 // reset forgets all values and keeps the memory, unless odd groups made it large.
 func (g *groupWriter) reset() {

@@ -100,6 +100,8 @@ const (
 	filterPageBytes = 16
 	// filterBytesMax bounds the filters that a writer holds: a tenth of some GB.
 	filterBytesMax = 64 << 20
+	// recentNumbersBits: 256 numbers of a column are known again, in a few lines of the cache.
+	recentNumbersBits = 8
 	// pageOverheadBytes is what an opened page takes beside its content, about.
 	pageOverheadBytes = 256
 	// What stays in memory of a trace (its id, where it stands), a row group beside its lists, an
@@ -113,7 +115,7 @@ const (
 	// listedMax numbers of a list are printed: a line that a terminal shows.
 	listedMax = 16
 	// operationsKeptMax pairs of services and templates are counted before the catalog is told:
-	// some 4 MiB.
+	// some 5 MiB.
 	operationsKeptMax = 1 << 16
 	// Cells of operations are given up beyond operationLinesMax of them, or names of
 	// operationNameBytesMax together: that is where the catalog, which names them, gives up too.
@@ -126,6 +128,9 @@ const (
 	// always may take cellBytesMin. Edges get half of it, operations what is left.
 	cellsShare   = 50
 	cellBytesMin = 8 << 10
+	// spansWaitingMax spans wait to be counted: as many as the processor may look for in memory at
+	// once, and many times over.
+	spansWaitingMax = 256
 	// freshPairsMin pairs are noted before they are folded: they stay in the processor's cache.
 	freshPairsMin = 1 << 14
 	// cellSpansMin spans must a cell have on the average where there are more than cellsMin cells:
@@ -141,7 +146,7 @@ const (
 	countedSizes    = 64
 	// A pair takes cellPairBits at least in a page; what comes to more than a page is not tried.
 	cellPairBits = 5
-	// cellTraceRowsMax is the longest trace whose calls are counted in cells: a writer holds 48
+	// cellTraceRowsMax is the longest trace whose calls are counted in cells: a writer holds 44
 	// bytes a row of the one at hand.
 	cellTraceRowsMax = 1 << 18
 	// recentLinesMax edges are found without a map.

@@ -26,6 +26,13 @@ type standing struct {
 	crowd        bool                // there were too many services
 	codes        []int               // of the row group at hand: by code of a text, its number
 	numbers      map[uint64]int      // of the row group at hand: by value
+	recent       [1 << recentNumbersBits]recentNumber
+}
+
+// recentNumber is what numbers has of a value that was met lately: its number + 1, 0 is none.
+type recentNumber struct {
+	value  uint64
+	number int
 }
 
 // standingColumn is the values of a column so far.
@@ -89,6 +96,9 @@ func (s *standing) add(c *standingColumn, n int, template uint32) {
 		return
 	}
 	v := &c.values[n]
+	if word := int(template / 64); word < len(v.with) && v.with[word]>>(template%64)&1 == 1 {
+		return // as nearly always
+	}
 	before := len(v.with)
 	v.with = withBit(v.with, template)
 	if s.bytes += 8 * (len(v.with) - before); s.bytes > standingBytesMax {
@@ -161,7 +171,7 @@ func (s *standing) addValues(c *standingColumn, kind span.ValueType, values *att
 		}
 		return
 	}
-	clear(s.numbers)
+	s.forgetNumbers()
 	for i, value := range values.ints {
 		if template := values.with[i]; template != noTemplate {
 			if n, ok := s.numberOf(c, kind, value); ok {
@@ -183,8 +193,26 @@ func (s *standing) addText(c *standingColumn, code uint64, text []byte, template
 	s.add(c, s.codes[code], template)
 }
 
+// forgetNumbers makes ready for another column of numbers.
+func (s *standing) forgetNumbers() {
+	clear(s.numbers)
+	clear(s.recent[:])
+}
+
 // numberOf is number of a value that is no text; s.numbers has those of the row group so far.
 func (s *standing) numberOf(c *standingColumn, kind span.ValueType, value uint64) (int, bool) {
+	recent := &s.recent[value*0x9e3779b97f4a7c15>>(64-recentNumbersBits)]
+	if recent.value == value && recent.number > 0 {
+		return recent.number - 1, !c.left
+	}
+	n, ok := s.numberByMap(c, kind, value)
+	if ok {
+		*recent = recentNumber{value, n + 1}
+	}
+	return n, ok
+}
+
+func (s *standing) numberByMap(c *standingColumn, kind span.ValueType, value uint64) (int, bool) {
 	if n, known := s.numbers[value]; known {
 		return n, !c.left
 	}
@@ -199,43 +227,55 @@ func (s *standing) numberOf(c *standingColumn, kind span.ValueType, value uint64
 	return n, ok
 }
 
-// standing notes the values of a column with the templates that they have here; texts are their
-// places in the scan's table. Every span has a template of the segment.
-func (c *groupCopy) standing(id uint32, u use, texts []span.TextID) {
+// standing notes the values of a column with the templates that they have here: numbers, or places
+// of texts in the scan's table. Every span has a template of the segment.
+func (c *groupCopy) standing(id uint32, u use, texts []span.TextID, numbers []uint64) {
 	s, key := &c.w.standing, c.w.columns[id-colFixed]
 	col := s.of(id, key)
 	if col == nil {
 		return
 	}
-	items := c.items[span.SpanLevel]
-	values := make([]uint32, len(items.counts)) // by code, of this column
-	for _, code := range items.usersOf(u.column) {
-		values[code]++
-	}
-	table := &c.scan.text
+	table, templates := &c.scan.text, c.templatesWith(u)
 	s.codes = s.codes[:0]
 	for range table.Ends {
 		s.codes = append(s.codes, -1)
 	}
-	var numbers []uint64
-	if !key.kind.HasText() {
-		clear(s.numbers)
-		numbers = c.scan.integers(u.column, u.values, 0, u.values)
+	for i, at := range texts {
+		s.addText(col, uint64(at), table.Value(uint32(at)), templates[i])
 	}
-	at := 0
+	s.forgetNumbers()
+	for i, value := range numbers {
+		if n, ok := s.numberOf(col, key.kind, value); ok {
+			s.add(col, n, templates[i])
+		}
+	}
+}
+
+// templatesWith gives the template of the segment that each value of a column of spans stands with.
+func (c *groupCopy) templatesWith(u use) []uint32 {
+	items := c.items[span.SpanLevel]
+	values := make([]uint32, len(items.counts)) // by code, of this column
+	most := uint32(0)
+	for _, code := range items.usersOf(u.column) {
+		values[code]++
+		most = max(most, values[code])
+	}
+	templates := make([]uint32, u.values+1)
+	at := uint32(0)
+	if most == 1 { // as nearly always: then no branch hangs on who has a value
+		for _, code := range items.codes {
+			templates[at] = c.spans[code]
+			at += values[code]
+		}
+		return templates[:at]
+	}
 	for _, code := range items.codes {
 		for range values[code] {
-			template := c.spans[code]
-			if numbers != nil {
-				if n, ok := s.numberOf(col, key.kind, numbers[at]); ok {
-					s.add(col, n, template)
-				}
-			} else {
-				s.addText(col, uint64(texts[at]), table.Value(uint32(texts[at])), template)
-			}
+			templates[at] = c.spans[code]
 			at++
 		}
 	}
+	return templates[:at]
 }
 
 // appendTerms appends the dictionary. own gives how many templates a column stands alone in, rows is

@@ -7,7 +7,6 @@ import (
 
 	"github.com/stoadb/stoa/engine/column"
 	"github.com/stoadb/stoa/engine/span"
-	"github.com/stoadb/stoa/index"
 	"github.com/stoadb/stoa/internal/codec"
 )
 
@@ -366,32 +365,31 @@ func (c *groupCopy) values(level span.Level) error {
 		return nil
 	}
 	g := c.w.group
-	var text [20]byte
 	for _, u := range c.items[level].uses {
 		if u.column < colFixed {
 			continue
 		}
 		id := c.column(u.column)
 		kind, stats := c.w.columns[id-colFixed].kind, &c.w.keys[id-colFixed]
+		stats.Values += uint64(u.values)
 		g.hashes = g.hashes[:0]
-		texts, err := c.scan.eachStanding(u.column, u.values, func(value []byte, number, items uint64) {
-			stats.Values += items
-			if kind.HasText() {
+		var numbers []uint64
+		var texts []span.TextID
+		var err error
+		if kind.HasText() {
+			texts, err = c.scan.textsStanding(u.column, u.values, func(value []byte, items uint64) {
 				stats.TextBytes += items * uint64(len(value))
-			} else {
-				value = appendNumber(text[:0], kind, number)
-			}
-			hash := index.HashText(value)
-			stats.counter.Add(hash)
-			if len(value) <= FilteredBytesMax {
-				g.hashes = append(g.hashes, hash)
-			}
-		})
+				g.hashText(stats, value)
+			})
+		} else if numbers, err = c.scan.numbersStanding(u.column, u.values); err == nil {
+			g.hashes = appendNumberHashes(g.hashes, kind, numbers)
+		}
 		if err != nil {
 			return err
 		}
-		c.standing(id, u, texts)
+		c.standing(id, u, texts, numbers)
 		c.scan.text.Text, c.scan.text.Ends = c.scan.text.Text[:0], c.scan.text.Ends[:1]
+		stats.counter.AddAll(g.hashes)
 		if hasFilter(kind) {
 			c.w.filters.add(id, len(c.w.groups), g.hashes)
 		}

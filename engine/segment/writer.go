@@ -31,12 +31,9 @@ type Writer struct {
 	groups    []groupRef
 	traces    []traceRef
 	catalog   *index.Catalog
-	// operations counts spans by service (a text of the resources) and template, until the
-	// catalog is told.
-	operations map[[2]uint32]uint64
-	keys       []keyStats // by column
-	filters    filterWriter
-	standing   standing
+	keys      []keyStats // by column
+	filters   filterWriter
+	standing  standing
 
 	cells *cellWriter
 
@@ -77,9 +74,9 @@ func NewWriter(fs vfs.FS, name string, meta Meta) (*Writer, error) {
 		resources: newDictionary(resourceOf, addResource),
 		scopes:    newDictionary(scopeOf, addScope),
 		columnIDs: map[columnKey]uint32{},
-		catalog:   index.NewCatalog(), operations: map[[2]uint32]uint64{},
-		sources: map[*span.Batch]*source{},
-		cells:   newCellWriter(),
+		catalog:   index.NewCatalog(),
+		sources:   map[*span.Batch]*source{},
+		cells:     newCellWriter(),
 	}
 	w.templateTexts = newTemplateTexts()
 	for _, level := range levels {
@@ -175,8 +172,8 @@ func (w *Writer) finish() error {
 		}
 	}
 	w.tellOperations()
-	edgeCells, operationCells := w.cells.sections(w)
 	pages := sectionPages{w: w}
+	pages.pages[sectionEdgeCells], pages.pages[sectionOperationCells] = w.cells.pages(w)
 	for i, payload := range [sections][]byte{
 		sectionResources: appendTables(nil, w.resources.batch),
 		sectionScopes:    appendTables(nil, w.scopes.batch),
@@ -188,10 +185,8 @@ func (w *Writer) finish() error {
 		sectionCatalog:   w.catalog.AppendBinary(nil),
 		sectionHashes:    appendHashes(nil, w.hashes),
 		sectionKeys:      appendKeyCounts(nil, w.columns, w.keys),
-
-		sectionEdgeCells: edgeCells, sectionOperationCells: operationCells,
 	} {
-		if !ofIndex(i) {
+		if !ofIndex(i) && !isCells(i) {
 			pages.set(i, payload)
 		}
 	}
