@@ -2,6 +2,7 @@ package otlp
 
 import (
 	"bytes"
+	"math"
 
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/internal/codec"
@@ -28,6 +29,67 @@ func (e *envelope) add(piece []byte) {
 	default:
 		e.message = append(e.message, piece...)
 	}
+}
+
+// readEnvelope reads the envelope part of a ResourceSpans or ScopeSpans. A guess reads what
+// stands in front of the content, and looks for a schema URL at the message's end.
+func (c *cutter) readEnvelope(b []byte) (envelope, *wireError) {
+	c.serial++
+	e := envelope{serial: c.serial}
+	f := fields{b: b}
+	for f.next() {
+		switch f.tag {
+		case tagEnvelopeMessage:
+			e.add(f.data)
+		case tagEnvelopeSchema:
+			e.schemaURL = f.data
+		case tagEnvelopeContent:
+			if c.guessing {
+				e.schemaURL = schemaURLAtEnd(b[f.at:], e.schemaURL)
+				return e, nil
+			}
+		}
+	}
+	return e, f.err
+}
+
+// schemaURLAtEnd gives what may well be the last field of a message, a schema URL; otherwise
+// where there is none. A schema URL is one of HTTP.
+func schemaURLAtEnd(b, otherwise []byte) []byte {
+	const scheme = "http"
+	b = b[max(0, len(b)-2-math.MaxInt8):] // longer ones have another form of length
+	for {
+		at := bytes.IndexByte(b, tagEnvelopeSchema)
+		if at < 0 || at+2 > len(b) {
+			return otherwise
+		}
+		text := b[at+2:]
+		if len(text) == int(b[at+1]) && len(text) >= len(scheme) && string(text[:len(scheme)]) == scheme {
+			return text
+		}
+		b = b[at+1:]
+	}
+}
+
+// check looks whether the pieces of an envelope's message are well-formed. Most
+// need no look, a part's batch has walked them; not so where no span was kept, where the
+// message came in pieces, and where something is wrong: then the fault in the message
+// goes first, with its own offset.
+func (e *envelope) check(b []byte, s schema, err *wireError) *wireError {
+	if e.walked && e.pieces == 1 && err == nil {
+		return nil
+	}
+	f := fields{b: b}
+	for f.next() {
+		if f.tag != tagEnvelopeMessage {
+			continue
+		}
+		var check checker
+		if err := check.message(f.data, s, 0); err != nil {
+			return err.within(&f)
+		}
+	}
+	return err
 }
 
 // size bounds what the envelope takes in a message, framing included.

@@ -25,6 +25,9 @@ var oddCases = map[string][]byte{
 	"absent and empty beside":       msg(bytesField(1, bytesField(2, bytesField(2, ids), bytesField(2, ids))), bytesField(1, bytesField(1), bytesField(2, bytesField(1), bytesField(2, ids)), bytesField(2, bytesField(2, ids)))),
 	"scope after its spans, twice":  bytesField(1, bytesField(2, bytesField(2, ids), bytesField(1, textField(1, "n")), bytesField(1, textField(2, "v"), textField(1, "m")))),
 	"schema URLs, the last counts":  bytesField(1, textField(3, "a"), bytesField(2, textField(3, "b"), bytesField(2, ids), textField(3, "c")), textField(3, "")),
+	"schema URLs at the end":        bytesField(1, bytesField(2, bytesField(2, ids), textField(3, "https://b/1")), bytesField(2, textField(3, "https://b/2"), bytesField(2, ids)), bytesField(2, bytesField(2, ids), textField(3, "http://"+strings.Repeat("c", 121))), textField(3, "http://a")),
+	"what looks like a schema URL":  bytesField(1, bytesField(2, bytesField(1, textField(1, "n")), bytesField(2, ids, textField(3, "http://a"))), bytesField(2, bytesField(2, ids), textField(3, "https://b"), bytesField(2, ids, textField(3, "http://a")))),
+	"the last schema URL is none":   bytesField(1, bytesField(1), textField(3, "http://a"), bytesField(2, textField(3, "http://b"), bytesField(2, ids), textField(3, "")), textField(3, "ftp://c")),
 	"unknown fields above the span": msg(varintField(9, 1), bytesField(1, varintField(9, 1), bytesField(2, textField(9, "x"), bytesField(2, ids))), groupField(5)),
 	"wrong wire types above":        msg(varintField(1, 1), bytesField(1, varintField(1, 1), varintField(2, 1), varintField(3, 1), bytesField(2, fixed32Field(1, 1), fixed64Field(2, 1), bytesField(2, ids)))),
 	"entity refs":                   bytesField(1, bytesField(1, bytesField(3, textField(1, "u"), textField(2, "t"), textField(3, "k"), textField(3, "l"), varintField(9, 1))), bytesField(2, bytesField(2, ids))),
@@ -99,6 +102,16 @@ func TestInvalidUTF8IsKeptAndCounted(t *testing.T) {
 func TestInvalidUTF8IsCountedEachTime(t *testing.T) {
 	if _, counts := promises(t, oddCases["values that repeat"]); counts.InvalidUTF8 != 8 {
 		t.Errorf("%d texts counted, 8 sent", counts.InvalidUTF8)
+	}
+}
+
+// TestARequestThatIsReadAnewIsCountedOnce: an envelope stands behind spans and other envelopes.
+func TestARequestThatIsReadAnewIsCountedOnce(t *testing.T) {
+	one := bytesField(2, spanOf(attr("k", stringValue("\xff"))))
+	raw := msg(bytesField(1, bytesField(2, one, bytesField(2), one)), bytesField(1, bytesField(2, one), textField(3, "a")))
+	_, counts := promises(t, raw)
+	if want := (otlp.Counts{Spans: 3, DroppedTraceID: 1, InvalidUTF8: 3}); counts != want {
+		t.Errorf("counts %+v, want %+v", counts, want)
 	}
 }
 
