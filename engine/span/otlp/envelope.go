@@ -54,9 +54,13 @@ func (c *cutter) readEnvelope(b []byte) (envelope, *wireError) {
 }
 
 // schemaURLAtEnd gives what may well be the last field of a message, a schema URL; otherwise
-// where there is none. A schema URL is one of HTTP.
+// where there is none. A schema URL is one of HTTP. Spans seldom end with a character, so most
+// content is known by its last byte.
 func schemaURLAtEnd(b, otherwise []byte) []byte {
 	const scheme = "http"
+	if len(b) == 0 || b[len(b)-1] <= ' ' {
+		return otherwise
+	}
 	b = b[max(0, len(b)-2-math.MaxInt8):] // longer ones have another form of length
 	for {
 		at := bytes.IndexByte(b, tagEnvelopeSchema)
@@ -181,47 +185,54 @@ func (w *walker) scope(e *envelope) (uint32, *wireError) {
 // flatten reads the attributes of an envelope's message to w.envelopeAttrs and gives the
 // message to keep: as received, but with the attributes that exceed a limit replaced.
 func (w *walker) flatten(message []byte, attrTag uint32, level int32) ([]byte, *wireError) {
-	w.envelopeAttrs, w.envelope = w.envelopeAttrs[:0], w.envelope[:0]
-	w.before = level
-	rewritten := false
+	w.envelopeAttrs, w.before = w.envelopeAttrs[:0], level
+	before := w.counts
+	f := fields{b: message}
+	for f.next() {
+		var err *wireError
+		switch {
+		case f.tag == attrTag:
+			w.envelopeAttrs, err = w.attributes(w.envelopeAttrs, &f)
+		case f.tag == tagResourceEntityRef && level == beforeResource:
+			var check checker
+			err = check.message(f.data, entityRef, 0)
+			w.counts.InvalidUTF8 += check.invalidUTF8
+		}
+		if err != nil {
+			return nil, err.within(&f)
+		}
+	}
+	before.InvalidUTF8 = w.counts.InvalidUTF8
+	if f.err != nil || before == w.counts {
+		return message, f.err
+	}
+	return w.rewrite(message, attrTag, level), nil
+}
+
+// rewrite is flatten for a message, already counted, in which an attribute exceeds a limit.
+func (w *walker) rewrite(message []byte, attrTag uint32, level int32) []byte {
+	w.envelopeAttrs, w.envelope, w.before = w.envelopeAttrs[:0], w.envelope[:0], level
+	counts, stubs := w.counts, *w.stubs
+	*w.stubs = 0
 	f := fields{b: message}
 	for f.next() {
 		if f.tag != attrTag {
-			if f.tag == tagResourceEntityRef && level == beforeResource {
-				var check checker
-				if err := check.message(f.data, entityRef, 0); err != nil {
-					return nil, err.within(&f)
-				}
-				w.counts.InvalidUTF8 += check.invalidUTF8
-			}
-			if rewritten {
-				w.envelope = f.appendRaw(w.envelope)
-			}
+			w.envelope = f.appendRaw(w.envelope)
 			continue
 		}
 		before, known := w.counts, len(w.envelopeAttrs)
-		var err *wireError
-		if w.envelopeAttrs, err = w.attribute(w.envelopeAttrs, f.data); err != nil {
-			return nil, err.within(&f)
-		}
+		w.envelopeAttrs, _ = w.attribute(w.envelopeAttrs, message[f.begin:f.at], f.data) // it was well-formed
 		before.InvalidUTF8 = w.counts.InvalidUTF8
-		switch {
-		case before != w.counts:
-			if !rewritten {
-				w.envelope = append(w.envelope, message[:f.begin]...)
-				rewritten = true
-			}
-			for _, a := range w.envelopeAttrs[known:] {
-				w.envelope = appendAttr(w.envelope, attrTag, &w.batch, a)
-			}
-		case rewritten:
+		if before == w.counts {
 			w.envelope = f.appendRaw(w.envelope)
+			continue
+		}
+		for _, a := range w.envelopeAttrs[known:] {
+			w.envelope = appendAttr(w.envelope, attrTag, &w.batch, a)
 		}
 	}
-	if rewritten {
-		return w.envelope, f.err
-	}
-	return message, f.err
+	w.counts, *w.stubs = counts, stubs
+	return w.envelope
 }
 
 // attrsOf gives the attributes of an envelope that was walked before, in the walker's memory; its

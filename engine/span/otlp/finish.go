@@ -38,7 +38,7 @@ func newWalker(stubs *int) *walker {
 		Links: b.Links[:0], LinkAttrs: b.LinkAttrs[:0],
 	}
 	w.texts.Reset(b)
-	w.counts, w.stubs = Counts{}, stubs
+	w.counts, w.stubs, w.lastName = Counts{}, stubs, 0
 	w.resetKeys()
 	w.lastRes, w.lastScope = lastEnvelope{}, lastEnvelope{}
 	if w.resources == nil {
