@@ -8,9 +8,9 @@ import (
 )
 
 // keyState is what the walker remembers of an attribute key. Spans of one program carry
-// the same keys in the same order and often the same values: the key that followed
-// last time is compared before any hash is taken, and so is the value it had. A value that
-// came twice in a row is likely to come again: then the whole message is compared at once.
+// the same keys in the same order and often the same values: first the message that the key
+// had last is compared whole, then the key that followed last time, then its last value;
+// a hash is taken where all of these differ.
 type keyState struct {
 	next       int32     // in keys: what followed last time, 0 unknown
 	begin, end uint32    // where the key stands in the batch's text
@@ -18,7 +18,7 @@ type keyState struct {
 	badText    bool      // that value is no UTF-8
 	invalid    bool      // the key is no UTF-8
 	attr       span.Attr // the last one of a plain message; its Key is always set
-	message    []byte    // that message in its frame, in the request's memory, if attr came twice; else nil
+	message    []byte    // that message in its frame, in the request's memory; nil where each must be counted
 }
 
 // The first states stand for the begin of an attribute list, one per level, so that each
@@ -103,18 +103,16 @@ func (w *walker) internKey(key []byte) int32 {
 // in the frame.
 func (w *walker) stringAttr(k int32, text, frame []byte) span.Attr {
 	state, b := &w.keys[k], &w.batch
-	switch {
-	case state.attr.Type != span.StringValue || string(b.Text[state.from:state.to]) != string(text):
+	if state.attr.Type != span.StringValue || string(b.Text[state.from:state.to]) != string(text) {
 		id := w.texts.Intern(text)
-		state.attr.Type, state.attr.Value, state.message = span.StringValue, uint64(id), nil
+		state.attr.Type, state.attr.Value = span.StringValue, uint64(id)
 		state.from, state.to = b.TextEnd[max(id, 1)-1], b.TextEnd[id]
 		state.badText = !validUTF8(text)
-	case !state.invalid && !state.badText:
-		state.message = frame
 	}
 	if state.badText {
 		w.counts.InvalidUTF8++
 	}
+	state.remember(frame)
 	return state.attr
 }
 
@@ -122,11 +120,15 @@ func (w *walker) stringAttr(k int32, text, frame []byte) span.Attr {
 func (w *walker) numberAttr(k int32, a span.Attr, frame []byte) span.Attr {
 	state := &w.keys[k]
 	a.Key = state.attr.Key
-	switch {
-	case state.attr != a:
-		state.attr, state.message = a, nil
-	case !state.invalid:
-		state.message = frame
-	}
+	state.attr, state.badText = a, false
+	state.remember(frame)
 	return a
+}
+
+// remember notes the message of attr, unless each that comes must be counted.
+func (state *keyState) remember(frame []byte) {
+	state.message = frame
+	if state.invalid || state.badText {
+		state.message = nil
+	}
 }

@@ -1,6 +1,7 @@
 package otlp_test
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
@@ -10,6 +11,9 @@ import (
 // sameValues is a span whose values are those of the one before where it comes again: texts and
 // numbers, a key twice, texts that are no UTF-8.
 var sameValues = spanOf(attr("k", stringValue("x")), attr("k", intValue(7)), attr("k", stringValue("x")), attr("k", stringValue("x")), attr("bad", stringValue("\xff")), attr("\xfe", intValue(7)), attr("n", stringValue("")), attr("d", doubleBits(1)))
+
+// oneMessage is an attribute, which is what it is where an attribute may stand, and nowhere else.
+var oneMessage = keyValue("k", stringValue("x"))
 
 // oddCases are requests that are legal and unusual; each comes back exactly.
 var oddCases = map[string][]byte{
@@ -53,15 +57,18 @@ var oddCases = map[string][]byte{
 	"NaN payloads":        request(spanOf(attr("n", doubleBits(0x7ff8000000000001)), attr("n", doubleBits(0xfff0000000000123)), attr("inf", doubleBits(0x7ff0000000000000)))),
 	"duplicate keys":      request(spanOf(attr("k", intValue(1)), attr("k", stringValue("1")), attr("k", intValue(1)), attr("j", intValue(1)), attr("k", doubleBits(1)))),
 	"values that repeat":  request(sameValues, sameValues, spanOf(attr("k", stringValue("y"))), sameValues, spanOf(attr("k", intValue(1)), attr("k", intValue(1)), bytesField(9)), spanOf(attr("k", intValue(1)), attr("k", intValue(1)), attr("k", boolValue(true))), sameValues),
-	"lists in lists":      request(spanOf(attr("a", arrayValue(stringValue("x"), intValue(1), nil, mapValue(keyValue("k", arrayValue()), textField(1, "no value"))), nil))),
-	"oneof, last wins":    request(spanOf(attr("k", intValue(1), stringValue("x")), attr("k", stringValue("x"), intValue(1)), attr("k", arrayValue(intValue(1)), stringValue("x")), attr("k", stringValue("x"), arrayValue(intValue(1))), attr("k", mapValue(), arrayValue()))),
-	"oneof, lists merge":  request(spanOf(attr("k", arrayValue(intValue(1)), arrayValue(intValue(2)), arrayValue(intValue(3))), attr("k", mapValue(keyValue("a")), mapValue(keyValue("b"))), attr("k", arrayValue(intValue(1)), stringValue("x"), arrayValue(intValue(2))))),
-	"string table index":  request(spanOf(attr("k", varintField(8, 3)), attr("k", varintField(8, 3), stringValue("x")), attr("k", stringValue("x"), varintField(8, 0)), bytesField(9, keyValue("k", intValue(1)), varintField(3, 4)))),
-	"unknown in values":   request(spanOf(attr("k", stringValue("x"), varintField(99, 1)), attr("k", varintField(1, 1)), attr("k", varintField(99, 1)), attr("k", textField(3, "x"), intValue(3)))),
-	"unknown in pairs":    request(spanOf(bytesField(9, keyValue("k", intValue(1)), varintField(99, 1)), bytesField(9, varintField(1, 1)), bytesField(9, varintField(2, 1), keyValue("k")), bytesField(9, groupField(7)))),
-	"key after value":     request(spanOf(bytesField(9, bytesField(2, intValue(1)), textField(1, "k")), bytesField(9, textField(1, "j"), bytesField(2, intValue(1)), textField(1, "k")))),
-	"value twice":         request(spanOf(bytesField(9, textField(1, "k"), bytesField(2, arrayValue(intValue(1))), bytesField(2, arrayValue(intValue(2))), bytesField(2)))),
-	"unknown in lists":    request(spanOf(attr("k", bytesField(5, varintField(9, 1), bytesField(1, intValue(1)))), attr("k", bytesField(6, bytesField(1, keyValue("a", intValue(1)), varintField(9, 9)), textField(2, "x"))))),
+	"one message, all levels": bytesField(1, bytesField(1, bytes.Repeat(bytesField(1, oneMessage), 3)), bytesField(2, bytesField(1, bytes.Repeat(bytesField(3, oneMessage), 3)),
+		bytesField(2, spanOf(bytes.Repeat(bytesField(9, oneMessage), 3), bytes.Repeat(bytesField(11, bytes.Repeat(bytesField(3, oneMessage), 3)), 2), bytes.Repeat(bytesField(13, bytes.Repeat(bytesField(4, oneMessage), 3)), 2))),
+		bytesField(2, spanOf(bytesField(9, oneMessage), bytesField(3, oneMessage), bytesField(4, oneMessage), bytesField(9, oneMessage), bytesField(11, bytesField(9, oneMessage), bytesField(4, oneMessage)), bytesField(13, bytesField(4, oneMessage), bytesField(3, oneMessage)), bytesField(9, oneMessage))))),
+	"lists in lists":     request(spanOf(attr("a", arrayValue(stringValue("x"), intValue(1), nil, mapValue(keyValue("k", arrayValue()), textField(1, "no value"))), nil))),
+	"oneof, last wins":   request(spanOf(attr("k", intValue(1), stringValue("x")), attr("k", stringValue("x"), intValue(1)), attr("k", arrayValue(intValue(1)), stringValue("x")), attr("k", stringValue("x"), arrayValue(intValue(1))), attr("k", mapValue(), arrayValue()))),
+	"oneof, lists merge": request(spanOf(attr("k", arrayValue(intValue(1)), arrayValue(intValue(2)), arrayValue(intValue(3))), attr("k", mapValue(keyValue("a")), mapValue(keyValue("b"))), attr("k", arrayValue(intValue(1)), stringValue("x"), arrayValue(intValue(2))))),
+	"string table index": request(spanOf(attr("k", varintField(8, 3)), attr("k", varintField(8, 3), stringValue("x")), attr("k", stringValue("x"), varintField(8, 0)), bytesField(9, keyValue("k", intValue(1)), varintField(3, 4)))),
+	"unknown in values":  request(spanOf(attr("k", stringValue("x"), varintField(99, 1)), attr("k", varintField(1, 1)), attr("k", varintField(99, 1)), attr("k", textField(3, "x"), intValue(3)))),
+	"unknown in pairs":   request(spanOf(bytesField(9, keyValue("k", intValue(1)), varintField(99, 1)), bytesField(9, varintField(1, 1)), bytesField(9, varintField(2, 1), keyValue("k")), bytesField(9, groupField(7)))),
+	"key after value":    request(spanOf(bytesField(9, bytesField(2, intValue(1)), textField(1, "k")), bytesField(9, textField(1, "j"), bytesField(2, intValue(1)), textField(1, "k")))),
+	"value twice":        request(spanOf(bytesField(9, textField(1, "k"), bytesField(2, arrayValue(intValue(1))), bytesField(2, arrayValue(intValue(2))), bytesField(2)))),
+	"unknown in lists":   request(spanOf(attr("k", bytesField(5, varintField(9, 1), bytesField(1, intValue(1)))), attr("k", bytesField(6, bytesField(1, keyValue("a", intValue(1)), varintField(9, 9)), textField(2, "x"))))),
 
 	"events":        request(spanOf(bytesField(11, fixed64Field(1, 5), textField(2, "e"), bytesField(3, keyValue("a", intValue(1))), varintField(4, 7)), bytesField(11), bytesField(11, varintField(9, 1), varintField(2, 1), textField(2, "a"), textField(2, "b")), varintField(12, 3))),
 	"links":         request(spanOf(bytesField(13, textField(1, traceID2), textField(2, spanID1), textField(3, "s"), bytesField(4, keyValue("a", intValue(1))), varintField(5, 7), fixed32Field(6, 1)), bytesField(13), varintField(14, 3))),
