@@ -10,9 +10,9 @@ import (
 // table over the batch's own text table. It serves one goroutine and one batch at a
 // time.
 //
-// The table is as small as can be: places in it are drawn, and near memory holds little. It is
-// cleared for every batch, in one sweep, which brings it near; so it must not stay as large as
-// the largest batch once made it, or small ones would pay for that.
+// The table is kept small, because looks go to places all over it and wait where those are not
+// in the processor's cache. It is cleared for every batch, in one sweep, which brings it there;
+// so it shrinks again behind a large batch, or small ones would pay for that.
 type Interner struct {
 	batch *Batch
 	slots []slot // length is a power of two

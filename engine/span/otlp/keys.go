@@ -8,9 +8,9 @@ import (
 )
 
 // keyState is what the walker remembers of an attribute key. Spans of one program carry
-// the same keys in the same order and often the same values: first the message that the key
-// had last is compared whole, then the key that followed last time, then its last value;
-// a hash is taken where all of these differ.
+// the same keys in the same order and often the same values: of the key that followed last
+// time its last message is compared whole, then the key alone, then its last value, before any
+// hash is taken.
 type keyState struct {
 	next       int32     // in keys: what followed last time, 0 unknown
 	begin, end uint32    // where the key stands in the batch's text
@@ -61,7 +61,7 @@ func (w *walker) lookUpKey(key []byte) int32 {
 	return *at
 }
 
-// isKey reports whether a state is that of the key, which is not empty.
+// isKey reports whether a state is that of the key; of an empty key none is.
 func (w *walker) isKey(k int32, key []byte) bool {
 	state := &w.keys[k]
 	return len(key) > 0 && string(w.batch.Text[state.begin:state.end]) == string(key)

@@ -112,6 +112,24 @@ func TestInvalidUTF8IsCountedEachTime(t *testing.T) {
 	}
 }
 
+// TestInvalidUTF8IsCountedWhereverItStands: in texts of any length, of names and of values.
+func TestInvalidUTF8IsCountedWhereverItStands(t *testing.T) {
+	var spans [][]byte
+	invalid := 0
+	for n := range 40 {
+		for at := range n {
+			text := strings.Repeat("x", at) + "\xff" + strings.Repeat("y", n-at-1)
+			valid := strings.Repeat("x", at) + "ä" + strings.Repeat("y", n-at-1)
+			named := spanOf(textField(5, text), attr("k", stringValue(text)), attr("k", stringValue(valid)))
+			spans = append(spans, named, named, spanOf(textField(5, valid)))
+			invalid += 4
+		}
+	}
+	if _, counts := promises(t, request(spans...)); counts.InvalidUTF8 != invalid {
+		t.Errorf("%d texts counted, %d sent", counts.InvalidUTF8, invalid)
+	}
+}
+
 // TestARequestThatIsReadAnewIsCountedOnce: an envelope stands behind spans and other envelopes.
 func TestARequestThatIsReadAnewIsCountedOnce(t *testing.T) {
 	one := bytesField(2, spanOf(attr("k", stringValue("\xff"))))
