@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"slices"
-
-	"github.com/stoadb/stoa/internal/codec"
 )
 
 // The resources and scopes of a batch:
@@ -105,15 +103,13 @@ func (e *envelopeView) bytes(texts *Batch) int {
 // append appends the message.
 func (e *envelopeView) append(dst []byte, texts *Batch) []byte {
 	if e.name != 0 {
-		dst = codec.AppendLengthBytes(append(dst, 1<<3|2), texts.Bytes(e.name))
+		dst = appendField(dst, 1<<3|2, texts.Bytes(e.name))
 	}
 	if e.version != 0 {
-		dst = codec.AppendLengthBytes(append(dst, 2<<3|2), texts.Bytes(e.version))
+		dst = appendField(dst, 2<<3|2, texts.Bytes(e.version))
 	}
 	for _, a := range e.attrs {
-		dst = append(dst, e.attrTag)
-		dst = binary.AppendUvarint(dst, uint64(attrLen(a, texts)))
-		dst = appendAttr(dst, a, texts)
+		dst = appendAttr(dst, e.attrTag, a, texts)
 	}
 	return dst
 }
@@ -142,32 +138,48 @@ func valueLen(a Attr, texts *Batch) int {
 	return 0
 }
 
-// attrLen is the length of a KeyValue: key 1, value 2.
-func attrLen(a Attr, texts *Batch) int {
-	n := 0
-	if a.Key != 0 {
-		n = fieldLen(texts.TextBytes(a.Key))
+// keyLen is the length of a KeyValue's key, field 1.
+func keyLen(a Attr, texts *Batch) int {
+	if a.Key == 0 {
+		return 0
 	}
-	return n + fieldLen(valueLen(a, texts))
+	return fieldLen(texts.TextBytes(a.Key))
 }
 
-func appendAttr(dst []byte, a Attr, texts *Batch) []byte {
+// attrLen is the length of a KeyValue: key 1, value 2.
+func attrLen(a Attr, texts *Batch) int { return keyLen(a, texts) + fieldLen(valueLen(a, texts)) }
+
+// appendAttr appends a field that is a KeyValue.
+func appendAttr(dst []byte, tag byte, a Attr, texts *Batch) []byte {
+	value := valueLen(a, texts)
+	dst = appendLength(append(dst, tag), keyLen(a, texts)+fieldLen(value))
 	if a.Key != 0 {
-		dst = codec.AppendLengthBytes(append(dst, 1<<3|2), texts.Bytes(a.Key))
+		dst = appendField(dst, 1<<3|2, texts.Bytes(a.Key))
 	}
-	dst = binary.AppendUvarint(append(dst, 2<<3|2), uint64(valueLen(a, texts)))
-	if tag := memberTags[a.Type]; tag != 0 {
-		dst = append(dst, tag)
-	}
+	dst = appendLength(append(dst, 2<<3|2), value)
+	member := memberTags[a.Type]
 	switch a.Type {
 	case StringValue, BytesValue, ArrayValue, MapValue:
-		return codec.AppendLengthBytes(dst, texts.Bytes(TextID(a.Value)))
+		return appendField(dst, member, texts.Bytes(TextID(a.Value)))
 	case BoolValue, IntValue:
-		return binary.AppendUvarint(dst, a.Value)
+		return binary.AppendUvarint(append(dst, member), a.Value)
 	case DoubleValue:
-		return binary.LittleEndian.AppendUint64(dst, a.Value)
+		return binary.LittleEndian.AppendUint64(append(dst, member), a.Value)
 	}
 	return dst
+}
+
+// appendField appends a field of bytes.
+func appendField(dst []byte, tag byte, value []byte) []byte {
+	return append(appendLength(append(dst, tag), len(value)), value...)
+}
+
+// appendLength appends a varint, which is nearly always one byte.
+func appendLength(dst []byte, n int) []byte {
+	if n < 0x80 {
+		return append(dst, byte(n))
+	}
+	return binary.AppendUvarint(dst, uint64(n))
 }
 
 func appendEnvelopes(dst []byte, b *Batch) []byte {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
+	"slices"
 
 	"github.com/stoadb/stoa/internal/codec"
 )
@@ -25,13 +26,14 @@ const (
 
 // plan is how a column of numbers is written.
 type plan struct {
-	base  uint64
-	width int // of a packed number; 0 where all are alike
-	kind  byte
+	base   uint64
+	width  int // of a packed number; 0 where all are alike
+	varied int // bytes of all numbers, less the base, as varints; only where kind says so
+	kind   byte
 }
 
-// varintLen is the length of v as a varint.
-func varintLen(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
+// varintLen is the length of v as a varint: a seventh of its bits, rounded up.
+func varintLen(v uint64) int { return (9*bits.Len64(v|1) + 64) >> 6 }
 
 // packedLen is the length of n numbers of w bits.
 func packedLen(n, w int) int { return (n*w + 7) / 8 }
@@ -56,7 +58,7 @@ func planOf(numbers []uint64) plan {
 		varied += varintLen(v - low)
 	}
 	if varied < packed {
-		p.kind = numbersVaried
+		p.kind, p.varied = numbersVaried, varied
 	}
 	return p
 }
@@ -72,12 +74,25 @@ func appendNumbers(dst []byte, numbers []uint64) []byte {
 	case numbersAlike:
 		return dst
 	case numbersVaried:
-		for _, v := range numbers {
-			dst = binary.AppendUvarint(dst, v-p.base)
-		}
-		return dst
+		return appendVaried(dst, numbers, p.base, p.varied)
 	}
 	return appendPacked(dst, numbers, p.base, p.width)
+}
+
+// appendVaried appends numbers less the base as varints, which take so many bytes.
+func appendVaried(dst []byte, numbers []uint64, base uint64, bytes int) []byte {
+	dst = slices.Grow(dst, bytes)
+	at := len(dst)
+	dst = dst[:at+bytes]
+	for _, v := range numbers {
+		for v -= base; v >= 0x80; v >>= 7 {
+			dst[at] = byte(v) | 0x80
+			at++
+		}
+		dst[at] = byte(v)
+		at++
+	}
+	return dst
 }
 
 // appendPacked appends numbers less the base in w bits each.

@@ -197,17 +197,21 @@ func (w *formWriter) code(column int, id TextID) uint64 {
 func (w *formWriter) fillValues(shape uint64, attrs []Attr) {
 	sh := &w.shapes.list[shape]
 	columns := w.shapes.columns[sh.begin:sh.end]
-	for j := range columns {
-		a, c := &attrs[j], &w.shapes.values[columns[j]]
-		w.order.pass(a.Key)
+	order, values, all := &w.order, w.values, w.shapes.values
+	attrs = attrs[:len(columns)]
+	for j, column := range columns {
+		a, c := &attrs[j], &all[column]
+		order.pass(a.Key)
 		value := a.Value
-		switch {
-		case a.Type.HasText():
-			value = w.order.code(&c.texts, TextID(a.Value))
-		case a.Type == IntValue:
+		if a.Type.HasText() {
+			id := TextID(value)
+			if value = order.known(&c.texts, id); value == 0 {
+				value = order.otherCode(&c.texts, id)
+			}
+		} else if a.Type == IntValue {
 			value = zigzag(value)
 		}
-		w.values[c.at] = value
+		values[c.at] = value
 		c.at++
 	}
 }

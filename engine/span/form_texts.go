@@ -83,13 +83,20 @@ func (o *textOrder) note(column, index uint32, id TextID) {
 // to it.
 type textColumn struct{ number, texts uint32 }
 
-// code gives the code of a text; what it leaves open goes to the strays. Most texts are known,
-// to the column that had them last.
+// code gives the code of a text; what it leaves open goes to the strays.
 func (o *textOrder) code(c *textColumn, id TextID) uint64 {
+	if code := o.known(c, id); code != 0 {
+		return code
+	}
+	return o.otherCode(c, id)
+}
+
+// known gives the code of a text that this column had last, as most are; else 0.
+func (o *textOrder) known(c *textColumn, id TextID) uint64 {
 	if p := &o.places[id]; p.column == c.number {
 		return uint64(p.index) + 2
 	}
-	return o.otherCode(c, id)
+	return 0
 }
 
 // otherCode is code for a text that another column had last, or none.

@@ -10,24 +10,25 @@ import (
 // table over the batch's own text table. It serves one goroutine and one batch at a
 // time.
 //
-// The table is not cleared between batches: small ones would pay for the largest before
-// them. Its entries are numbered on from batch to batch instead, and those up to base are
-// free.
+// The table is kept small, because looks go to places all over it and wait where those are not
+// in the processor's cache. It is cleared for every batch, in one sweep, which brings it there;
+// so it shrinks again behind a large batch, or small ones would pay for that.
 type Interner struct {
 	batch *Batch
 	slots []slot // length is a power of two
-	base  uint32 // entry = base + TextID
 	used  int
 }
 
-// slot holds the entry of a text and the upper half of its hash, which spares most looks
-// into the text of another.
-type slot struct{ hash, entry uint32 }
+// slot holds a text, 0 for none, and the upper half of its hash, which says where the text
+// stands and spares most looks into the text of another.
+type slot struct {
+	hash uint32
+	id   TextID
+}
 
 const (
 	slotsMin = 256     // 2 KiB: a batch of a few spans
 	slotsMax = 1 << 15 // 256 KiB: a larger table is not kept for the next batch
-	baseMax  = 1 << 30 // then the numbers begin anew; a batch has fewer texts than that
 )
 
 // NewInterner interns into b, which must be empty.
@@ -38,16 +39,17 @@ func NewInterner(b *Batch) *Interner {
 }
 
 // Reset forgets everything and interns into b, which must be empty. The table's memory
-// is used again.
+// is used again, less of it where the batch before took little.
 func (n *Interner) Reset(b *Batch) {
-	n.base += uint32(n.used)
+	size := len(n.slots)
 	switch {
-	case len(n.slots) < slotsMin || len(n.slots) > slotsMax:
-		n.slots, n.base = make([]slot, slotsMin), 0
-	case n.base > baseMax:
-		clear(n.slots)
-		n.base = 0
+	case size < slotsMin || size > slotsMax:
+		n.slots, size = make([]slot, slotsMin), slotsMin
+	case size > slotsMin && n.used <= size/4:
+		size /= 2
 	}
+	n.slots = n.slots[:size]
+	clear(n.slots)
 	b.AddText(nil)
 	n.batch, n.used = b, 0
 }
@@ -57,24 +59,21 @@ func (n *Interner) Intern(text []byte) TextID {
 	if len(text) == 0 {
 		return 0
 	}
-	if n.used*2 >= len(n.slots) {
+	if n.used*4 >= len(n.slots)*3 {
 		n.grow()
 	}
-	hash := codec.Hash64(text, 0)
-	upper := uint32(hash >> 32)
-	mask := uint64(len(n.slots) - 1)
+	hash := uint32(codec.Hash64(text, 0) >> 32)
+	mask := uint32(len(n.slots) - 1)
 	for at := hash & mask; ; at = (at + 1) & mask {
 		s := n.slots[at]
-		if s.entry <= n.base {
+		if s.id == 0 {
 			id := n.batch.AddText(text)
-			n.slots[at] = slot{upper, n.base + uint32(id)}
+			n.slots[at] = slot{hash, id}
 			n.used++
 			return id
 		}
-		if s.hash == upper {
-			if id := TextID(s.entry - n.base); bytes.Equal(n.batch.Bytes(id), text) {
-				return id
-			}
+		if s.hash == hash && bytes.Equal(n.batch.Bytes(s.id), text) {
+			return s.id
 		}
 	}
 }
@@ -82,13 +81,13 @@ func (n *Interner) Intern(text []byte) TextID {
 func (n *Interner) grow() {
 	old := n.slots
 	n.slots = make([]slot, 2*len(old))
-	mask := uint64(len(n.slots) - 1)
+	mask := uint32(len(n.slots) - 1)
 	for _, s := range old {
-		if s.entry <= n.base {
+		if s.id == 0 {
 			continue
 		}
-		at := codec.Hash64(n.batch.Bytes(TextID(s.entry-n.base)), 0) & mask
-		for n.slots[at].entry > n.base {
+		at := s.hash & mask
+		for n.slots[at].id != 0 {
 			at = (at + 1) & mask
 		}
 		n.slots[at] = s

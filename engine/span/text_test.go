@@ -48,6 +48,25 @@ func TestAnInternerGrows(t *testing.T) {
 	}
 }
 
+// TestAnInternerUsedAgainKnowsNothingOfBefore: behind batches of any size.
+func TestAnInternerUsedAgainKnowsNothingOfBefore(t *testing.T) {
+	var n span.Interner
+	for round, texts := range []int{0, 1, 30_000, 5, 300, 10_000, 0, 1_000, 5, 5, 5, 5, 5, 5, 10_000} {
+		b := &span.Batch{}
+		n.Reset(b)
+		for range 2 {
+			for i := range texts {
+				if id := n.Intern([]byte{byte(i), byte(i >> 8)}); id != span.TextID(i+1) {
+					t.Fatalf("round %d: text %d has id %d", round, i, id)
+				}
+			}
+		}
+		if want := texts + 1; len(b.TextEnd) != want {
+			t.Fatalf("round %d: %d texts, want %d", round, len(b.TextEnd), want)
+		}
+	}
+}
+
 func TestTextOfOtherRoomsIsNotLookedUp(t *testing.T) {
 	b := &span.Batch{}
 	if b.AddText(nil) != 0 || b.AddText([]byte("a")) != 1 || b.AddText([]byte("a")) != 2 || b.String(2) != "a" || b.String(0) != "" {

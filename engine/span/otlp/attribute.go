@@ -62,13 +62,35 @@ func (v *value) list(kind span.ValueType, data []byte) {
 	v.merged = true
 }
 
-// attribute appends the KeyValue message kv to dst. Nearly all are one key and one value
-// with one member; the rest takes the long way.
-func (w *walker) attribute(dst []span.Attr, kv []byte) ([]span.Attr, *wireError) {
-	if k := w.keys[w.before].next; k > 0 && len(kv) > 0 && bytes.Equal(w.keys[k].message, kv) {
-		w.before = k
-		return append(dst, w.keys[k].attr), nil
+// attributes appends to dst the attribute that f has just read, and those that follow it.
+// Where the message that is likely to come comes, framed as it was, nothing is read at all.
+func (w *walker) attributes(dst []span.Attr, f *fields) ([]span.Attr, *wireError) {
+	for {
+		var err *wireError
+		if dst, err = w.attribute(dst, f.b[f.begin:f.at], f.data); err != nil {
+			return dst, err
+		}
+		b, at, keys, before := f.b, f.at, w.keys, w.before
+		for at < len(b) && uint32(b[at]) == f.tag {
+			k := keys[before].next
+			message := keys[k].message
+			if len(message) == 0 || len(message) > len(b)-at || string(b[at:at+len(message)]) != string(message) {
+				break
+			}
+			dst = append(dst, keys[k].attr)
+			before = k
+			at += len(message)
+		}
+		f.at, w.before = at, before
+		if !f.again() {
+			return dst, nil
+		}
 	}
+}
+
+// attribute appends the KeyValue message kv to dst, which stands in its frame. Nearly all are
+// one key and one value with one member; the rest takes the long way.
+func (w *walker) attribute(dst []span.Attr, frame, kv []byte) ([]span.Attr, *wireError) {
 	if len(kv) < 4 || kv[0] != tagKey {
 		return w.oddAttribute(dst, kv)
 	}
@@ -76,29 +98,25 @@ func (w *walker) attribute(dst []span.Attr, kv []byte) ([]span.Attr, *wireError)
 	if kv[1] >= 0x80 || at > len(kv)-2 || kv[at] != tagKeyValue {
 		return w.oddAttribute(dst, kv)
 	}
-	key := kv[2:at]
-	n, at := varint(kv, at+1)
-	if at < 0 || n != uint64(len(kv)-at) || n < 2 {
+	key, any := kv[2:at], shortBytes(kv[at+1:])
+	if len(any) < 2 {
 		return w.oddAttribute(dst, kv)
 	}
 	a := span.Attr{}
-	member, rest := kv[at], kv[at+1:]
-	switch member {
+	switch rest := any[1:]; any[0] {
 	case tagAnyString:
-		n, at := varint(rest, 0)
-		if at < 0 || n != uint64(len(rest)-at) || n > ValueBytesMax {
+		text := shortBytes(rest)
+		if text == nil || len(text) > ValueBytesMax {
 			return w.oddAttribute(dst, kv)
 		}
-		k := w.key(key)
-		a.Type, a.Key, a.Value = span.StringValue, w.keys[k].text, uint64(w.stringOf(k, rest[at:]))
-		return w.plain(dst, k, a, kv), nil
+		return append(dst, w.stringAttr(w.key(key), text, frame)), nil
 	case tagAnyInt, tagAnyBool:
 		bits, at := varint(rest, 0)
 		if at != len(rest) {
 			return w.oddAttribute(dst, kv)
 		}
 		a.Type, a.Value = span.IntValue, bits
-		if member == tagAnyBool {
+		if any[0] == tagAnyBool {
 			a.Type, a.Value = span.BoolValue, min(bits, 1)
 		}
 	case tagAnyDouble:
@@ -109,9 +127,23 @@ func (w *walker) attribute(dst []span.Attr, kv []byte) ([]span.Attr, *wireError)
 	default:
 		return w.oddAttribute(dst, kv)
 	}
-	k := w.key(key)
-	a.Key = w.keys[k].text
-	return w.plain(dst, k, a, kv), nil
+	return append(dst, w.numberAttr(w.key(key), a, frame)), nil
+}
+
+// shortBytes gives what stands behind the length that b begins with, if it is all the rest;
+// else nil.
+func shortBytes(b []byte) []byte {
+	if len(b) > 0 && b[0] < 0x80 && int(b[0]) == len(b)-1 {
+		return b[1:]
+	}
+	return longBytes(b)
+}
+
+func longBytes(b []byte) []byte {
+	if n, at := varint(b, 0); at > 0 && n == uint64(len(b)-at) {
+		return b[at:]
+	}
+	return nil
 }
 
 // oddAttribute is attribute for every message, with the limits and the exact keeping of
@@ -173,7 +205,7 @@ func (w *walker) limited(dst []span.Attr, kv, key, any []byte, v value, exact bo
 		exact = true
 	}
 	k := w.key(key)
-	a := span.Attr{Key: w.keys[k].text, Type: v.kind, Value: v.bits}
+	a := span.Attr{Key: w.keys[k].attr.Key, Type: v.kind, Value: v.bits}
 	truncated := false
 	switch {
 	case !exact && len(kv) <= ValueBytesMax:
@@ -194,7 +226,7 @@ func (w *walker) limited(dst []span.Attr, kv, key, any []byte, v value, exact bo
 	if truncated {
 		w.counts.TruncatedValues++
 		marker := append(bytes.Clone(key), TruncatedSuffix...)
-		dst = append(dst, span.Attr{Key: w.keys[w.key(marker)].text, Type: span.BoolValue, Value: 1})
+		dst = append(dst, span.Attr{Key: w.keys[w.key(marker)].attr.Key, Type: span.BoolValue, Value: 1})
 	}
 	return dst
 }

@@ -1,6 +1,7 @@
 package otlp
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/stoadb/stoa/engine/span"
@@ -51,12 +52,16 @@ func Walk(request []byte) (*span.Batch, Counts, error) {
 	return c.done[0][0].Batch, counts, nil
 }
 
-// cutter is one pass over a request. It reads the fields of a ResourceSpans and of a
-// ScopeSpans twice, the first time hopping over their content, because the envelope may
-// stand behind what it holds.
+// cutter is one pass over a request. An envelope may stand behind what it holds. Nearly all
+// senders write the message first and the schema URL last, so the first pass guesses that
+// they did, and looks behind the content whether it was so. Where it was not, or anything is
+// wrong, the request is gone through again from its begin: then the fields of a ResourceSpans
+// and of a ScopeSpans are read twice, the first time hopping over their content. A hop waits
+// for memory at every span: that is what the guess spares.
 type cutter struct {
-	place   func(span.TraceID) int
-	limited bool // else one part without limit
+	place    func(span.TraceID) int
+	limited  bool // else one part without limit
+	guessing bool // what stands behind the content of an envelope: see readEnvelope
 
 	open []*part // by shard, nil where none is open
 	done [][]Part
@@ -72,21 +77,34 @@ func (c *cutter) cut(request []byte) (Counts, error) {
 	if len(request) > RequestBytesMax {
 		return Counts{}, fmt.Errorf("%w: OTLP request of %d bytes, limit %d", span.ErrTooMuch, len(request), RequestBytesMax)
 	}
+	c.guessing = true
 	err := c.request(request)
-	for shard, p := range c.open {
-		if p == nil {
-			continue
-		}
-		if err == nil {
-			c.finish(shard)
-			continue
-		}
-		p.release()
+	if err != nil {
+		c.reset()
+		err = c.request(request)
 	}
 	if err != nil {
+		c.reset()
 		return Counts{}, invalid(err)
 	}
+	for shard, p := range c.open {
+		if p != nil {
+			c.finish(shard)
+		}
+	}
 	return c.counts, nil
+}
+
+// reset goes back to the begin of the request, and guesses no more.
+func (c *cutter) reset() {
+	for _, p := range c.open {
+		if p != nil {
+			p.release()
+		}
+	}
+	clear(c.open)
+	clear(c.done)
+	*c = cutter{place: c.place, limited: c.limited, open: c.open, done: c.done}
 }
 
 func (c *cutter) request(b []byte) *wireError {
@@ -102,49 +120,12 @@ func (c *cutter) request(b []byte) *wireError {
 	return f.err
 }
 
-// readEnvelope reads the envelope part of a ResourceSpans or ScopeSpans.
-func (c *cutter) readEnvelope(b []byte) (envelope, *wireError) {
-	c.serial++
-	e := envelope{serial: c.serial}
-	f := fields{b: b}
-	for f.next() {
-		switch f.tag {
-		case tagEnvelopeMessage:
-			e.add(f.data)
-		case tagEnvelopeSchema:
-			e.schemaURL = f.data
-		}
-	}
-	return e, f.err
-}
-
-// check looks whether the pieces of an envelope's message are well-formed. Most
-// need no look, a part's batch has walked them; not so where no span was kept, where the
-// message came in pieces, and where something is wrong: then the fault in the message
-// goes first, with its own offset.
-func (e *envelope) check(b []byte, s schema, err *wireError) *wireError {
-	if e.walked && e.pieces == 1 && err == nil {
-		return nil
-	}
-	f := fields{b: b}
-	for f.next() {
-		if f.tag != tagEnvelopeMessage {
-			continue
-		}
-		var check checker
-		if err := check.message(f.data, s, 0); err != nil {
-			return err.within(&f)
-		}
-	}
-	return err
-}
-
 func (c *cutter) resourceSpans(b []byte) *wireError {
 	var err *wireError
 	if c.resource, err = c.readEnvelope(b); err != nil {
 		return err
 	}
-	return c.resource.check(b, resourceMessage, c.contents(b, c.scopeSpans))
+	return c.resource.check(b, resourceMessage, c.contents(b, &c.resource, c.scopeSpans))
 }
 
 func (c *cutter) scopeSpans(b []byte) *wireError {
@@ -152,19 +133,28 @@ func (c *cutter) scopeSpans(b []byte) *wireError {
 	if c.scope, err = c.readEnvelope(b); err != nil {
 		return err
 	}
-	return c.scope.check(b, scopeMessage, c.contents(b, c.span))
+	return c.scope.check(b, scopeMessage, c.contents(b, &c.scope, c.span))
 }
 
-// contents visits the ScopeSpans of a ResourceSpans, or the spans of a ScopeSpans.
-func (c *cutter) contents(b []byte, visit func([]byte) *wireError) *wireError {
+// contents visits the ScopeSpans of a ResourceSpans, or the spans of a ScopeSpans, and looks
+// whether the envelope is the one taken for it.
+func (c *cutter) contents(b []byte, e *envelope, visit func([]byte) *wireError) *wireError {
+	pieces, schemaURL := 0, []byte(nil)
 	f := fields{b: b}
 	for f.next() {
-		if f.tag != tagEnvelopeContent {
-			continue
+		switch f.tag {
+		case tagEnvelopeContent:
+			if err := visit(f.data); err != nil {
+				return err.within(&f)
+			}
+		case tagEnvelopeMessage:
+			pieces++
+		case tagEnvelopeSchema:
+			schemaURL = f.data
 		}
-		if err := visit(f.data); err != nil {
-			return err.within(&f)
-		}
+	}
+	if f.err == nil && (pieces != e.pieces || !bytes.Equal(schemaURL, e.schemaURL)) {
+		return &wireError{f.at, "envelope behind its content"}
 	}
 	return f.err
 }

@@ -2,6 +2,7 @@ package otlp
 
 import (
 	"bytes"
+	"math"
 
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/internal/codec"
@@ -28,6 +29,71 @@ func (e *envelope) add(piece []byte) {
 	default:
 		e.message = append(e.message, piece...)
 	}
+}
+
+// readEnvelope reads the envelope part of a ResourceSpans or ScopeSpans. A guess reads what
+// stands in front of the content, and looks for a schema URL at the message's end.
+func (c *cutter) readEnvelope(b []byte) (envelope, *wireError) {
+	c.serial++
+	e := envelope{serial: c.serial}
+	f := fields{b: b}
+	for f.next() {
+		switch f.tag {
+		case tagEnvelopeMessage:
+			e.add(f.data)
+		case tagEnvelopeSchema:
+			e.schemaURL = f.data
+		case tagEnvelopeContent:
+			if c.guessing {
+				e.schemaURL = schemaURLAtEnd(b[f.at:], e.schemaURL)
+				return e, nil
+			}
+		}
+	}
+	return e, f.err
+}
+
+// schemaURLAtEnd gives what may well be the last field of a message, a schema URL; otherwise
+// where there is none. A schema URL is one of HTTP. Spans seldom end with a character, so most
+// content is known by its last byte.
+func schemaURLAtEnd(b, otherwise []byte) []byte {
+	const scheme = "http"
+	if len(b) == 0 || b[len(b)-1] <= ' ' {
+		return otherwise
+	}
+	b = b[max(0, len(b)-2-math.MaxInt8):] // longer ones have another form of length
+	for {
+		at := bytes.IndexByte(b, tagEnvelopeSchema)
+		if at < 0 || at+2 > len(b) {
+			return otherwise
+		}
+		text := b[at+2:]
+		if len(text) == int(b[at+1]) && len(text) >= len(scheme) && string(text[:len(scheme)]) == scheme {
+			return text
+		}
+		b = b[at+1:]
+	}
+}
+
+// check looks whether the pieces of an envelope's message are well-formed. Most
+// need no look, a part's batch has walked them; not so where no span was kept, where the
+// message came in pieces, and where something is wrong: then the fault in the message
+// goes first, with its own offset.
+func (e *envelope) check(b []byte, s schema, err *wireError) *wireError {
+	if e.walked && e.pieces == 1 && err == nil {
+		return nil
+	}
+	f := fields{b: b}
+	for f.next() {
+		if f.tag != tagEnvelopeMessage {
+			continue
+		}
+		var check checker
+		if err := check.message(f.data, s, 0); err != nil {
+			return err.within(&f)
+		}
+	}
+	return err
 }
 
 // size bounds what the envelope takes in a message, framing included.
@@ -119,47 +185,54 @@ func (w *walker) scope(e *envelope) (uint32, *wireError) {
 // flatten reads the attributes of an envelope's message to w.envelopeAttrs and gives the
 // message to keep: as received, but with the attributes that exceed a limit replaced.
 func (w *walker) flatten(message []byte, attrTag uint32, level int32) ([]byte, *wireError) {
-	w.envelopeAttrs, w.envelope = w.envelopeAttrs[:0], w.envelope[:0]
-	w.before = level
-	rewritten := false
+	w.envelopeAttrs, w.before = w.envelopeAttrs[:0], level
+	before := w.counts
+	f := fields{b: message}
+	for f.next() {
+		var err *wireError
+		switch {
+		case f.tag == attrTag:
+			w.envelopeAttrs, err = w.attributes(w.envelopeAttrs, &f)
+		case f.tag == tagResourceEntityRef && level == beforeResource:
+			var check checker
+			err = check.message(f.data, entityRef, 0)
+			w.counts.InvalidUTF8 += check.invalidUTF8
+		}
+		if err != nil {
+			return nil, err.within(&f)
+		}
+	}
+	before.InvalidUTF8 = w.counts.InvalidUTF8
+	if f.err != nil || before == w.counts {
+		return message, f.err
+	}
+	return w.rewrite(message, attrTag, level), nil
+}
+
+// rewrite is flatten for a message, already counted, in which an attribute exceeds a limit.
+func (w *walker) rewrite(message []byte, attrTag uint32, level int32) []byte {
+	w.envelopeAttrs, w.envelope, w.before = w.envelopeAttrs[:0], w.envelope[:0], level
+	counts, stubs := w.counts, *w.stubs
+	*w.stubs = 0
 	f := fields{b: message}
 	for f.next() {
 		if f.tag != attrTag {
-			if f.tag == tagResourceEntityRef && level == beforeResource {
-				var check checker
-				if err := check.message(f.data, entityRef, 0); err != nil {
-					return nil, err.within(&f)
-				}
-				w.counts.InvalidUTF8 += check.invalidUTF8
-			}
-			if rewritten {
-				w.envelope = f.appendRaw(w.envelope)
-			}
+			w.envelope = f.appendRaw(w.envelope)
 			continue
 		}
 		before, known := w.counts, len(w.envelopeAttrs)
-		var err *wireError
-		if w.envelopeAttrs, err = w.attribute(w.envelopeAttrs, f.data); err != nil {
-			return nil, err.within(&f)
-		}
+		w.envelopeAttrs, _ = w.attribute(w.envelopeAttrs, message[f.begin:f.at], f.data) // it was well-formed
 		before.InvalidUTF8 = w.counts.InvalidUTF8
-		switch {
-		case before != w.counts:
-			if !rewritten {
-				w.envelope = append(w.envelope, message[:f.begin]...)
-				rewritten = true
-			}
-			for _, a := range w.envelopeAttrs[known:] {
-				w.envelope = appendAttr(w.envelope, attrTag, &w.batch, a)
-			}
-		case rewritten:
+		if before == w.counts {
 			w.envelope = f.appendRaw(w.envelope)
+			continue
+		}
+		for _, a := range w.envelopeAttrs[known:] {
+			w.envelope = appendAttr(w.envelope, attrTag, &w.batch, a)
 		}
 	}
-	if rewritten {
-		return w.envelope, f.err
-	}
-	return message, f.err
+	w.counts, *w.stubs = counts, stubs
+	return w.envelope
 }
 
 // attrsOf gives the attributes of an envelope that was walked before, in the walker's memory; its

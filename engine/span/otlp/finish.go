@@ -38,7 +38,7 @@ func newWalker(stubs *int) *walker {
 		Links: b.Links[:0], LinkAttrs: b.LinkAttrs[:0],
 	}
 	w.texts.Reset(b)
-	w.counts, w.stubs = Counts{}, stubs
+	w.counts, w.stubs, w.lastName = Counts{}, stubs, 0
 	w.resetKeys()
 	w.lastRes, w.lastScope = lastEnvelope{}, lastEnvelope{}
 	if w.resources == nil {
@@ -88,7 +88,7 @@ func (w *walker) finish() *span.Batch {
 		Text: exact(b.Text), TextEnd: exact(b.TextEnd),
 		Resources: exact(b.Resources), Scopes: exact(b.Scopes),
 		TraceIDs: exact(b.TraceIDs), StatusPresent: exact(b.StatusPresent),
-		Events: exact(b.Events), Links: exact(b.Links),
+		Attrs: exact(b.Attrs), Events: exact(b.Events), Links: exact(b.Links),
 	}
 	ids := slab[span.SpanID]{make([]span.SpanID, 0, 2*rows)}
 	out.SpanIDs, out.ParentIDs = ids.take(b.SpanIDs), ids.take(b.ParentIDs)
@@ -105,8 +105,8 @@ func (w *walker) finish() *span.Batch {
 	out.ResourceIDs, out.ScopeIDs = numbers.take(b.ResourceIDs), numbers.take(b.ScopeIDs)
 	out.AttrEnds, out.EventEnds, out.LinkEnds = numbers.take(b.AttrEnds), numbers.take(b.EventEnds), numbers.take(b.LinkEnds)
 	attrs := slab[span.Attr]{make([]span.Attr, 0,
-		len(b.Attrs)+len(b.EventAttrs)+len(b.LinkAttrs)+len(b.ResourceAttrs)+len(b.ScopeAttrs))}
-	out.Attrs, out.EventAttrs, out.LinkAttrs = attrs.take(b.Attrs), attrs.take(b.EventAttrs), attrs.take(b.LinkAttrs)
+		len(b.EventAttrs)+len(b.LinkAttrs)+len(b.ResourceAttrs)+len(b.ScopeAttrs))}
+	out.EventAttrs, out.LinkAttrs = attrs.take(b.EventAttrs), attrs.take(b.LinkAttrs)
 	out.ResourceAttrs, out.ScopeAttrs = attrs.take(b.ResourceAttrs), attrs.take(b.ScopeAttrs)
 	return out
 }

@@ -1,25 +1,24 @@
 package otlp
 
 import (
-	"bytes"
+	"encoding/binary"
 	"unicode/utf8"
 
 	"github.com/stoadb/stoa/engine/span"
 )
 
 // keyState is what the walker remembers of an attribute key. Spans of one program carry
-// the same keys in the same order and often the same values: the key that followed
-// last time is compared before any hash is taken, and so is the value it had. A value that
-// came twice in a row is likely to come again: then the whole message is compared at once.
+// the same keys in the same order and often the same values: of the key that followed last
+// time its last message is compared whole, then the key alone, then its last value, before any
+// hash is taken.
 type keyState struct {
-	text       span.TextID
-	next       int32  // in keys: what followed last time, 0 unknown
-	begin, end uint32 // where the key stands in the batch's text
-	value      span.TextID
-	badText    bool      // the last string value, which value is, is no UTF-8
+	next       int32     // in keys: what followed last time, 0 unknown
+	begin, end uint32    // where the key stands in the batch's text
+	from, to   uint32    // where the value of attr stands there, if it is a string
+	badText    bool      // that value is no UTF-8
 	invalid    bool      // the key is no UTF-8
-	attr       span.Attr // the last one of a plain message
-	message    []byte    // that message, in the request's memory, if attr came twice; else nil
+	attr       span.Attr // the last one of a plain message; its Key is always set
+	message    []byte    // that message in its frame, in the request's memory; nil where each must be counted
 }
 
 // The first states stand for the begin of an attribute list, one per level, so that each
@@ -40,7 +39,7 @@ func (w *walker) resetKeys() {
 // key gives the state of an attribute's key and notes that it followed the one before.
 func (w *walker) key(key []byte) int32 {
 	k := w.keys[w.before].next
-	if k == 0 || !bytes.Equal(w.batch.Text[w.keys[k].begin:w.keys[k].end], key) {
+	if !w.isKey(k, key) {
 		k = w.lookUpKey(key)
 		w.keys[w.before].next = k
 	}
@@ -51,19 +50,47 @@ func (w *walker) key(key []byte) int32 {
 	return k
 }
 
-// lookUpKey finds a key through its text's id. What keyOf holds from batches before is
-// told by the state it leads to, so it is never cleared.
+// lookUpKey finds a key where it is likely to stand, else through its text's id. What keyAt and
+// keyOf hold from batches before is told by the state it leads to, so they are never cleared.
 func (w *walker) lookUpKey(key []byte) int32 {
+	at := &w.keyAt[placeOfKey(key)]
+	if k := *at; int(k) < len(w.keys) && w.isKey(k, key) {
+		return k
+	}
+	*at = w.internKey(key)
+	return *at
+}
+
+// isKey reports whether a state is that of the key; of an empty key none is.
+func (w *walker) isKey(k int32, key []byte) bool {
+	state := &w.keys[k]
+	return len(key) > 0 && string(w.batch.Text[state.begin:state.end]) == string(key)
+}
+
+// placeOfKey gives a place of keyAt. Keys differ in their ends.
+func placeOfKey(key []byte) uint8 {
+	if len(key) >= 8 {
+		const factor = 0x9E3779B97F4A7C15 // 2^64 over the golden ratio
+		return uint8((binary.LittleEndian.Uint64(key[len(key)-8:]) + uint64(len(key))) * factor >> 56)
+	}
+	hash := uint8(0)
+	for _, c := range key {
+		hash = hash*31 + c
+	}
+	return hash
+}
+
+func (w *walker) internKey(key []byte) int32 {
 	id := w.texts.Intern(key)
 	if int(id) < len(w.keyOf) {
-		if k := w.keyOf[id]; k >= firstKey && int(k) < len(w.keys) && w.keys[k].text == id {
+		if k := w.keyOf[id]; k >= firstKey && int(k) < len(w.keys) && w.keys[k].attr.Key == id {
 			return k
 		}
 	} else {
 		w.keyOf = append(w.keyOf, make([]int32, int(id)+1-len(w.keyOf))...)
 	}
 	k := int32(len(w.keys))
-	state := keyState{text: id, invalid: !utf8.Valid(key)}
+	state := keyState{attr: span.Attr{Key: id}, invalid: !utf8.Valid(key)}
 	if id > 0 {
 		state.begin, state.end = w.batch.TextEnd[id-1], w.batch.TextEnd[id]
 	}
@@ -72,27 +99,36 @@ func (w *walker) lookUpKey(key []byte) int32 {
 	return k
 }
 
-// stringOf interns a string value of key k.
-func (w *walker) stringOf(k int32, text []byte) span.TextID {
-	state := &w.keys[k]
-	if !bytes.Equal(w.batch.Bytes(state.value), text) {
-		state.value = w.texts.Intern(text)
-		state.badText = !utf8.Valid(text)
+// stringAttr gives the attribute of key k whose value is a text, and whose plain message stands
+// in the frame.
+func (w *walker) stringAttr(k int32, text, frame []byte) span.Attr {
+	state, b := &w.keys[k], &w.batch
+	if state.attr.Type != span.StringValue || string(b.Text[state.from:state.to]) != string(text) {
+		id := w.texts.Intern(text)
+		state.attr.Type, state.attr.Value = span.StringValue, uint64(id)
+		state.from, state.to = b.TextEnd[max(id, 1)-1], b.TextEnd[id]
+		state.badText = !validUTF8(text)
 	}
 	if state.badText {
 		w.counts.InvalidUTF8++
 	}
-	return state.value
+	state.remember(frame)
+	return state.attr
 }
 
-// plain appends an attribute of key k whose plain message is kv.
-func (w *walker) plain(dst []span.Attr, k int32, a span.Attr, kv []byte) []span.Attr {
+// numberAttr is stringAttr for a value of another type, which is all of a but the key.
+func (w *walker) numberAttr(k int32, a span.Attr, frame []byte) span.Attr {
 	state := &w.keys[k]
-	switch {
-	case state.attr != a:
-		state.attr, state.message = a, nil
-	case !state.invalid && !state.badText:
-		state.message = kv
+	a.Key = state.attr.Key
+	state.attr, state.badText = a, false
+	state.remember(frame)
+	return a
+}
+
+// remember notes the message of attr, unless each that comes must be counted.
+func (state *keyState) remember(frame []byte) {
+	state.message = frame
+	if state.invalid || state.badText {
+		state.message = nil
 	}
-	return append(dst, a)
 }

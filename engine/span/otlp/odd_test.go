@@ -1,6 +1,7 @@
 package otlp_test
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
@@ -10,6 +11,9 @@ import (
 // sameValues is a span whose values are those of the one before where it comes again: texts and
 // numbers, a key twice, texts that are no UTF-8.
 var sameValues = spanOf(attr("k", stringValue("x")), attr("k", intValue(7)), attr("k", stringValue("x")), attr("k", stringValue("x")), attr("bad", stringValue("\xff")), attr("\xfe", intValue(7)), attr("n", stringValue("")), attr("d", doubleBits(1)))
+
+// oneMessage is an attribute, which is what it is where an attribute may stand, and nowhere else.
+var oneMessage = keyValue("k", stringValue("x"))
 
 // oddCases are requests that are legal and unusual; each comes back exactly.
 var oddCases = map[string][]byte{
@@ -25,6 +29,9 @@ var oddCases = map[string][]byte{
 	"absent and empty beside":       msg(bytesField(1, bytesField(2, bytesField(2, ids), bytesField(2, ids))), bytesField(1, bytesField(1), bytesField(2, bytesField(1), bytesField(2, ids)), bytesField(2, bytesField(2, ids)))),
 	"scope after its spans, twice":  bytesField(1, bytesField(2, bytesField(2, ids), bytesField(1, textField(1, "n")), bytesField(1, textField(2, "v"), textField(1, "m")))),
 	"schema URLs, the last counts":  bytesField(1, textField(3, "a"), bytesField(2, textField(3, "b"), bytesField(2, ids), textField(3, "c")), textField(3, "")),
+	"schema URLs at the end":        bytesField(1, bytesField(2, bytesField(2, ids), textField(3, "https://b/1")), bytesField(2, textField(3, "https://b/2"), bytesField(2, ids)), bytesField(2, bytesField(2, ids), textField(3, "http://"+strings.Repeat("c", 121))), textField(3, "http://a")),
+	"what looks like a schema URL":  bytesField(1, bytesField(2, bytesField(1, textField(1, "n")), bytesField(2, ids, textField(3, "http://a"))), bytesField(2, bytesField(2, ids), textField(3, "https://b"), bytesField(2, ids, textField(3, "http://a")))),
+	"the last schema URL is none":   bytesField(1, bytesField(1), textField(3, "http://a"), bytesField(2, textField(3, "http://b"), bytesField(2, ids), textField(3, "")), textField(3, "ftp://c")),
 	"unknown fields above the span": msg(varintField(9, 1), bytesField(1, varintField(9, 1), bytesField(2, textField(9, "x"), bytesField(2, ids))), groupField(5)),
 	"wrong wire types above":        msg(varintField(1, 1), bytesField(1, varintField(1, 1), varintField(2, 1), varintField(3, 1), bytesField(2, fixed32Field(1, 1), fixed64Field(2, 1), bytesField(2, ids)))),
 	"entity refs":                   bytesField(1, bytesField(1, bytesField(3, textField(1, "u"), textField(2, "t"), textField(3, "k"), textField(3, "l"), varintField(9, 1))), bytesField(2, bytesField(2, ids))),
@@ -50,15 +57,18 @@ var oddCases = map[string][]byte{
 	"NaN payloads":        request(spanOf(attr("n", doubleBits(0x7ff8000000000001)), attr("n", doubleBits(0xfff0000000000123)), attr("inf", doubleBits(0x7ff0000000000000)))),
 	"duplicate keys":      request(spanOf(attr("k", intValue(1)), attr("k", stringValue("1")), attr("k", intValue(1)), attr("j", intValue(1)), attr("k", doubleBits(1)))),
 	"values that repeat":  request(sameValues, sameValues, spanOf(attr("k", stringValue("y"))), sameValues, spanOf(attr("k", intValue(1)), attr("k", intValue(1)), bytesField(9)), spanOf(attr("k", intValue(1)), attr("k", intValue(1)), attr("k", boolValue(true))), sameValues),
-	"lists in lists":      request(spanOf(attr("a", arrayValue(stringValue("x"), intValue(1), nil, mapValue(keyValue("k", arrayValue()), textField(1, "no value"))), nil))),
-	"oneof, last wins":    request(spanOf(attr("k", intValue(1), stringValue("x")), attr("k", stringValue("x"), intValue(1)), attr("k", arrayValue(intValue(1)), stringValue("x")), attr("k", stringValue("x"), arrayValue(intValue(1))), attr("k", mapValue(), arrayValue()))),
-	"oneof, lists merge":  request(spanOf(attr("k", arrayValue(intValue(1)), arrayValue(intValue(2)), arrayValue(intValue(3))), attr("k", mapValue(keyValue("a")), mapValue(keyValue("b"))), attr("k", arrayValue(intValue(1)), stringValue("x"), arrayValue(intValue(2))))),
-	"string table index":  request(spanOf(attr("k", varintField(8, 3)), attr("k", varintField(8, 3), stringValue("x")), attr("k", stringValue("x"), varintField(8, 0)), bytesField(9, keyValue("k", intValue(1)), varintField(3, 4)))),
-	"unknown in values":   request(spanOf(attr("k", stringValue("x"), varintField(99, 1)), attr("k", varintField(1, 1)), attr("k", varintField(99, 1)), attr("k", textField(3, "x"), intValue(3)))),
-	"unknown in pairs":    request(spanOf(bytesField(9, keyValue("k", intValue(1)), varintField(99, 1)), bytesField(9, varintField(1, 1)), bytesField(9, varintField(2, 1), keyValue("k")), bytesField(9, groupField(7)))),
-	"key after value":     request(spanOf(bytesField(9, bytesField(2, intValue(1)), textField(1, "k")), bytesField(9, textField(1, "j"), bytesField(2, intValue(1)), textField(1, "k")))),
-	"value twice":         request(spanOf(bytesField(9, textField(1, "k"), bytesField(2, arrayValue(intValue(1))), bytesField(2, arrayValue(intValue(2))), bytesField(2)))),
-	"unknown in lists":    request(spanOf(attr("k", bytesField(5, varintField(9, 1), bytesField(1, intValue(1)))), attr("k", bytesField(6, bytesField(1, keyValue("a", intValue(1)), varintField(9, 9)), textField(2, "x"))))),
+	"one message, all levels": bytesField(1, bytesField(1, bytes.Repeat(bytesField(1, oneMessage), 3)), bytesField(2, bytesField(1, bytes.Repeat(bytesField(3, oneMessage), 3)),
+		bytesField(2, spanOf(bytes.Repeat(bytesField(9, oneMessage), 3), bytes.Repeat(bytesField(11, bytes.Repeat(bytesField(3, oneMessage), 3)), 2), bytes.Repeat(bytesField(13, bytes.Repeat(bytesField(4, oneMessage), 3)), 2))),
+		bytesField(2, spanOf(bytesField(9, oneMessage), bytesField(3, oneMessage), bytesField(4, oneMessage), bytesField(9, oneMessage), bytesField(11, bytesField(9, oneMessage), bytesField(4, oneMessage)), bytesField(13, bytesField(4, oneMessage), bytesField(3, oneMessage)), bytesField(9, oneMessage))))),
+	"lists in lists":     request(spanOf(attr("a", arrayValue(stringValue("x"), intValue(1), nil, mapValue(keyValue("k", arrayValue()), textField(1, "no value"))), nil))),
+	"oneof, last wins":   request(spanOf(attr("k", intValue(1), stringValue("x")), attr("k", stringValue("x"), intValue(1)), attr("k", arrayValue(intValue(1)), stringValue("x")), attr("k", stringValue("x"), arrayValue(intValue(1))), attr("k", mapValue(), arrayValue()))),
+	"oneof, lists merge": request(spanOf(attr("k", arrayValue(intValue(1)), arrayValue(intValue(2)), arrayValue(intValue(3))), attr("k", mapValue(keyValue("a")), mapValue(keyValue("b"))), attr("k", arrayValue(intValue(1)), stringValue("x"), arrayValue(intValue(2))))),
+	"string table index": request(spanOf(attr("k", varintField(8, 3)), attr("k", varintField(8, 3), stringValue("x")), attr("k", stringValue("x"), varintField(8, 0)), bytesField(9, keyValue("k", intValue(1)), varintField(3, 4)))),
+	"unknown in values":  request(spanOf(attr("k", stringValue("x"), varintField(99, 1)), attr("k", varintField(1, 1)), attr("k", varintField(99, 1)), attr("k", textField(3, "x"), intValue(3)))),
+	"unknown in pairs":   request(spanOf(bytesField(9, keyValue("k", intValue(1)), varintField(99, 1)), bytesField(9, varintField(1, 1)), bytesField(9, varintField(2, 1), keyValue("k")), bytesField(9, groupField(7)))),
+	"key after value":    request(spanOf(bytesField(9, bytesField(2, intValue(1)), textField(1, "k")), bytesField(9, textField(1, "j"), bytesField(2, intValue(1)), textField(1, "k")))),
+	"value twice":        request(spanOf(bytesField(9, textField(1, "k"), bytesField(2, arrayValue(intValue(1))), bytesField(2, arrayValue(intValue(2))), bytesField(2)))),
+	"unknown in lists":   request(spanOf(attr("k", bytesField(5, varintField(9, 1), bytesField(1, intValue(1)))), attr("k", bytesField(6, bytesField(1, keyValue("a", intValue(1)), varintField(9, 9)), textField(2, "x"))))),
 
 	"events":        request(spanOf(bytesField(11, fixed64Field(1, 5), textField(2, "e"), bytesField(3, keyValue("a", intValue(1))), varintField(4, 7)), bytesField(11), bytesField(11, varintField(9, 1), varintField(2, 1), textField(2, "a"), textField(2, "b")), varintField(12, 3))),
 	"links":         request(spanOf(bytesField(13, textField(1, traceID2), textField(2, spanID1), textField(3, "s"), bytesField(4, keyValue("a", intValue(1))), varintField(5, 7), fixed32Field(6, 1)), bytesField(13), varintField(14, 3))),
@@ -99,6 +109,34 @@ func TestInvalidUTF8IsKeptAndCounted(t *testing.T) {
 func TestInvalidUTF8IsCountedEachTime(t *testing.T) {
 	if _, counts := promises(t, oddCases["values that repeat"]); counts.InvalidUTF8 != 8 {
 		t.Errorf("%d texts counted, 8 sent", counts.InvalidUTF8)
+	}
+}
+
+// TestInvalidUTF8IsCountedWhereverItStands: in texts of any length, of names and of values.
+func TestInvalidUTF8IsCountedWhereverItStands(t *testing.T) {
+	var spans [][]byte
+	invalid := 0
+	for n := range 40 {
+		for at := range n {
+			text := strings.Repeat("x", at) + "\xff" + strings.Repeat("y", n-at-1)
+			valid := strings.Repeat("x", at) + "ä" + strings.Repeat("y", n-at-1)
+			named := spanOf(textField(5, text), attr("k", stringValue(text)), attr("k", stringValue(valid)))
+			spans = append(spans, named, named, spanOf(textField(5, valid)))
+			invalid += 4
+		}
+	}
+	if _, counts := promises(t, request(spans...)); counts.InvalidUTF8 != invalid {
+		t.Errorf("%d texts counted, %d sent", counts.InvalidUTF8, invalid)
+	}
+}
+
+// TestARequestThatIsReadAnewIsCountedOnce: an envelope stands behind spans and other envelopes.
+func TestARequestThatIsReadAnewIsCountedOnce(t *testing.T) {
+	one := bytesField(2, spanOf(attr("k", stringValue("\xff"))))
+	raw := msg(bytesField(1, bytesField(2, one, bytesField(2), one)), bytesField(1, bytesField(2, one), textField(3, "a")))
+	_, counts := promises(t, raw)
+	if want := (otlp.Counts{Spans: 3, DroppedTraceID: 1, InvalidUTF8: 3}); counts != want {
+		t.Errorf("counts %+v, want %+v", counts, want)
 	}
 }
 

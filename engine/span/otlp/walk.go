@@ -19,9 +19,11 @@ type walker struct {
 	stubs  *int // of the whole request; see StubsMax
 
 	keys   []keyState
-	keyOf  []int32 // in keys, by the TextID of a key; see lookUpKey
-	before int32   // in keys: what stood before the attribute being read
+	keyOf  []int32    // in keys, by the TextID of a key; see lookUpKey
+	keyAt  [256]int32 // in keys, by placeOfKey
+	before int32      // in keys: what stood before the attribute being read
 
+	lastName  span.TextID // 0 unknown
 	resources map[resourceKey]uint32
 	scopes    map[resourceKey]uint32
 	lastRes   lastEnvelope
@@ -65,9 +67,7 @@ func (w *walker) span(b []byte, at int, id span.TraceID, spanID span.SpanID, fix
 	for err == nil && f.next() {
 		switch f.tag {
 		case tagSpanAttr:
-			for more := true; more && err == nil; more = err == nil && f.again() {
-				batch.Attrs, err = w.attribute(batch.Attrs, f.data)
-			}
+			batch.Attrs, err = w.attributes(batch.Attrs, &f)
 		case tagSpanParentID:
 			h.parent = f.data
 		case tagSpanName:
@@ -134,7 +134,7 @@ func (w *walker) row(h *head, id span.TraceID, spanID span.SpanID, resource, sco
 	b.ParentIDs = append(b.ParentIDs, parent)
 	b.Starts = append(b.Starts, h.start)
 	b.Ends = append(b.Ends, h.end)
-	b.Names = append(b.Names, w.text(h.name))
+	b.Names = append(b.Names, w.name(h.name))
 	b.Kinds = append(b.Kinds, h.kind)
 	b.StatusCodes = append(b.StatusCodes, h.code)
 	b.StatusMessages = append(b.StatusMessages, w.text(h.message))
@@ -188,7 +188,7 @@ func (w *walker) event(b []byte) *wireError {
 		case tagEventName:
 			name = f.data
 		case tagEventAttr:
-			w.batch.EventAttrs, err = w.attribute(w.batch.EventAttrs, f.data)
+			w.batch.EventAttrs, err = w.attributes(w.batch.EventAttrs, &f)
 		case tagEventDropped:
 			e.Dropped = uint32(f.num)
 		default:
@@ -226,7 +226,7 @@ func (w *walker) link(b []byte) *wireError {
 		case tagLinkTraceState:
 			state = f.data
 		case tagLinkAttr:
-			w.batch.LinkAttrs, err = w.attribute(w.batch.LinkAttrs, f.data)
+			w.batch.LinkAttrs, err = w.attributes(w.batch.LinkAttrs, &f)
 		case tagLinkDropped:
 			l.Dropped = uint32(f.num)
 		case tagLinkFlags:
@@ -270,10 +270,37 @@ func (w *walker) text(text []byte) span.TextID {
 	if len(text) == 0 {
 		return 0
 	}
-	if !utf8.Valid(text) {
+	if !validUTF8(text) {
 		w.counts.InvalidUTF8++
 	}
 	return w.texts.Intern(text)
+}
+
+// name is text for the name of a span, which often is that of the span before.
+func (w *walker) name(text []byte) span.TextID {
+	if len(text) > 0 && string(w.batch.Bytes(w.lastName)) == string(text) {
+		return w.lastName
+	}
+	invalid := w.counts.InvalidUTF8
+	id := w.text(text)
+	if w.lastName = id; w.counts.InvalidUTF8 != invalid {
+		w.lastName = 0 // each is counted
+	}
+	return id
+}
+
+// validUTF8 is utf8.Valid, quicker for what is ASCII.
+func validUTF8(text []byte) bool {
+	const high = 0x8080808080808080
+	n := len(text)
+	if n < 8 {
+		return utf8.Valid(text)
+	}
+	bits := binary.LittleEndian.Uint64(text[n-8:])
+	for at := 0; at+8 < n; at += 8 {
+		bits |= binary.LittleEndian.Uint64(text[at:])
+	}
+	return bits&high == 0 || utf8.Valid(text)
 }
 
 // peekIDs reads the ids of a span that begins with a trace id of 16 and a span id of 8
