@@ -58,15 +58,12 @@ func (p *Pages) appendLighter(dst []byte, values []uint64) []byte {
 	if light <= lightBytesMax {
 		return dst
 	}
-	p.trial = plan.append(p.trial[:0], values)
-	bytewise := len(p.trial)
-	p.trial = codec.AppendZstd(p.trial, p.trial)
-	frame := p.trial[bytewise:]
-	if light-light/zstdSaves <= len(frame) {
+	bytewise, ok := p.tryZstd(values, plan, light)
+	if !ok {
 		return dst
 	}
 	dst = binary.AppendUvarint(append(dst[:at], intsZstd), uint64(bytewise))
-	return codec.AppendLengthBytes(dst, frame)
+	return codec.AppendLengthBytes(dst, p.trial[bytewise:])
 }
 
 // openZstd gives the integers in whole bytes that a frame holds, after the form byte.

@@ -34,10 +34,8 @@ func (p *Pages) Append(dst, head []byte, values []uint64) []byte {
 	if light <= lightBytesMax {
 		return p.appendSplit(dst, len(head))
 	}
-	p.trial = plan.append(p.trial[:0], values)
-	bytewise := len(p.trial)
-	p.trial = codec.AppendZstd(p.trial, p.trial)
-	if light-light/zstdSaves <= len(p.trial)-bytewise {
+	bytewise, ok := p.tryZstd(values, plan, light)
+	if !ok {
 		return p.appendSplit(dst, len(head))
 	}
 	if len(head) == 0 {

@@ -74,7 +74,7 @@ func (p *Pages) appendDecimals(dst, text []byte) (_ []byte, ok bool) {
 		text = text[n:]
 	}
 	dst = p.appendLighter(dst, p.numbers)
-	if (len(dst)-at-lightBytesMax)*decimalShare > digits*decimalShareOf {
+	if (len(dst)-at-decimalBytesMore)*decimalShare > digits*decimalShareOf {
 		return dst[:at], false
 	}
 	return dst, true
