@@ -1,6 +1,10 @@
 package column
 
-import "slices"
+import (
+	"encoding/binary"
+	"math/bits"
+	"slices"
+)
 
 // blockPlan is what is known of a block before it is written.
 type blockPlan struct {
@@ -30,56 +34,90 @@ func planBlocks(plans []blockPlan, values []uint64) (_ []blockPlan, bytes int) {
 type blockWriter struct {
 	distinct [dictionaryEntriesMax + 1]uint64
 	slots    [4 * blockRows]uint8 // open addressing: position in distinct + 1, 0 is free
+	marks    [1 << 8]byte         // 1 for each value - base that there is, where all are bytes
 	scratch  [blockRows]uint64
+}
+
+// blockSpread is how far the values of a block are apart.
+type blockSpread struct {
+	low, high    uint64
+	rises, moves uint64 // all bits of the differences, as they are and in zigzag
+	runs         int
+	up           bool // no value is below the one before
+}
+
+// spreadOf goes through the values once, without a branch for each.
+func spreadOf(values []uint64) blockSpread {
+	low, high, rises, moves, runs, falls := values[0], values[0], uint64(0), uint64(0), uint64(1), uint64(0)
+	previous := values[0]
+	for _, v := range values[1:] {
+		low, high = min(low, v), max(high, v)
+		delta, fall := bits.Sub64(v, previous, 0)
+		falls |= fall
+		rises |= delta
+		moves |= zigzag(delta)
+		runs += (delta | -delta) >> 63
+		previous = v
+	}
+	return blockSpread{low: low, high: high, rises: rises, moves: moves, runs: int(runs), up: falls == 0}
+}
+
+// take makes p the choice where it is shorter.
+func (best *blockPlan) take(p blockPlan) {
+	if p.bytes < best.bytes {
+		*best = p
+	}
 }
 
 // plan chooses the shortest form of a block, the one told first where two are equal.
 func (w *blockWriter) plan(values []uint64) blockPlan {
-	low, high, rises, moves, runs, up := values[0], values[0], uint64(0), uint64(0), 1, true
-	previous := values[0]
-	for _, v := range values[1:] {
-		low, high = min(low, v), max(high, v)
-		delta := v - previous
-		rises |= delta
-		moves |= zigzag(delta)
-		up = up && v >= previous
-		if delta != 0 {
-			runs++
-		}
-		previous = v
-	}
+	s := spreadOf(values)
 	n, first := len(values), values[0]
-	width, upWidth, deltaWidth := widthOf(high-low), widthOf(rises), widthOf(moves)
-	best := blockPlan{base: low, width: width, tag: byte(width), bytes: packedBytes(n, width)}
+	width, upWidth, deltaWidth := widthOf(s.high-s.low), widthOf(s.rises), widthOf(s.moves)
+	best := blockPlan{base: s.low, width: width, tag: byte(width), bytes: packedBytes(n, width)}
 	if width == 0 {
 		return best
 	}
-	take := func(p blockPlan) {
-		if p.bytes < best.bytes {
-			best = p
-		}
+	if s.up {
+		best.take(blockPlan{base: first, width: upWidth, tag: tagUp + byte(upWidth), bytes: packedBytes(n, upWidth)})
 	}
-	if up {
-		take(blockPlan{base: first, width: upWidth, tag: tagUp + byte(upWidth), bytes: packedBytes(n, upWidth)})
-	}
-	take(blockPlan{base: first, width: deltaWidth, tag: tagDelta + byte(deltaWidth), bytes: packedBytes(n, deltaWidth)})
-	if runs < n {
-		take(blockPlan{base: low, width: width, tag: tagRuns, bytes: 2 + runs + packedBytes(runs, width)})
+	best.take(blockPlan{base: first, width: deltaWidth, tag: tagDelta + byte(deltaWidth), bytes: packedBytes(n, deltaWidth)})
+	if s.runs < n {
+		best.take(blockPlan{base: s.low, width: width, tag: tagRuns, bytes: 2 + s.runs + packedBytes(s.runs, width)})
 	}
 	// At least two values and a bit each: where that is no gain, nobody counts.
 	if dictionaryBytes(2, n, width) < best.bytes {
-		if entries := w.collect(values); entries > 0 {
-			take(blockPlan{base: low, width: width, entries: entries, tag: tagDictionary, bytes: dictionaryBytes(entries, n, width)})
+		if entries := w.distinctOf(values, &s); entries <= dictionaryEntriesMax {
+			best.take(blockPlan{base: s.low, width: width, entries: entries, tag: tagDictionary, bytes: dictionaryBytes(entries, n, width)})
 		}
 	}
 	if best.bytes > patchedBytesMin {
-		w.planPatches(values, low, width, deltaWidth, take)
+		best.takePatches(values, s.low, width, deltaWidth)
 	}
 	return best
 }
 
-// planPatches tries every width below the widest value: the values above it are patches.
-func (w *blockWriter) planPatches(values []uint64, low uint64, width, deltaWidth uint, take func(blockPlan)) {
+// distinctOf counts the distinct values; more than dictionaryEntriesMax stand for too many.
+func (w *blockWriter) distinctOf(values []uint64, s *blockSpread) (entries int) {
+	switch {
+	case s.up:
+		return s.runs
+	case s.high-s.low < uint64(len(w.marks)):
+		clear(w.marks[:])
+		for _, v := range values {
+			w.marks[byte(v-s.low)] = 1
+		}
+		for i := 0; i < len(w.marks); i += 8 {
+			entries += bits.OnesCount64(binary.LittleEndian.Uint64(w.marks[i:]))
+		}
+		return entries
+	default:
+		return w.collect(values)
+	}
+}
+
+// takePatches tries every width below the widest value: the values above it are patches.
+func (best *blockPlan) takePatches(values []uint64, low uint64, width, deltaWidth uint) {
 	var byWidth, byDelta [65]int
 	previous := values[0]
 	for _, v := range values {
@@ -96,7 +134,7 @@ func (w *blockWriter) planPatches(values []uint64, low uint64, width, deltaWidth
 				p.bytes, p.width, p.above, p.entries = bytes, width, widest-width, patches
 			}
 		}
-		take(p)
+		best.take(p)
 	}
 	try(blockPlan{base: low, tag: tagPatched}, width, &byWidth)
 	try(blockPlan{base: values[0], tag: tagPatchedGap}, deltaWidth, &byDelta)
@@ -113,8 +151,8 @@ func dictionaryBytes(entries, n int, width uint) int {
 // codeWidth is how many bits a position among so many entries takes.
 func codeWidth(entries int) uint { return widthOf(uint64(entries - 1)) }
 
-// collect gathers the distinct values in order of first use, and gives their number; 0
-// says that there are too many.
+// collect gathers the distinct values in order of first use, and gives their number, or one more than
+// dictionaryEntriesMax.
 func (w *blockWriter) collect(values []uint64) int {
 	clear(w.slots[:])
 	entries := 0
@@ -122,7 +160,7 @@ func (w *blockWriter) collect(values []uint64) int {
 		at := w.slot(v)
 		if w.slots[at] == 0 {
 			if entries == dictionaryEntriesMax {
-				return 0
+				return dictionaryEntriesMax + 1
 			}
 			w.distinct[entries] = v
 			entries++

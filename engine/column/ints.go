@@ -58,15 +58,12 @@ func (p *Pages) appendLighter(dst []byte, values []uint64) []byte {
 	if light <= lightBytesMax {
 		return dst
 	}
-	p.trial = plan.append(p.trial[:0], values)
-	bytewise := len(p.trial)
-	p.trial = codec.AppendZstd(p.trial, p.trial)
-	frame := p.trial[bytewise:]
-	if light-light/zstdSaves <= len(frame) {
+	bytewise, ok := p.tryZstd(values, plan, light)
+	if !ok {
 		return dst
 	}
 	dst = binary.AppendUvarint(append(dst[:at], intsZstd), uint64(bytewise))
-	return codec.AppendLengthBytes(dst, frame)
+	return codec.AppendLengthBytes(dst, p.trial[bytewise:])
 }
 
 // openZstd gives the integers in whole bytes that a frame holds, after the form byte.
@@ -108,22 +105,24 @@ type bytesPlan struct {
 
 func planBytes(values []uint64) bytesPlan {
 	low, high := values[0], values[0]
-	deltaBytes := 0
-	previous := values[0]
 	for _, v := range values {
 		low, high = min(low, v), max(high, v)
+	}
+	width := wideOf(high - low)
+	if width == 0 {
+		return bytesPlan{low: low, bytes: 1 + varintBytes(low), form: intsConstant}
+	}
+	planesBytes := width * len(values)
+	if width == 1 { // no varint is shorter
+		return bytesPlan{low, 2 + varintBytes(low) + planesBytes, width, intsPlanes}
+	}
+	varBytes, deltaBytes := 0, 0
+	previous := values[0]
+	for _, v := range values {
+		varBytes += varintBytes(v - low)
 		deltaBytes += varintBytes(zigzag(v - previous))
 		previous = v
 	}
-	if low == high {
-		return bytesPlan{low: low, bytes: 1 + varintBytes(low), form: intsConstant}
-	}
-	varBytes := 0
-	for _, v := range values {
-		varBytes += varintBytes(v - low)
-	}
-	width := wideOf(high - low)
-	planesBytes := width * len(values)
 	switch {
 	case planesBytes <= varBytes && planesBytes <= deltaBytes:
 		return bytesPlan{low, 2 + varintBytes(low) + planesBytes, width, intsPlanes}
@@ -165,7 +164,8 @@ func zigzag(delta uint64) uint64 { return delta<<1 ^ uint64(int64(delta)>>63) }
 
 func unzigzag(v uint64) uint64 { return v>>1 ^ -(v & 1) }
 
-func varintBytes(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
+// varintBytes is a seventh of the bits, rounded up: 9/64 comes to the same up to 64 bits.
+func varintBytes(v uint64) int { return int(uint(bits.Len64(v|1))*9+64) / 64 }
 
 // DecodeInts appends n values read from r to dst. n comes from elsewhere in the file: the
 // caller bounds it. Trouble stands in r.Err.

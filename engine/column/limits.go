@@ -24,8 +24,23 @@ const blocksShare = 8
 // they take as mini-blocks; docs/decisions/0006-light-pages.md has the numbers.
 const zstdSaves = 3
 
-// lightBytesMax: integers that take no more than this stand light without asking zstd.
-const lightBytesMax = 64
+// lightBytesMax: integers that take no more than this stand light without asking zstd, which would
+// save a hundred bytes for what all else of the page costs to write.
+const lightBytesMax = 384
+
+// zstd is tried on integers that promise to save more than one part in repeatsSave. What comes again
+// promises that, as at its fastest level zstd does nothing else: repeatBytesMin bytes of it at least,
+// for a reference of repeatBytes. They are found by a hash of repeatsBits, in steps that are a byte longer
+// for each 1 << repeatsPace bytes where nothing came again; the first of repeatsShare parts are
+// enough where they have much that does.
+const (
+	repeatsSave    = 8
+	repeatBytesMin = 6
+	repeatBytes    = 2
+	repeatsBits    = 10
+	repeatsPace    = 6
+	repeatsShare   = 4
+)
 
 // groupBlocks: columns of so many mini-blocks, those of a row group, are planned on the stack.
 const groupBlocks = 32
@@ -58,11 +73,12 @@ const chunkTrialBytes = 4 * chunkBytes
 const chunksCost = 16
 
 // decimalShare and decimalShareOf: numbers stand as integers where these take at most nine
-// twentieths of the digits, and lightBytesMax more: zstd makes 0.43 of random ones, and their
+// twentieths of the digits, and decimalBytesMore: zstd makes 0.43 of random ones, and their
 // lengths stand beside them.
 const (
-	decimalShare   = 20
-	decimalShareOf = 9
+	decimalShare     = 20
+	decimalShareOf   = 9
+	decimalBytesMore = 64
 )
 
 // decimalsInChunk is how many numbers are written out as texts at once: about chunkBytes.

@@ -10,13 +10,14 @@ import (
 // texts. It keeps its working memory; the zero value is ready.
 type Pages struct {
 	payload, trial []byte
-	text           []byte   // of a page of texts, as it goes into chunks
-	ints           []uint64 // their lengths, or the numbers that they are
+	text, packed   []byte   // the entries of a page of texts, and what stands for them in chunks
+	lengths        []uint64 // of the entries
+	numbers        []uint64 // that the entries are
 }
 
 // MemoryBytes is what it keeps, by capacity.
 func (p *Pages) MemoryBytes() int {
-	return cap(p.payload) + cap(p.trial) + cap(p.text) + 8*cap(p.ints)
+	return cap(p.payload) + cap(p.trial) + cap(p.text) + cap(p.packed) + 8*(cap(p.lengths)+cap(p.numbers))
 }
 
 // Append appends the page of a payload: the head as it is, then the values as integers.
@@ -33,10 +34,8 @@ func (p *Pages) Append(dst, head []byte, values []uint64) []byte {
 	if light <= lightBytesMax {
 		return p.appendSplit(dst, len(head))
 	}
-	p.trial = plan.append(p.trial[:0], values)
-	bytewise := len(p.trial)
-	p.trial = codec.AppendZstd(p.trial, p.trial)
-	if light-light/zstdSaves <= len(p.trial)-bytewise {
+	bytewise, ok := p.tryZstd(values, plan, light)
+	if !ok {
 		return p.appendSplit(dst, len(head))
 	}
 	if len(head) == 0 {

@@ -41,72 +41,63 @@ func (t *Texts) AppendPage(dst []byte, p *Pages) []byte {
 }
 
 func (t *Texts) appendPayload(dst []byte, p *Pages) []byte {
-	entries, entry := len(t.codes), func(i int) []byte { return t.Value(t.codes[i]) }
 	form := byte(0)
 	if len(t.ends)*dictionaryShare <= len(t.codes) {
-		entries, entry = len(t.ends), func(i int) []byte { return t.Value(uint64(i)) }
 		form = textsDictionary
 	}
 	at := len(dst)
 	dst = append(dst, form)
 	if form == textsDictionary {
-		dst = p.appendLighter(binary.AppendUvarint(dst, uint64(entries)), t.codes)
+		dst = p.appendLighter(binary.AppendUvarint(dst, uint64(len(t.ends))), t.codes)
 	}
-	kind := kindOf(entries, entry)
+	text := t.entries(p, form)
+	kind := p.pack(text)
 	if kind == textsDecimal {
-		if out, ok := p.appendDecimals(dst, entries, entry); ok {
+		if out, ok := p.appendDecimals(dst, text); ok {
 			out[at] |= textsDecimal
 			return out
 		}
 		kind = textsAny
 	}
 	dst[at] |= kind
-	p.text, p.ints = p.text[:0], p.ints[:0]
-	for i := range entries {
-		before := len(p.text)
-		switch kind {
-		case textsUUID:
-			p.text = appendUUIDBytes(p.text, entry(i))
-		case textsHex:
-			p.text = appendHexBytes(p.text, entry(i))
-		default:
-			p.text = append(p.text, entry(i)...)
-		}
-		p.ints = append(p.ints, uint64(len(p.text)-before))
+	if kind == textsUUID || kind == textsHex {
+		text = p.packed
 	}
 	if kind != textsUUID {
-		dst = p.appendLighter(dst, p.ints)
+		dst = p.appendLighter(dst, p.lengths)
 	}
-	return p.appendChunks(dst)
+	return p.appendChunks(dst, text)
 }
 
-// appendDecimals appends the numbers, unless digits would take less: zstd spends 3.4 bits on
-// one that nothing foretells, and less on others.
-func (p *Pages) appendDecimals(dst []byte, entries int, entry func(i int) []byte) (_ []byte, ok bool) {
-	p.ints = p.ints[:0]
-	at, digits := len(dst), 0
-	for i := range entries {
-		text := entry(i)
-		digits += len(text)
-		p.ints = append(p.ints, decimalOf(text))
+// entries gives the entries one after another, and p their lengths.
+func (t *Texts) entries(p *Pages, form byte) []byte {
+	p.text, p.lengths = p.text[:0], p.lengths[:0]
+	if form == textsDictionary || len(t.ends) == len(t.codes) { // as they stand here
+		begin := uint32(0)
+		for _, end := range t.ends {
+			p.lengths = append(p.lengths, uint64(end-begin))
+			begin = end
+		}
+		return t.text
 	}
-	dst = p.appendLighter(dst, p.ints)
-	if (len(dst)-at-lightBytesMax)*decimalShare > digits*decimalShareOf {
-		return dst[:at], false
+	for _, code := range t.codes {
+		value := t.Value(code)
+		p.text = append(p.text, value...)
+		p.lengths = append(p.lengths, uint64(len(value)))
 	}
-	return dst, true
+	return p.text
 }
 
-// appendChunks appends p.text, whose entries have the lengths p.ints, with its directory.
-func (p *Pages) appendChunks(dst []byte) []byte {
+// appendChunks appends text, whose entries have the lengths p.lengths, with its directory.
+func (p *Pages) appendChunks(dst, text []byte) []byte {
 	at := len(dst)
-	if len(p.text) <= chunkTrialBytes {
-		dst, _ = p.appendChunksOf(dst, chunkBytes, len(p.text)+len(p.text)/2)
+	if len(text) <= chunkTrialBytes {
+		dst, _ = p.appendChunksOf(dst, text, chunkBytes, len(text)+len(text)/2)
 		return dst
 	}
-	dst, _ = p.appendChunksOf(dst, longChunkBytes, 2*len(p.text))
+	dst, _ = p.appendChunksOf(dst, text, longChunkBytes, 2*len(text))
 	long := len(dst) - at
-	out, ok := p.appendChunksOf(dst, chunkBytes, long+long/chunksCost)
+	out, ok := p.appendChunksOf(dst, text, chunkBytes, long+long/chunksCost)
 	if !ok {
 		return dst
 	}
@@ -115,33 +106,33 @@ func (p *Pages) appendChunks(dst []byte) []byte {
 
 // appendChunksOf appends chunks of up to so many bytes, and gives up where they come to more
 // than most: then dst stands as it was.
-func (p *Pages) appendChunksOf(dst []byte, chunk, most int) (_ []byte, ok bool) {
+func (p *Pages) appendChunksOf(dst, text []byte, chunk, most int) (_ []byte, ok bool) {
 	p.payload, p.trial = p.payload[:0], p.trial[:0] // the frames, and the directory
 	at, chunks := len(dst), 0
-	for first, begin := 0, 0; first < len(p.ints) || chunks == 0; chunks++ {
-		last, end := first, begin
-		for last < len(p.ints) && (last == first || end-begin+int(p.ints[last]) <= chunk) {
-			end += int(p.ints[last])
-			last++
+	for lengths := p.lengths; len(lengths) > 0 || chunks == 0; chunks++ {
+		entries, size := 0, 0
+		for entries < len(lengths) && (entries == 0 || size+int(lengths[entries]) <= chunk) {
+			size += int(lengths[entries])
+			entries++
 		}
-		text, before := p.text[begin:end], len(p.payload)
-		if len(text) >= compressBytesMin {
-			p.payload = codec.AppendZstdText(p.payload, text)
+		raw, before := text[:size], len(p.payload)
+		if size >= compressBytesMin {
+			p.payload = codec.AppendZstdText(p.payload, raw)
 		}
-		if frame := len(p.payload) - before; frame == 0 || frame >= len(text) {
-			p.payload = append(p.payload[:before], text...)
+		if frame := len(p.payload) - before; frame == 0 || frame >= size {
+			p.payload = append(p.payload[:before], raw...)
 		}
 		if len(p.payload) > most {
 			return dst[:at], false
 		}
-		if last < len(p.ints) {
-			p.trial = binary.AppendUvarint(p.trial, uint64(last-first))
+		text, lengths = text[size:], lengths[entries:]
+		if len(lengths) > 0 {
+			p.trial = binary.AppendUvarint(p.trial, uint64(entries))
 		}
-		p.trial = binary.AppendUvarint(p.trial, uint64(len(text)))
-		if last < len(p.ints) {
+		p.trial = binary.AppendUvarint(p.trial, uint64(size))
+		if len(lengths) > 0 {
 			p.trial = binary.AppendUvarint(p.trial, uint64(len(p.payload)-before))
 		}
-		first, begin = last, end
 	}
 	dst = binary.AppendUvarint(dst, uint64(chunks))
 	return append(append(dst, p.trial...), p.payload...), true
