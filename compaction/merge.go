@@ -71,13 +71,13 @@ type holder struct {
 
 // input is a segment and where its own order of traces stands.
 type input struct {
-	s     *segment.Segment
-	next  int      // in row order
-	done  []uint64 // bits by trace
-	group int      // of starts
-	times *span.Batch
-	start uint64 // of the next trace's first row
-	id    span.TraceID
+	s      *segment.Segment
+	next   int      // in row order
+	done   []uint64 // bits by trace
+	group  int      // of starts
+	starts []uint64 // of that group's rows
+	start  uint64   // of the next trace's first row
+	id     span.TraceID
 }
 
 // settle goes to the next trace that is not done; false at the end.
@@ -89,13 +89,13 @@ func (in *input) settle() (bool, error) {
 		}
 		first, _ := in.s.TraceRows(i)
 		if group := in.s.GroupOfRow(first); group != in.group {
-			times, err := in.s.ReadGroup(group, segment.Projection{Times: true})
+			starts, err := in.s.ReadStarts(group, in.starts)
 			if err != nil {
 				return false, err
 			}
-			in.group, in.times = group, times
+			in.group, in.starts = group, starts
 		}
-		in.start, in.id = in.times.Starts[first-in.s.Group(in.group).FirstRow], in.s.TraceID(i)
+		in.start, in.id = in.starts[first-in.s.Group(in.group).FirstRow], in.s.TraceID(i)
 		return true, nil
 	}
 	return false, nil

@@ -29,6 +29,14 @@ func (s *Segment) ReadGroup(i int, p Projection) (*span.Batch, error) {
 	return r.read()
 }
 
+// ReadStarts gives the starts of the rows of row group i, in the memory of dst, without making
+// rows. Nothing is kept.
+func (s *Segment) ReadStarts(i int, dst []uint64) ([]uint64, error) {
+	scan, done := s.scanOnce(i, Projection{Times: true})
+	defer done()
+	return scan.Starts(dst, nil)
+}
+
 // ReadRows reads rows [from, to) of row group i, as ReadGroup does. It unpacks what these
 // rows need, of pages that stay with Pages for the next read.
 func (s *Segment) ReadRows(i, from, to int, p Projection) (*span.Batch, error) {
