@@ -14,6 +14,12 @@ type origin struct {
 	levels [span.Levels]*items
 }
 
+// carriedTemplates are those of a source.
+type carriedTemplates struct {
+	shared *[span.Levels][]carried // by template of its segment
+	local  [span.Levels][]carried  // by template of its row group's own
+}
+
 // carried is what a template of the source came to.
 type carried struct {
 	version int // of the folding that decided; 0 is not known yet
@@ -29,15 +35,20 @@ type carriedSlot struct {
 }
 
 // carriedAt gives where to find, or to remember, what the template of an item came to; nil
-// where the batch does not come from a row group.
+// where the batch does not come from a row group. What is told of a template that row groups share
+// is told for all of them.
 func (s *source) carriedAt(level span.Level, pos int) *carried {
 	if s.origin == nil || s.origin.levels[level] == nil {
 		return nil
 	}
-	if s.carried[level] == nil {
-		s.carried[level] = make([]carried, s.origin.group.codes(level))
+	code, shared := s.origin.levels[level].codes[pos], s.origin.group.templates[level]
+	if int(code) < len(shared) {
+		return &s.carried.shared[level][shared[code]]
 	}
-	return &s.carried[level][s.origin.levels[level].codes[pos]]
+	if s.carried.local[level] == nil {
+		s.carried.local[level] = make([]carried, s.origin.group.local[level])
+	}
+	return &s.carried.local[level][int(code)-len(shared)]
 }
 
 // carry remembers what the item at pos came to, unless another row of its template might come

@@ -145,7 +145,7 @@ type source struct {
 	columns   [span.Levels][]uint32 // by key text: the column last used for it, 0 unknown
 	texts     []uint32              // by text: its id among the segment's template texts, 0 unknown
 	origin    *origin               // where the batch is a row group
-	carried   [span.Levels][]carried
+	carried   carriedTemplates
 }
 
 func newSource(b *span.Batch) *source {
@@ -191,6 +191,9 @@ func (w *Writer) sourceOf(b *span.Batch) *source {
 		w.sourceBytes = 0
 	}
 	s := newSource(b)
+	if s.origin != nil {
+		s.carried.shared = &w.foreignOf(s.origin.s).carried
+	}
 	w.sources[b] = s
 	w.sourceBytes += b.MemoryBytes()
 	return s

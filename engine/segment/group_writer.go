@@ -131,7 +131,7 @@ func (g *groupWriter) addItem(level span.Level, pos int, attrs []span.Attr) {
 	g.bytes += 16 * len(attrs)
 	fold := g.w.folding[level]
 	carried := g.source.carriedAt(level, pos)
-	if carried != nil && carried.version == fold.version {
+	if carried != nil && carried.version == fold.version && fold.open() {
 		fold.again(carried.id)
 		g.templates[level].add(carried.id)
 		g.template = carried.id

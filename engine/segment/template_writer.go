@@ -220,11 +220,16 @@ type code uint64
 func sharedCode(id uint32) code { return code(id) << 1 }
 func localCode(id uint32) code  { return code(id)<<1 | 1 }
 
+// open reports whether items may have templates of the segment.
+func (f *folding) open() bool {
+	return !f.stuck || len(f.shared.texts.batch.Text) <= templateTextBytesMax
+}
+
 // end gives the template of the item whose scalars and slots were set by describe, which
 // is called again where a column was taken out.
 func (f *folding) end(describe func(t *templateWriter)) code {
 	f.items++
-	for !f.stuck || len(f.shared.texts.batch.Text) <= templateTextBytesMax {
+	for f.open() {
 		f.scalars, f.slots = f.scalars[:0], f.slots[:0]
 		describe(f.shared)
 		f.described += len(f.slots)

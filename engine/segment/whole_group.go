@@ -21,7 +21,8 @@ import (
 type foreign struct {
 	resources, scopes []uint32 // id + 1
 	templates         [span.Levels][]uint32
-	columns           []uint32 // id
+	columns           []uint32               // id
+	carried           [span.Levels][]carried // by template
 }
 
 func (w *Writer) foreignOf(s *Segment) *foreign {
@@ -36,6 +37,7 @@ func (w *Writer) foreignOf(s *Segment) *foreign {
 		}
 		for _, level := range levels {
 			f.templates[level] = make([]uint32, s.templates[level].len())
+			f.carried[level] = make([]carried, s.templates[level].len())
 		}
 		w.foreign[s] = f
 	}
