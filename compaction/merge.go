@@ -35,7 +35,9 @@ func Merge(ctx context.Context, fs vfs.FS, inputs []*segment.Segment, out string
 	if err != nil {
 		return segment.Info{}, err
 	}
-	m := &merge{ctx: ctx, w: w, cache: segment.NewCache(segment.Projection{All: true}, len(inputs), cacheBytesMax), progress: progress}
+	// Of resources and scopes the writer asks the inputs themselves, and rows compare by messages.
+	whole := segment.Projection{All: true, Messages: true}
+	m := &merge{ctx: ctx, w: w, cache: segment.NewCache(whole, len(inputs), cacheBytesMax), progress: progress}
 	for _, s := range inputs {
 		m.inputs = append(m.inputs, &input{s: s, done: make([]uint64, (s.TraceCount()+63)/64), group: -1})
 		m.total += s.Info().Rows

@@ -12,12 +12,8 @@ type origin struct {
 	s      *Segment
 	group  *groupRef
 	levels [span.Levels]*items
-}
 
-// carriedTemplates are those of a source.
-type carriedTemplates struct {
-	shared *[span.Levels][]carried // by template of its segment
-	local  [span.Levels][]carried  // by template of its row group's own
+	resources, scopes []uint32 // of the segment, by their positions in the batch
 }
 
 // carried is what a template of the source came to.
@@ -43,12 +39,12 @@ func (s *source) carriedAt(level span.Level, pos int) *carried {
 	}
 	code, shared := s.origin.levels[level].codes[pos], s.origin.group.templates[level]
 	if int(code) < len(shared) {
-		return &s.carried.shared[level][shared[code]]
+		return &s.foreign.carried[level][shared[code]]
 	}
-	if s.carried.local[level] == nil {
-		s.carried.local[level] = make([]carried, s.origin.group.local[level])
+	if s.carried[level] == nil {
+		s.carried[level] = make([]carried, s.origin.group.local[level])
 	}
-	return &s.carried.local[level][int(code)-len(shared)]
+	return &s.carried[level][int(code)-len(shared)]
 }
 
 // carry remembers what the item at pos came to, unless another row of its template might come

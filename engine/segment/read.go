@@ -300,6 +300,9 @@ func (r *rowReader) resources() {
 		if positions[code] == 0 {
 			addResource(r.b, r.asked(resourceOf(r.s.resources, r.group.resources[code])).copied(r.s.resources, r.addText))
 			positions[code] = uint32(len(r.b.Resources))
+			if r.origin != nil {
+				r.origin.resources = append(r.origin.resources, r.group.resources[code])
+			}
 		}
 		r.b.ResourceIDs[row] = positions[code] - 1
 	}
