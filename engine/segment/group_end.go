@@ -218,17 +218,37 @@ func (g *groupWriter) count(ref *groupRef) {
 }
 
 // countOperation counts spans of a resource and a template of the segment. The catalog is told
-// in the end, once for each service and template, not for each row group.
+// in the end, once for each service and template, not for each row group. Most templates have one
+// service: its count is at hand without a look at the map.
 func (w *Writer) countOperation(resource, template uint32, spans uint64) {
-	service := w.resources.batch.Resources[resource].Service
-	w.operations[[2]uint32{uint32(service), template}] += spans
-	if len(w.operations) == operationsKeptMax {
-		w.tellOperations()
+	service := uint32(w.resources.batch.Resources[resource].Service)
+	for int(template) >= len(w.lastCounts) {
+		w.lastCounts = append(w.lastCounts, serviceCount{})
 	}
+	last := &w.lastCounts[template]
+	if last.service != service {
+		w.noteOperation(template, last)
+		if len(w.operations) == operationsKeptMax {
+			w.tellOperations()
+		}
+		last.service = service
+	}
+	last.spans += spans
+}
+
+// noteOperation puts what is counted of a template's last service to the others.
+func (w *Writer) noteOperation(template uint32, last *serviceCount) {
+	if last.spans > 0 {
+		w.operations[[2]uint32{last.service, template}] += last.spans
+	}
+	*last = serviceCount{}
 }
 
 // tellOperations tells the catalog what was counted, and the standing terms who has which templates.
 func (w *Writer) tellOperations() {
+	for template := range w.lastCounts {
+		w.noteOperation(uint32(template), &w.lastCounts[template])
+	}
 	shared := w.folding[span.SpanLevel].shared
 	for pair, spans := range w.operations {
 		service := w.resources.batch.String(span.TextID(pair[0]))

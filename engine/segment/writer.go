@@ -34,7 +34,8 @@ type Writer struct {
 	// operations counts spans by service (a text of the resources) and template, until the
 	// catalog is told.
 	operations map[[2]uint32]uint64
-	keys       []keyStats // by column
+	lastCounts []serviceCount // by template: of the service that was counted last, not in operations yet
+	keys       []keyStats     // by column
 	filters    filterWriter
 	standing   standing
 
@@ -57,6 +58,12 @@ type Writer struct {
 type traceKey struct {
 	start uint64
 	id    span.TraceID
+}
+
+// serviceCount is spans of a service, a text of the resources.
+type serviceCount struct {
+	service uint32
+	spans   uint64
 }
 
 // NewWriter creates the file.
