@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"testing"
@@ -76,6 +78,46 @@ func TestRealTracesAreMergedExactly(t *testing.T) {
 			}
 			wantRows(t, read(t, openSegment(t, fs, "out")), distinct(rows))
 		})
+	}
+}
+
+// A merge keeps what searches find of resources and scopes, which rows do not tell by their messages.
+func TestAttributesOfResourcesAndScopesSurviveAMerge(t *testing.T) {
+	attributes := func(s *segment.Segment) map[string]bool {
+		all := map[string]bool{}
+		tell := func(b *span.Batch, message, name span.TextID, attrs []span.Attr) {
+			line := fmt.Sprintf("%q %q", b.Bytes(message), b.Bytes(name))
+			for _, a := range attrs {
+				if a.Type.HasText() {
+					line += fmt.Sprintf(" %q:%d:%q", b.Bytes(a.Key), a.Type, b.Bytes(span.TextID(a.Value)))
+				} else {
+					line += fmt.Sprintf(" %q:%d:%d", b.Bytes(a.Key), a.Type, a.Value)
+				}
+			}
+			all[line] = true
+		}
+		b := s.Resources()
+		for i, r := range b.Resources {
+			tell(b, r.Message, r.Service, b.ResourceAttrsOf(uint32(i)))
+		}
+		b = s.Scopes()
+		for i, scope := range b.Scopes {
+			tell(b, scope.Message, scope.Name, b.ScopeAttrsOf(uint32(i)))
+		}
+		return all
+	}
+	rows := realRows(t, "hotrod.otlp.zst", 25_000)
+	fs := vfs.NewCrash(1)
+	inputs := flushes(t, fs, rows, 5)
+	want := map[string]bool{}
+	for _, s := range inputs {
+		maps.Copy(want, attributes(s))
+	}
+	if _, err := compaction.Merge(context.Background(), fs, inputs, "out", nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := attributes(openSegment(t, fs, "out")); len(want) < 2 || !maps.Equal(got, want) {
+		t.Fatalf("%d resources and scopes, or others than the %d of the inputs", len(got), len(want))
 	}
 }
 

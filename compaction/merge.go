@@ -35,7 +35,9 @@ func Merge(ctx context.Context, fs vfs.FS, inputs []*segment.Segment, out string
 	if err != nil {
 		return segment.Info{}, err
 	}
-	m := &merge{ctx: ctx, w: w, cache: segment.NewCache(segment.Projection{All: true}, len(inputs), cacheBytesMax), progress: progress}
+	// Of resources and scopes the writer asks the inputs themselves, and rows compare by messages.
+	whole := segment.Projection{All: true, Messages: true}
+	m := &merge{ctx: ctx, w: w, cache: segment.NewCache(whole, len(inputs), cacheBytesMax), progress: progress}
 	for _, s := range inputs {
 		m.inputs = append(m.inputs, &input{s: s, done: make([]uint64, (s.TraceCount()+63)/64), group: -1})
 		m.total += s.Info().Rows
@@ -71,13 +73,13 @@ type holder struct {
 
 // input is a segment and where its own order of traces stands.
 type input struct {
-	s     *segment.Segment
-	next  int      // in row order
-	done  []uint64 // bits by trace
-	group int      // of starts
-	times *span.Batch
-	start uint64 // of the next trace's first row
-	id    span.TraceID
+	s      *segment.Segment
+	next   int      // in row order
+	done   []uint64 // bits by trace
+	group  int      // of starts
+	starts []uint64 // of that group's rows
+	start  uint64   // of the next trace's first row
+	id     span.TraceID
 }
 
 // settle goes to the next trace that is not done; false at the end.
@@ -89,13 +91,13 @@ func (in *input) settle() (bool, error) {
 		}
 		first, _ := in.s.TraceRows(i)
 		if group := in.s.GroupOfRow(first); group != in.group {
-			times, err := in.s.ReadGroup(group, segment.Projection{Times: true})
+			starts, err := in.s.ReadStarts(group, in.starts)
 			if err != nil {
 				return false, err
 			}
-			in.group, in.times = group, times
+			in.group, in.starts = group, starts
 		}
-		in.start, in.id = in.times.Starts[first-in.s.Group(in.group).FirstRow], in.s.TraceID(i)
+		in.start, in.id = in.starts[first-in.s.Group(in.group).FirstRow], in.s.TraceID(i)
 		return true, nil
 	}
 	return false, nil

@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -100,26 +98,10 @@ func (s *Shard) flushOne(ctx context.Context, m *memtable) error {
 	return nil
 }
 
-// flushedTrace is a trace of a memtable, its rows in order.
-type flushedTrace struct {
-	id   span.TraceID
-	rows []span.Row
-}
-
 // writeSegment writes a memtable's distinct rows: traces by (smallest start, id), rows
 // by span.Compare.
 func (s *Shard) writeSegment(m *memtable, name string) (segment.Info, error) {
-	count := m.count.Load()
-	all := make([]span.Row, 0, m.rows)
-	traces := make([]flushedTrace, 0, len(m.byTrace))
-	for id := range m.byTrace {
-		from := len(all)
-		all = m.trace(all, id, count)
-		traces = append(traces, flushedTrace{id, all[from:len(all):len(all)]})
-	}
-	slices.SortFunc(traces, func(a, b flushedTrace) int {
-		return cmp.Or(cmp.Compare(a.rows[0].Start(), b.rows[0].Start()), bytes.Compare(a.id[:], b.id[:]))
-	})
+	traces, total := m.traces(m.count.Load())
 	hashes := make([]segment.Received, len(m.hashes))
 	for i, h := range m.hashes {
 		hashes[i] = segment.Received{Hash: h.hash, At: h.received}
@@ -131,7 +113,7 @@ func (s *Shard) writeSegment(m *memtable, name string) (segment.Info, error) {
 	if err != nil {
 		return segment.Info{}, err
 	}
-	w.Rehearse(atEqualRanks(traces, len(all)), len(all))
+	w.Rehearse(atEqualRanks(traces, total), total)
 	for _, t := range traces {
 		if err := w.Add(t.id, t.rows); err != nil {
 			w.Abort()
@@ -147,7 +129,7 @@ func (s *Shard) writeSegment(m *memtable, name string) (segment.Info, error) {
 }
 
 // atEqualRanks gives some rows of the traces, from all parts of them alike.
-func atEqualRanks(traces []flushedTrace, total int) []span.Row {
+func atEqualRanks(traces []memTrace, total int) []span.Row {
 	n := min(total, segment.RehearsalRowsMax)
 	some := make([]span.Row, 0, n)
 	rank := 0

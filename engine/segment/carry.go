@@ -12,6 +12,8 @@ type origin struct {
 	s      *Segment
 	group  *groupRef
 	levels [span.Levels]*items
+
+	resources, scopes []uint32 // of the segment, by their positions in the batch
 }
 
 // carried is what a template of the source came to.
@@ -29,15 +31,20 @@ type carriedSlot struct {
 }
 
 // carriedAt gives where to find, or to remember, what the template of an item came to; nil
-// where the batch does not come from a row group.
+// where the batch does not come from a row group. What is told of a template that row groups share
+// is told for all of them.
 func (s *source) carriedAt(level span.Level, pos int) *carried {
 	if s.origin == nil || s.origin.levels[level] == nil {
 		return nil
 	}
-	if s.carried[level] == nil {
-		s.carried[level] = make([]carried, s.origin.group.codes(level))
+	code, shared := s.origin.levels[level].codes[pos], s.origin.group.templates[level]
+	if int(code) < len(shared) {
+		return &s.foreign.carried[level][shared[code]]
 	}
-	return &s.carried[level][s.origin.levels[level].codes[pos]]
+	if s.carried[level] == nil {
+		s.carried[level] = make([]carried, s.origin.group.local[level])
+	}
+	return &s.carried[level][int(code)-len(shared)]
 }
 
 // carry remembers what the item at pos came to, unless another row of its template might come

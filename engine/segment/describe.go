@@ -36,30 +36,39 @@ func (g *groupWriter) describeLink(t *templateWriter) {
 // describeText adds the slot of a text that a row has besides its attributes; an empty one
 // has none.
 func (g *groupWriter) describeText(t *templateWriter, f *folding, col uint32, id span.TextID) {
-	text := g.source.batch.Bytes(id)
-	if len(text) == 0 {
-		return
-	}
-	if f.standsAlone(col) || len(text) > foldTextBytesMax && col != colName && col != colEventName {
+	n := g.source.batch.TextBytes(id)
+	switch {
+	case n == 0:
+	case f.standsAlone(col) || n > foldTextBytesMax && col != colName && col != colEventName:
 		f.slots = append(f.slots, slot{column: col, own: true})
-		return
+	case n > foldTextBytesMax:
+		f.slots = append(f.slots, slot{column: col, value: uint64(t.texts.interner.Intern(g.source.batch.Bytes(id)))})
+	default:
+		f.slots = append(f.slots, slot{column: col, value: g.source.text(t, id)})
 	}
-	f.slots = append(f.slots, slot{column: col, value: g.source.text(t, id)})
 }
 
 // describeAttrs adds a slot for each attribute of the item, in order.
 func (g *groupWriter) describeAttrs(t *templateWriter, f *folding, level span.Level) {
-	for _, a := range g.list {
-		id := g.w.columnOf(g.source, level, a)
-		s := slot{column: id, own: id < colFixed || f.standsAlone(id)}
+	src := g.source
+	columns := src.columnsOf(level, f.version)
+	for i := range g.list {
+		a := &g.list[i]
+		c := columns[a.Key]
+		if c.id == 0 || c.kind != a.Type {
+			c = g.w.columnOf(src, level, *a, f)
+		}
+		s := slot{column: c.id, own: c.alone}
 		switch {
-		case s.own:
+		case c.alone:
 		case !a.Type.HasText():
 			s.value = a.Value
-		case g.source.batch.TextBytes(span.TextID(a.Value)) > foldTextBytesMax:
+		case t.remembered && src.texts[a.Value] != 0:
+			s.value = uint64(src.texts[a.Value])
+		case src.batch.TextBytes(span.TextID(a.Value)) > foldTextBytesMax:
 			s.own = true
 		default:
-			s.value = g.source.text(t, span.TextID(a.Value))
+			s.value = src.text(t, span.TextID(a.Value))
 		}
 		f.slots = append(f.slots, s)
 	}
@@ -142,10 +151,25 @@ type source struct {
 	batch     *span.Batch
 	resources []uint32 // id + 1 in the segment, 0 unknown
 	scopes    []uint32
-	columns   [span.Levels][]uint32 // by key text: the column last used for it, 0 unknown
-	texts     []uint32              // by text: its id among the segment's template texts, 0 unknown
-	origin    *origin               // where the batch is a row group
-	carried   [span.Levels][]carried
+	columns   [span.Levels]knownColumns
+	texts     []uint32               // by text that is not too long for templates: its id among those of the segment's, 0 unknown
+	origin    *origin                // where the batch is a row group
+	foreign   *foreign               // and what its segment's are here
+	carried   [span.Levels][]carried // by template of the row group's own
+}
+
+// knownColumns are those that the keys of a source had last.
+type knownColumns struct {
+	version int // of the folding
+	byKey   []knownColumn
+}
+
+// knownColumn is a column as describe needs it: id 0 is none, alone says that no value of it is in
+// a template.
+type knownColumn struct {
+	id    uint32
+	kind  span.ValueType
+	alone bool
 }
 
 func newSource(b *span.Batch) *source {
@@ -156,14 +180,22 @@ func newSource(b *span.Batch) *source {
 
 func (s *source) resource(w *Writer, i uint32) uint32 {
 	if s.resources[i] == 0 {
-		s.resources[i] = w.resources.id(s.batch, i) + 1
+		if s.foreign != nil {
+			s.resources[i] = s.foreign.resource(w, s.origin.resources[i]) + 1
+		} else {
+			s.resources[i] = w.resources.id(s.batch, i) + 1
+		}
 	}
 	return s.resources[i] - 1
 }
 
 func (s *source) scope(w *Writer, i uint32) uint32 {
 	if s.scopes[i] == 0 {
-		s.scopes[i] = w.scopes.id(s.batch, i) + 1
+		if s.foreign != nil {
+			s.scopes[i] = s.foreign.scope(w, s.origin.scopes[i]) + 1
+		} else {
+			s.scopes[i] = w.scopes.id(s.batch, i) + 1
+		}
 	}
 	return s.scopes[i] - 1
 }
@@ -191,32 +223,39 @@ func (w *Writer) sourceOf(b *span.Batch) *source {
 		w.sourceBytes = 0
 	}
 	s := newSource(b)
+	if s.origin != nil {
+		s.foreign = w.foreignOf(s.origin.s)
+	}
 	w.sources[b] = s
 	w.sourceBytes += b.MemoryBytes()
 	return s
 }
 
+// columnsOf gives, by key, the columns that are known under a version of the level's folding.
+func (s *source) columnsOf(level span.Level, version int) []knownColumn {
+	known := &s.columns[level]
+	if known.byKey == nil {
+		known.byKey = make([]knownColumn, max(len(s.batch.TextEnd), 1))
+	} else if known.version != version {
+		clear(known.byKey)
+	}
+	known.version = version
+	return known.byKey
+}
+
 // columnOf gives the column of an attribute: one of its own, or its level's map column
-// once there are as many columns as allowed.
-func (w *Writer) columnOf(s *source, level span.Level, a span.Attr) uint32 {
-	known := s.columns[level]
-	if known == nil {
-		known = make([]uint32, max(len(s.batch.TextEnd), 1))
-		s.columns[level] = known
-	}
-	id := known[a.Key]
-	if id >= colFixed && w.columns[id-colFixed].kind == a.Type {
-		return id
-	}
+// once there are as many columns as allowed. The source knows it from now on.
+func (w *Writer) columnOf(s *source, level span.Level, a span.Attr, f *folding) knownColumn {
 	id, ok := w.columnIDs[columnKey{level, a.Type, string(s.batch.Bytes(a.Key))}]
 	if !ok {
 		if len(w.columns) == attributeColumnsMax {
-			return columnsOf(level).first
+			return knownColumn{id: columnsOf(level).first, alone: true}
 		}
 		id = w.columnFor(columnKey{level, a.Type, s.batch.String(a.Key)})
 	}
-	known[a.Key] = id
-	return id
+	c := knownColumn{id: id, kind: a.Type, alone: id < colFixed || f.standsAlone(id)}
+	s.columns[level].byKey[a.Key] = c
+	return c
 }
 
 // columnFor gives the column of a key, a new one where there is none; the caller sees to it

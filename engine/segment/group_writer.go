@@ -43,6 +43,7 @@ type groupWriter struct {
 // attrWriter collects the values of one attribute column that are in no template.
 type attrWriter struct {
 	used  bool
+	stand bool // there may be standing terms of the column
 	ints  []uint64
 	text  column.Texts
 	local []uint64 // hashes of values in templates of the group's own, for the filter
@@ -131,7 +132,7 @@ func (g *groupWriter) addItem(level span.Level, pos int, attrs []span.Attr) {
 	g.bytes += 16 * len(attrs)
 	fold := g.w.folding[level]
 	carried := g.source.carriedAt(level, pos)
-	if carried != nil && carried.version == fold.version {
+	if carried != nil && carried.version == fold.version && fold.open() {
 		fold.again(carried.id)
 		g.templates[level].add(carried.id)
 		g.template = carried.id
@@ -189,6 +190,7 @@ func (g *groupWriter) addOwn(id uint32, b *span.Batch, a span.Attr) {
 	values := g.attr(id)
 	if !values.used {
 		values.used = true
+		values.stand = g.w.standing.of(id, g.w.columns[id-colFixed]) != nil
 		g.used = append(g.used, id)
 	}
 	if a.Type.HasText() {
@@ -198,7 +200,7 @@ func (g *groupWriter) addOwn(id uint32, b *span.Batch, a span.Attr) {
 	} else {
 		values.ints = append(values.ints, a.Value)
 	}
-	if g.w.standing.of(id, g.w.columns[id-colFixed]) != nil {
+	if values.stand {
 		values.with = append(values.with, g.template)
 	}
 }

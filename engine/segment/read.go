@@ -29,6 +29,14 @@ func (s *Segment) ReadGroup(i int, p Projection) (*span.Batch, error) {
 	return r.read()
 }
 
+// ReadStarts gives the starts of the rows of row group i, in the memory of dst, without making
+// rows. Nothing is kept.
+func (s *Segment) ReadStarts(i int, dst []uint64) ([]uint64, error) {
+	scan, done := s.scanOnce(i, Projection{Times: true})
+	defer done()
+	return scan.Starts(dst, nil)
+}
+
 // ReadRows reads rows [from, to) of row group i, as ReadGroup does. It unpacks what these
 // rows need, of pages that stay with Pages for the next read.
 func (s *Segment) ReadRows(i, from, to int, p Projection) (*span.Batch, error) {
@@ -292,6 +300,9 @@ func (r *rowReader) resources() {
 		if positions[code] == 0 {
 			addResource(r.b, r.asked(resourceOf(r.s.resources, r.group.resources[code])).copied(r.s.resources, r.addText))
 			positions[code] = uint32(len(r.b.Resources))
+			if r.origin != nil {
+				r.origin.resources = append(r.origin.resources, r.group.resources[code])
+			}
 		}
 		r.b.ResourceIDs[row] = positions[code] - 1
 	}

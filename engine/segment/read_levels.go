@@ -45,6 +45,9 @@ func (r *rowReader) spans() {
 			if !ok {
 				at = uint32(len(b.Scopes))
 				scopes[scope] = at
+				if r.origin != nil {
+					r.origin.scopes = append(r.origin.scopes, scope)
+				}
 				if r.p.Services && !r.p.All {
 					addScope(b, envelope{})
 				} else {

@@ -91,6 +91,20 @@ func wantIndex(t rapid.TB, s *segment.Segment, info segment.Info, traces []trace
 	if s.TraceCount() != len(traces) {
 		t.Fatalf("%d traces, %d expected", s.TraceCount(), len(traces))
 	}
+	var starts []uint64
+	for _, trace := range traces {
+		for _, row := range trace.rows {
+			starts = append(starts, row.Start())
+		}
+	}
+	var read []uint64
+	for i := range s.Groups() {
+		var err error
+		g := s.Group(i)
+		if read, err = s.ReadStarts(i, read); err != nil || !slices.Equal(read, starts[g.FirstRow:g.FirstRow+g.Rows]) {
+			t.Fatalf("row group %d: other starts: %v", i, err)
+		}
+	}
 	first := 0
 	for k, trace := range traces {
 		i, ok := s.FindTrace(trace.id)

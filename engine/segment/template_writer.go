@@ -2,6 +2,7 @@ package segment
 
 import (
 	"hash/maphash"
+	"math/bits"
 	"slices"
 
 	"github.com/stoadb/stoa/engine/column"
@@ -74,10 +75,11 @@ func (t *templateWriter) memoryBytes() int {
 	return t.table.memoryBytes() + 8*cap(t.hashes) + 4*cap(t.places)
 }
 
-// mixed is one step of a hash of numbers.
-func mixed(hash, v uint64) uint64 {
-	hash = (hash ^ v) * 0x9e3779b97f4a7c15
-	return hash ^ hash>>29
+// mixed is a hash of two numbers: the halves of their product, each of them made another one by a
+// seed of this process.
+func mixed(a, b uint64) uint64 {
+	high, low := bits.Mul64(a^hashSeeds[0], b^hashSeeds[1])
+	return high ^ low
 }
 
 // slotHash depends on the slot and its place alone, and a template's hash is the sum over its slots: so
@@ -85,17 +87,20 @@ func mixed(hash, v uint64) uint64 {
 // The place of the slot is part of it: senders that list their attributes in any order
 // would all have one hash.
 func slotHash(place int, s slot) uint64 {
-	return mixed(mixed(mixed(slotSeed, uint64(place)), uint64(s.column)<<1|uint64(flag(s.own))), s.value)
+	return mixed(s.value, uint64(place)<<33|uint64(s.column)<<1|uint64(flag(s.own)))
 }
 
-// slotSeed is another one in each process, so that nobody can send values whose hashes fall
+// hashSeeds are others in each process, so that nobody can send values whose hashes fall
 // together. Hashes find equal templates and count different ones: no byte depends on them.
-var slotSeed = maphash.Bytes(maphash.MakeSeed(), nil)
+var hashSeeds = func() [2]uint64 {
+	seed := maphash.MakeSeed()
+	return [2]uint64{maphash.Bytes(seed, nil), maphash.Bytes(seed, []byte{1})}
+}()
 
 func templateHash(scalars []uint32, slots []slot) uint64 {
-	hash := slotSeed + uint64(len(slots))
-	for _, v := range scalars {
-		hash = mixed(hash, uint64(v))
+	hash := uint64(len(slots))
+	for i, v := range scalars {
+		hash += mixed(uint64(v), ^uint64(i))
 	}
 	for place, s := range slots {
 		hash += slotHash(place, s)
@@ -220,11 +225,16 @@ type code uint64
 func sharedCode(id uint32) code { return code(id) << 1 }
 func localCode(id uint32) code  { return code(id)<<1 | 1 }
 
+// open reports whether items may have templates of the segment.
+func (f *folding) open() bool {
+	return !f.stuck || len(f.shared.texts.batch.Text) <= templateTextBytesMax
+}
+
 // end gives the template of the item whose scalars and slots were set by describe, which
 // is called again where a column was taken out.
 func (f *folding) end(describe func(t *templateWriter)) code {
 	f.items++
-	for !f.stuck || len(f.shared.texts.batch.Text) <= templateTextBytesMax {
+	for f.open() {
 		f.scalars, f.slots = f.scalars[:0], f.slots[:0]
 		describe(f.shared)
 		f.described += len(f.slots)

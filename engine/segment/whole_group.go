@@ -18,9 +18,11 @@ import (
 // foreign is what a segment's resources, scopes, templates and columns are here; 0 is not
 // known yet.
 type foreign struct {
+	s                 *Segment
 	resources, scopes []uint32 // id + 1
 	templates         [span.Levels][]uint32
-	columns           []uint32 // id
+	columns           []uint32               // id
+	carried           [span.Levels][]carried // by template
 }
 
 func (w *Writer) foreignOf(s *Segment) *foreign {
@@ -30,15 +32,33 @@ func (w *Writer) foreignOf(s *Segment) *foreign {
 	f := w.foreign[s]
 	if f == nil {
 		f = &foreign{
+			s:         s,
 			resources: make([]uint32, len(s.resources.Resources)), scopes: make([]uint32, len(s.scopes.Scopes)),
 			columns: make([]uint32, len(s.columns)),
 		}
 		for _, level := range levels {
 			f.templates[level] = make([]uint32, s.templates[level].len())
+			f.carried[level] = make([]carried, s.templates[level].len())
 		}
 		w.foreign[s] = f
 	}
 	return f
+}
+
+// resource gives the number here of a resource of the segment.
+func (f *foreign) resource(w *Writer, id uint32) uint32 {
+	if f.resources[id] == 0 {
+		f.resources[id] = w.resources.id(f.s.resources, id) + 1
+	}
+	return f.resources[id] - 1
+}
+
+// scope does the same for a scope.
+func (f *foreign) scope(w *Writer, id uint32) uint32 {
+	if f.scopes[id] == 0 {
+		f.scopes[id] = w.scopes.id(f.s.scopes, id) + 1
+	}
+	return f.scopes[id] - 1
 }
 
 // AddGroup appends row group i of s as it stands. Its rows come next in the order of Add, and
@@ -252,10 +272,7 @@ func (c *groupCopy) resources() []uint64 {
 	}
 	ids := make([]uint32, len(c.from.resources))
 	for k, id := range c.from.resources {
-		if c.known.resources[id] == 0 {
-			c.known.resources[id] = c.w.resources.id(c.s.resources, id) + 1
-		}
-		ids[k] = c.known.resources[id] - 1
+		ids[k] = c.known.resource(c.w, id)
 	}
 	sorted, rank := ranked(ids)
 	c.ref.resources, c.ref.longest = sorted, make([]uint64, len(sorted))
@@ -325,11 +342,7 @@ func (c *groupCopy) template(level span.Level, id uint32) uint32 {
 	fold, t := c.w.folding[level], c.s.templates[level]
 	fold.scalars = append(fold.scalars[:0], t.scalarsAt(id)...)
 	if level == span.SpanLevel {
-		scope := &c.known.scopes[fold.scalars[scalarScope]]
-		if *scope == 0 {
-			*scope = c.w.scopes.id(c.s.scopes, fold.scalars[scalarScope]) + 1
-		}
-		fold.scalars[scalarScope] = *scope - 1
+		fold.scalars[scalarScope] = c.known.scope(c.w, fold.scalars[scalarScope])
 	}
 	fold.slots = fold.slots[:0]
 	for _, s := range t.slotsOf(id) {

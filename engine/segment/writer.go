@@ -89,7 +89,8 @@ func NewWriter(fs vfs.FS, name string, meta Meta) (*Writer, error) {
 
 // Add appends rows of a trace: distinct, complete, in the order of span.Compare. A trace
 // may come in several calls, one after another; traces come by (start of the first row,
-// trace id). The batches must not change before Finish or Abort.
+// trace id). The batches must not change before Finish or Abort, and the segments that they were
+// read from stay open as long.
 func (w *Writer) Add(trace span.TraceID, rows []span.Row) error {
 	if w.err != nil || len(rows) == 0 {
 		return w.err
