@@ -103,7 +103,7 @@ func (s *Shard) Find(ctx context.Context, q span.Query) ([]span.Found, error) {
 		return nil, err
 	}
 	defer v.close()
-	best := newestTraces{limit: q.Limit, keys: make(map[span.TraceID]uint64)}
+	best := newestTraces{limit: q.Limit, keys: make(map[span.TraceID]uint64), together: q.Together, shard: q.Shard}
 	if q.After != nil {
 		best.after = newAfter(ctx, v, m, *q.After)
 	}
@@ -130,6 +130,9 @@ type newestTraces struct {
 	changes int // since the floor was last worked out
 	floor   uint64
 	after   *after // the place to go on behind, nil for none
+
+	together *span.Together // with other shards, nil for none
+	shard    int            // which of them this is
 }
 
 func (n *newestTraces) add(id span.TraceID, start uint64) {
@@ -147,19 +150,27 @@ func (n *newestTraces) add(id span.TraceID, start uint64) {
 	}
 }
 
-// raiseFloor gives the floor, worked out anew when enough has changed to pay for it.
+// raiseFloor gives the floor, worked out anew when enough has changed to pay for it. Other
+// shards hear of a few traces too, but where each of them would have to be looked into first.
 func (n *newestTraces) raiseFloor() uint64 {
-	if len(n.keys) >= n.limit && n.changes*16 > n.limit {
+	telling := n.together != nil && n.after == nil
+	if (telling || len(n.keys) >= n.limit) && n.changes*16 > n.limit {
 		n.forget()
+	}
+	if n.together != nil {
+		n.floor = max(n.floor, n.together.Floor())
 	}
 	return n.floor
 }
 
 // forget keeps the limit newest and raises the floor to the last of them, where there are
-// as many.
+// as many, and tells the other shards of them.
 func (n *newestTraces) forget() {
 	kept := n.sorted(n.limit)
 	n.changes = 0
+	if n.together != nil {
+		n.together.Tell(n.shard, kept)
+	}
 	if len(kept) < n.limit {
 		return // the others are out
 	}
