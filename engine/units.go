@@ -30,9 +30,11 @@ const unopened = -1
 //     that are nowhere in them;
 //  4. row groups by the templates and resources that they have;
 //  5. row groups by the filters of columns that a tag's key has;
-//  6. rows by the values of columns where nothing else can satisfy a tag, each looked for where
-//     it stands packed, and by template; durations by the zone maps of their mini-blocks;
-//  7. rows by resource, and by the values of other tags.
+//  6. row groups by how long the spans of each of their templates last, and by the names of
+//     templates of their own;
+//  7. rows by template and by length, of many by the zone maps of mini-blocks; then by the values
+//     of columns where nothing else can satisfy a tag, each looked for where it stands packed;
+//  8. rows by resource, and by the values of other tags.
 //
 // A structured filter is answered alike, see judge; the ranges of start and duration that
 // it implies are the query's.
