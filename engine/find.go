@@ -88,7 +88,8 @@ func (b *bound) scanRows(least uint64, visit func(h hit) error) error {
 
 // Find gives the q.Limit first traces in the order of span.Found, fewer only where fewer
 // match. A trace's key is its latest matching start over all sources, so a trace that
-// stands in several is found once, and rightly.
+// stands in several is found once, and rightly. With q.Together, traces may lack that cannot be
+// among the first of all shards.
 func (s *Shard) Find(ctx context.Context, q span.Query) ([]span.Found, error) {
 	q.Limit = q.LimitOrDefault()
 	if q.Limit > span.TracesFoundMax {
@@ -153,7 +154,7 @@ func (n *newestTraces) add(id span.TraceID, start uint64) {
 // raiseFloor gives the floor, worked out anew when enough has changed to pay for it. Other
 // shards hear of a few traces too, but where each of them would have to be looked into first.
 func (n *newestTraces) raiseFloor() uint64 {
-	telling := n.together != nil && n.after == nil
+	telling := n.together != nil && n.after == nil && n.limit <= toldLimitMax
 	if (telling || len(n.keys) >= n.limit) && n.changes*16 > n.limit {
 		n.forget()
 	}
