@@ -107,6 +107,27 @@ func TestAWalkShowsEachTraceOnce(t *testing.T) {
 	}
 }
 
+// TestShardsFindTogetherWhatTheModelFinds: shards that search for one answer leave out what others
+// have found newer ones for, and no more.
+func TestShardsFindTogetherWhatTheModelFinds(t *testing.T) {
+	found := 0
+	for seed := range uint64(20) {
+		f := fill(t, seed, 10+4*int(seed), 200)
+		for range 40 {
+			q := f.gen.Query(f.model)
+			q.Limit = 1 + f.rand.IntN(6)
+			got, err := f.Find(t.Context(), q)
+			if want := f.model.Find(q); err != nil || !slices.Equal(got, want) {
+				t.Fatalf("seed %d: Find %+v:\n%v, %v; want\n%v", seed, q, got, err, want)
+			}
+			found += len(got)
+		}
+	}
+	if found < 500 {
+		t.Errorf("%d traces show little", found)
+	}
+}
+
 func checkWalk(t *testing.T, walked []span.Found, before, after map[span.TraceID]string) {
 	t.Helper()
 	times := make(map[span.TraceID]int)

@@ -12,10 +12,16 @@ import (
 
 // Find gives at most q.Limit traces, newest first, then by id.
 func (s *Store) Find(ctx context.Context, q span.Query) ([]span.Found, error) {
-	// A trace lives in one shard, so each shard's own newest L contain the newest L.
+	// A trace lives in one shard, so each shard's own newest L contain the newest L, and where
+	// others have found newer ones already, fewer of them do.
 	q.Limit = q.LimitOrDefault()
 	lists := make([][]span.Found, s.epoch.Shards)
+	if s.epoch.Shards > 1 && q.Limit <= span.TracesFoundMax {
+		q.Together = span.NewTogether(q.Limit, s.epoch.Shards)
+	}
 	err := s.ask(ctx, func(ctx context.Context, i int) (err error) {
+		q := q
+		q.Shard = i
 		lists[i], err = s.shards[i].Find(ctx, q)
 		return err
 	})

@@ -31,6 +31,9 @@ const (
 	// foundSlack is how many traces beyond twice the limit a search remembers before it
 	// forgets those that cannot be in the answer any more.
 	foundSlack = 1024
+	// toldLimitMax is the largest limit of a search that tells the other shards of fewer traces
+	// than the limit: it sorts what it has found for that, up to once a row group.
+	toldLimitMax = 1024
 	// knownMax is of how many traces a page remembers whether they belong to pages before.
 	knownMax = 1 << 16
 	// encoderKeptBytesMax is the largest encoder that is kept for the next trace: two buffers

@@ -27,8 +27,8 @@ type segmentSearch struct {
 	filters      map[uint32]columnFilters
 	judge        *judge // of the query's filter, nil where it has none
 
-	group groupSearch
-	rows  bound // for rows that are read
+	group *groupSearch // the matcher's: one row group is looked into at a time
+	rows  bound        // for rows that are read
 }
 
 // tagColumns are the attribute columns of a tag's key.
@@ -41,7 +41,7 @@ var templateLevels = [...]span.Level{span.SpanLevel, span.EventLevel, span.LinkL
 
 // newSegmentSearch readies a query for a segment; nil where nothing in it can match.
 func newSegmentSearch(m *matcher, l *liveSegment) (*segmentSearch, error) {
-	s := &segmentSearch{matcher: m, l: l}
+	s := &segmentSearch{matcher: m, l: l, group: &m.group}
 	var b bound
 	m.bind(&b, l.Resources())
 	s.resources = b.resources

@@ -11,7 +11,7 @@ import (
 // judgeTemplates answers for the templates and resources that the row group has; false where
 // no row of it can match.
 func (s *segmentSearch) judgeTemplates() bool {
-	g := &s.group
+	g := s.group
 	g.answers = cleared(g.answers, (len(g.fits)+1)*len(s.judge.classes)) // of what does not fit: no
 	return s.judgePairs(func(a answer, template, class int) answer { return s.judge.pair(template, class) })
 }
@@ -32,7 +32,7 @@ func (s *segmentSearch) judgeGroup() (bool, error) {
 // judgePairs renews the answers by code and class. Beyond the codes of shared templates there
 // is one for all of the group's own.
 func (s *segmentSearch) judgePairs(of func(a answer, template, class int) answer) (may bool) {
-	g, j := &s.group, s.judge
+	g, j := s.group, s.judge
 	classes, present := len(j.classes), uint64(0)
 	for _, c := range g.served {
 		present |= 1 << j.classOf[s.served[c.at]]
@@ -58,7 +58,7 @@ func (s *segmentSearch) judgePairs(of func(a answer, template, class int) answer
 
 // judgeRow answers for a row.
 func (s *segmentSearch) judgeRow(row int, resource uint32) (answer, error) {
-	g, j := &s.group, s.judge
+	g, j := s.group, s.judge
 	shared := len(g.fits)
 	code, class := min(int(g.items[row]), shared), int(j.classOf[resource])
 	pair := code*len(j.classes) + class
@@ -83,7 +83,7 @@ func (s *segmentSearch) judgeRow(row int, resource uint32) (answer, error) {
 
 // openRows counts the rows of which templates and resources leave the filter open.
 func (s *segmentSearch) openRows() (open int) {
-	g, j := &s.group, s.judge
+	g, j := s.group, s.judge
 	resources, _ := g.scan.Resources()
 	for word, left := range g.left {
 		for ; left != 0; left &= left - 1 {

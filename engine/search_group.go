@@ -22,12 +22,14 @@ type groupSearch struct {
 	local    [span.Levels]uint64   // tags that templates of the group's own may satisfy
 	beside   uint64                // tags that an event or a link of some row may satisfy
 	must     uint64                // tags that no template and no resource satisfies: rows must, by something else
+	found    [][]uint64            // by tag: memory of the next two
 	foundOf  [][]uint64            // by tag: bits of the rows that may have it besides their template; nil is not known yet
 	valuesOf [][]uint64            // by tag: of the rows found, those with the value in a column of spans
 
 	left    []uint64 // bits of the rows that may match
 	decided []uint64 // of them, those that no row need be read for but to ask the filter
-	fits    []bool   // by code of a span's template
+	fits    []bool   // by code of a span's template that others share
+	asked   []bool   // by code of any
 	// By the same, where it fits: tags that hold, that hold or may, and that hold where a column has
 	// the value.
 	holds, may, exact []uint64
@@ -47,7 +49,7 @@ type groupSearch struct {
 // scanGroup visits the matching rows of a row group that start at least at least. Rows that
 // were read go to filtered, where the query's filter still is to be asked.
 func (s *segmentSearch) scanGroup(i int, least uint64, visit, filtered visitor) error {
-	g := &s.group
+	g := s.group
 	g.scan, g.index, g.first = s.l.Scan(i), i, s.l.Group(i).FirstRow
 	defer func() {
 		opened := g.scan.PageCounts()
@@ -72,6 +74,12 @@ func (s *segmentSearch) scanGroup(i int, least uint64, visit, filtered visitor) 
 	if ok, err := s.byFilters(); err != nil || !ok {
 		if err == nil {
 			s.explain.GroupsByFilter.Add(1)
+		}
+		return err
+	}
+	if ok, err := s.ask(); err != nil || !ok {
+		if err == nil {
+			s.explain.GroupsByTemplate.Add(1)
 		}
 		return err
 	}
@@ -104,7 +112,7 @@ func (s *segmentSearch) byOnlyFiltered() (bool, error) {
 // byTemplates reports whether the templates and resources of the group can satisfy the query
 // together, and readies what its rows are asked by code.
 func (s *segmentSearch) byTemplates() bool {
-	g := &s.group
+	g := s.group
 	resources, longest := g.scan.Resources()
 	g.served = s.servedAt.inCommon(g.served[:0], resources)
 	g.served = slices.DeleteFunc(g.served, func(c common) bool { return longest[c.code] < s.query.DurationMin })
@@ -126,7 +134,7 @@ func (s *segmentSearch) byTemplates() bool {
 // weigh works out, with what is known of filters, what each code of a template says, and
 // whether any row can match.
 func (s *segmentSearch) weigh() (any bool) {
-	g := &s.group
+	g := s.group
 	g.beside = 0
 	for _, level := range templateLevels[1:] {
 		t := &s.levels[level]
@@ -172,10 +180,35 @@ func sized[T any](buffer []T, length int) []T {
 	return buffer[:length]
 }
 
+// ask works out which templates of the group, its own among them, have rows that may match, by how
+// long they last at most and by their names, and reports whether any has.
+func (s *segmentSearch) ask() (any bool, err error) {
+	g := s.group
+	if g.items, err = g.scan.Items(span.SpanLevel); err != nil {
+		return false, err
+	}
+	if g.asked, err = g.scan.OwnNamed(append(g.asked[:0], g.fits...), s.query.Name); err != nil {
+		return false, err
+	}
+	if s.query.DurationMin > 0 {
+		longest, err := g.scan.Longest()
+		if err != nil {
+			return false, err
+		}
+		for _, c := range g.common[span.SpanLevel] {
+			g.asked[c.code] = g.asked[c.code] && longest[c.code] >= s.query.DurationMin
+		}
+		for code := len(g.fits); code < len(g.asked); code++ {
+			g.asked[code] = g.asked[code] && longest[code] >= s.query.DurationMin
+		}
+	}
+	return slices.Contains(g.asked, true), nil
+}
+
 // byFilters asks the filters of the group for the tags that columns may have, and reports
 // whether it still can match.
 func (s *segmentSearch) byFilters() (bool, error) {
-	g := &s.group
+	g := s.group
 	changed := false
 	for j := range s.tags {
 		bit := uint64(1) << j

@@ -11,25 +11,21 @@ import (
 // What a search asks of the rows of a row group that may match: the cheapest first, until what is
 // left must be read.
 
-// byCode leaves in left the rows whose template fits and whose length can be in range, and
-// reports whether there are any. Templates go first where they leave few: their codes are at
-// hand, while lengths are unpacked.
-func (s *segmentSearch) byCode() (bool, error) {
-	g := &s.group
+// byCode leaves in left the rows whose template is asked, whose length can be in range and that
+// have the values of the tags that nothing but values can satisfy, and reports whether there are
+// any. Values are looked at last where there is a length to ask first, which leaves few rows.
+func (s *segmentSearch) byCode() (any bool, err error) {
+	g := s.group
 	rows := s.l.Group(g.index).Rows
 	g.left = sized(g.left, (rows+63)/64)
 	g.foundOf, g.valuesOf = cleared(g.foundOf, len(s.tags)), cleared(g.valuesOf, len(s.tags))
-	var err error
-	if g.items, err = g.scan.Items(span.SpanLevel); err != nil {
-		return false, err
+	if g.found == nil {
+		g.found = make([][]uint64, len(s.tags))
 	}
 	few := rows
-	switch _, whole := g.scan.Templates(span.SpanLevel); {
-	case g.must != 0:
-		few, err = s.byValues()
-	case !whole || slices.Contains(g.fits, false):
-		few = g.markFitting()
-	default:
+	if slices.Contains(g.asked, false) && (g.must == 0 || s.query.DurationMin > 0) {
+		few = g.markAsked()
+	} else {
 		for i := range g.left {
 			g.left[i] = ^uint64(0)
 		}
@@ -37,20 +33,29 @@ func (s *segmentSearch) byCode() (bool, error) {
 			g.left[len(g.left)-1] = 1<<(rows%64) - 1
 		}
 	}
-	if err != nil || few == 0 || s.query.DurationMin == 0 || few*sparseShare < rows {
-		return few > 0, err
+	if s.query.DurationMin > 0 {
+		if few*sparseShare < rows {
+			any, err = s.byLengthOfFew()
+		} else {
+			any, err = s.byLength()
+		}
+		if err != nil || !any {
+			return false, err
+		}
 	}
-	return s.byLength()
+	if g.must != 0 {
+		return s.byValues()
+	}
+	return true, nil
 }
 
-// markFitting sets in left the rows whose template fits, or is one of the group's own, and
-// counts them.
-func (g *groupSearch) markFitting() (few int) {
-	fits := g.fits
+// markAsked sets in left the rows of templates that are asked, and counts them.
+func (g *groupSearch) markAsked() (few int) {
+	asked := g.asked
 	for word := range g.left {
 		set := uint64(0)
 		for i, code := range g.items[word*64 : min(word*64+64, len(g.items))] {
-			if int(code) >= len(fits) || fits[code] {
+			if asked[code] {
 				set |= 1 << i
 			}
 		}
@@ -60,17 +65,14 @@ func (g *groupSearch) markFitting() (few int) {
 	return few
 }
 
-// byValues is markFitting among the rows that have the values of the tags that nothing but
-// values can satisfy: mostly few, so that only their templates are looked at.
-func (s *segmentSearch) byValues() (few int, err error) {
-	g := &s.group
-	for i := range g.left {
-		g.left[i] = ^uint64(0)
-	}
+// byValues leaves in left the rows that have the values of the tags that nothing but values can
+// satisfy: mostly few, so that only their templates are looked at.
+func (s *segmentSearch) byValues() (any bool, err error) {
+	g := s.group
 	for left := g.must; left != 0; left &= left - 1 {
 		rows, err := s.rowsWith(bits.TrailingZeros64(left))
 		if err != nil {
-			return 0, err
+			return false, err
 		}
 		for i := range g.left {
 			g.left[i] &= rows[i]
@@ -78,29 +80,23 @@ func (s *segmentSearch) byValues() (few int, err error) {
 	}
 	for word, left := range g.left {
 		for ; left != 0; left &= left - 1 {
-			if code := int(g.items[word*64+bits.TrailingZeros64(left)]); code < len(g.fits) && !g.fits[code] {
+			if !g.asked[g.items[word*64+bits.TrailingZeros64(left)]] {
 				g.left[word] &^= left & -left
 			}
 		}
-		few += bits.OnesCount64(g.left[word])
+		any = any || g.left[word] != 0
 	}
-	return few, nil
+	return any, nil
 }
 
 // sparseShare: where fewer than one row in so many is left, a length is looked at row by row.
 const sparseShare = 8
 
-// byLength leaves in left the rows whose length can be in range, and reports whether there are
-// any.
+// byLength leaves in left the rows whose length can be in range, by the zone maps of lengths, and
+// reports whether there are any.
 func (s *segmentSearch) byLength() (any bool, err error) {
-	g := &s.group
-	// Rows that end before they start count as 0 long; those whose length only looks right,
-	// because their end wrapped around, fail at inRange.
-	most := uint64(math.MaxInt64)
-	if s.query.DurationMax > 0 {
-		most = min(most, s.query.DurationMax)
-	}
-	if g.lengths, err = g.scan.LengthsBetween(g.lengths[:0], s.query.DurationMin, most); err != nil {
+	g := s.group
+	if g.lengths, err = g.scan.LengthsBetween(g.lengths[:0], s.query.DurationMin, s.lengthMax()); err != nil {
 		return false, err
 	}
 	g.decided = cleared(g.decided, len(g.left))
@@ -114,10 +110,36 @@ func (s *segmentSearch) byLength() (any bool, err error) {
 	return any, nil
 }
 
+// byLengthOfFew is byLength where few rows are left: it looks at theirs.
+func (s *segmentSearch) byLengthOfFew() (any bool, err error) {
+	g, least, most := s.group, s.query.DurationMin, s.lengthMax()
+	if g.spans, err = g.scan.Lengths(g.spans, g.left); err != nil {
+		return false, err
+	}
+	for word, left := range g.left {
+		for ; left != 0; left &= left - 1 {
+			if length := g.spans[word*64+bits.TrailingZeros64(left)]; length < least || length > most {
+				g.left[word] &^= left & -left
+			}
+		}
+		any = any || g.left[word] != 0
+	}
+	return any, nil
+}
+
+// lengthMax bounds end - start. Rows that end before they start count as 0 long; those whose
+// length only looks right, because their end wrapped around, fail later.
+func (s *segmentSearch) lengthMax() uint64 {
+	if s.query.DurationMax > 0 {
+		return min(math.MaxInt64, s.query.DurationMax)
+	}
+	return math.MaxInt64
+}
+
 // visitRows goes over the rows that are left, the dearest knowledge last: template and resource,
 // columns, times, the filter, and for what is still open the rows themselves.
 func (s *segmentSearch) visitRows(least uint64, visit, filtered visitor) error {
-	g := &s.group
+	g := s.group
 	var err error
 	if s.judge != nil { // it may ask for the times of any row that is left
 		if g.starts, err = g.scan.Starts(g.starts, g.left); err != nil {
@@ -180,7 +202,7 @@ func (s *segmentSearch) visitRows(least uint64, visit, filtered visitor) error {
 // narrow takes out of left the rows that cannot match by their template, resource and values,
 // and leaves in decided those that are certain to have service, name and tags.
 func (s *segmentSearch) narrow() (err error) {
-	g := &s.group
+	g := s.group
 	if g.codes, err = g.scan.ResourceCodes(g.codes, g.left); err != nil {
 		return err
 	}
@@ -233,7 +255,7 @@ func (s *segmentSearch) lengthFits(start, length uint64) bool {
 // certain: where its template and resource have all tags, or columns of spans the values of those
 // that are missing.
 func (s *segmentSearch) decide(row int, resource uint64) (decided, may bool, err error) {
-	g := &s.group
+	g := s.group
 	code := int(g.items[row])
 	if code >= len(g.fits) { // a template of the group's own
 		return false, g.local[span.SpanLevel]|s.scopes|g.beside|resource == s.all, nil
@@ -263,12 +285,13 @@ func (s *segmentSearch) decide(row int, resource uint64) (decided, may bool, err
 // rowsWith gives the rows that may satisfy a tag by something beside their template and
 // resource, as bits.
 func (s *segmentSearch) rowsWith(j int) ([]uint64, error) {
-	g := &s.group
+	g := s.group
 	if g.foundOf[j] != nil {
 		return g.foundOf[j], nil
 	}
-	both := make([]uint64, 2*len(g.left))
-	rows, values := both[:len(g.left)], both[len(g.left):]
+	words := len(g.left)
+	g.found[j] = cleared(g.found[j], 2*words)
+	rows, values := g.found[j][:words], g.found[j][words:]
 	bit := uint64(1) << j
 	for _, level := range templateLevels {
 		if err := s.markTemplates(rows, level, bit); err != nil {
@@ -323,7 +346,7 @@ const fewRows = 8
 
 // readRows reads the rows that are still open and visits those that match.
 func (s *segmentSearch) readRows(visit visitor) error {
-	g := &s.group
+	g := s.group
 	p := s.projection()
 	p.Pages = &g.opened
 	for left := g.read; len(left) > 0; {

@@ -2,8 +2,6 @@ package engine
 
 import (
 	"context"
-	"slices"
-	"strings"
 
 	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
@@ -127,76 +125,4 @@ func (f *traceFacts) intern(text []byte) string {
 func (f *traceFacts) resolve() []int32 {
 	f.parents = span.ResolveParents(f.parents, f.spanIDs, f.parentIDs, f.kinds)
 	return f.parents
-}
-
-// Summaries tells of the given traces, each over all of its distinct spans, in the order
-// given. A trace that is gone meanwhile (retention) is left out.
-func (s *Shard) Summaries(ctx context.Context, found []span.Found) ([]span.Summary, error) {
-	v, err := s.view()
-	if err != nil {
-		return nil, err
-	}
-	defer v.close()
-	projection := factsProjection
-	projection.Names = true
-	facts := newTraceFacts()
-	summaries := make([]span.Summary, 0, len(found))
-	for _, trace := range found {
-		facts.reset()
-		var names []string
-		if l, i, ok := v.alone(trace.TraceID); ok {
-			if err := facts.addAlone(ctx, l, i, func(name string) { names = append(names, name) }); err != nil {
-				return nil, err
-			}
-			summaries = append(summaries, facts.summary(trace.TraceID, names))
-			continue
-		}
-		err := mergeRows(ctx, v.sources(trace.TraceID, projection), func(row span.Row) error {
-			facts.add(row)
-			name := ""
-			if row.ParentID().IsZero() {
-				name = string(row.Name())
-			}
-			names = append(names, name)
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-		if len(facts.spanIDs) > 0 {
-			summaries = append(summaries, facts.summary(trace.TraceID, names))
-		}
-	}
-	return summaries, nil
-}
-
-// summary counts over the rows added; names has a name for each row without parent id.
-func (f *traceFacts) summary(id span.TraceID, names []string) span.Summary {
-	sum := span.Summary{TraceID: id, Start: f.starts[0], End: f.end, Spans: len(f.spanIDs)}
-	services := make(map[string]*span.ServiceCount)
-	for i, parent := range f.resolve() {
-		switch parent {
-		case span.Orphan:
-			sum.Orphans++
-		case span.NoParent:
-			if !sum.HasRoot {
-				sum.HasRoot, sum.RootService, sum.RootName = true, f.services[i], names[i]
-			}
-		}
-		count := services[f.services[i]]
-		if count == nil {
-			count = &span.ServiceCount{Service: f.services[i]}
-			services[f.services[i]] = count
-		}
-		count.Spans++
-		if f.errors[i] {
-			count.Errors++
-			sum.Errors++
-		}
-	}
-	for _, count := range services {
-		sum.Services = append(sum.Services, *count)
-	}
-	slices.SortFunc(sum.Services, func(a, b span.ServiceCount) int { return strings.Compare(a.Service, b.Service) })
-	return sum
 }

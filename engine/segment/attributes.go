@@ -124,7 +124,7 @@ func (s *Segment) scanOnce(i int, p Projection) (scan *GroupScan, done func()) {
 	}
 	r := s.reader(i, 0, s.groups[i].Rows, p)
 	r.fetch()
-	return &GroupScan{*r}, func() {
+	return &GroupScan{rowReader: *r}, func() {
 		r.text.Take(0) // what the buffers keep must not begin the next batch
 		r.done()
 	}

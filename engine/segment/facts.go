@@ -34,7 +34,7 @@ var factsProjection = Projection{Times: true, Identity: true}
 func (s *Segment) ReadFacts(i int, f *Facts, keep bool) error {
 	var scan *GroupScan
 	if keep {
-		scan = &GroupScan{*s.reader(i, 0, s.groups[i].Rows, factsProjection)}
+		scan = &GroupScan{rowReader: *s.reader(i, 0, s.groups[i].Rows, factsProjection)}
 		defer scan.done()
 	} else {
 		once, done := s.scanOnce(i, factsProjection)
@@ -116,14 +116,8 @@ func (f *Facts) facts(r *rowReader, from, to int) error {
 func (r *rowReader) fact(it *itemReader, resource uint64, code uint32) Fact {
 	t, id := r.s.templateOf(r.group, span.SpanLevel, it.items, code)
 	scalars, resources := t.scalarsAt(id), r.s.resources
-	f := Fact{
-		Service: resources.Bytes(resources.Resources[r.group.resources[resource]].Service),
-		Kind:    int32(scalars[scalarKind]), Failed: int32(scalars[scalarStatusCode]) == span.StatusError,
+	return Fact{
+		Service: resources.Bytes(resources.Resources[r.group.resources[resource]].Service), Name: t.nameOf(id),
+		Kind: int32(scalars[scalarKind]), Failed: int32(scalars[scalarStatusCode]) == span.StatusError,
 	}
-	for _, slot := range t.slotsOf(id) {
-		if slot.column == colName {
-			f.Name = t.text(slot.value)
-		}
-	}
-	return f
 }

@@ -38,6 +38,8 @@ type items struct {
 
 	marking sync.Once
 	marks   []uint32 // see marksOf
+
+	longest atomic.Pointer[[]uint64] // of spans, see GroupScan.Longest
 }
 
 // use is how many values of a column a row group has.
@@ -310,6 +312,9 @@ func (s *Segment) itemsPage(g *groupRef, level span.Level, it *items) (*page, er
 	}, new(int))
 	marks := itemMarks * len(it.uses) // a read will ask for them
 	p := &page{items: it, bytes: 4*(len(it.codes)+len(it.counts)+len(it.users)+marks) + 24*len(it.uses)}
+	if level == span.SpanLevel {
+		p.bytes += 8 * len(it.counts) // a search will ask how long they last
+	}
 	if it.local != nil {
 		p.bytes += it.local.memoryBytes()
 	}

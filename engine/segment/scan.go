@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"math"
 	"slices"
 
 	"github.com/stoadb/stoa/engine/column"
@@ -210,12 +211,13 @@ func (s *Segment) Filters(id uint32) (filters []*index.Filter, ok bool, err erro
 // GroupScan looks into one row group without making rows. It serves one goroutine.
 type GroupScan struct {
 	rowReader
+	items *itemReader // of spans, once somebody asked for them
 }
 
 // Scan looks into row group i; what it opens stays with Pages.
 func (s *Segment) Scan(i int) *GroupScan {
 	g := &s.groups[i]
-	return &GroupScan{rowReader{s: s, group: g, to: g.Rows}}
+	return &GroupScan{rowReader: rowReader{s: s, group: g, to: g.Rows}}
 }
 
 // PageCounts tells how many pages were read from the file for this scan, and how many were
@@ -330,21 +332,63 @@ func (g *GroupScan) Items(level span.Level) ([]uint32, error) {
 	return it.items.codes, nil
 }
 
+// OwnNamed appends to dst, for each of the templates of spans that are the group's own, whether
+// it has the name; all have "".
+func (g *GroupScan) OwnNamed(dst []bool, name string) ([]bool, error) {
+	if g.group.local[span.SpanLevel] == 0 {
+		return dst, nil
+	}
+	it, _ := g.open(span.SpanLevel)
+	if it == nil {
+		return dst, g.err
+	}
+	for i := range it.items.local.len() {
+		dst = append(dst, name == "" || string(it.items.local.nameOf(uint32(i))) == name)
+	}
+	return dst, nil
+}
+
+// Longest gives, by code, how long the spans of a template last at most: end - start of the longest
+// that does not end before it starts.
+func (g *GroupScan) Longest() ([]uint64, error) {
+	it, _ := g.open(span.SpanLevel)
+	if it == nil {
+		return nil, g.err
+	}
+	if known := it.items.longest.Load(); known != nil {
+		return *known, nil
+	}
+	lengths, err := g.Lengths(nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	longest := make([]uint64, len(it.items.counts))
+	for row, code := range it.items.codes {
+		if length := lengths[row]; length > longest[code] && length <= math.MaxInt64 {
+			longest[code] = length
+		}
+	}
+	it.items.longest.Store(&longest)
+	return longest, nil
+}
+
 // open opens a level; ends are where each row's items end, nil for spans.
 func (g *GroupScan) open(level span.Level) (it *itemReader, ends []uint32) {
-	n, col := g.group.Rows, uint32(colEventCount)
+	if level == span.SpanLevel {
+		if g.items == nil {
+			g.items = g.openCodes(level, g.group.Rows)
+		}
+		return g.items, nil
+	}
+	col := uint32(colEventCount)
 	if level == span.LinkLevel {
 		col = colLinkCount
 	}
-	if level != span.SpanLevel {
-		p := g.page(col, func(payload []byte) (*page, error) { return openEnds(payload, g.group.Rows) })
-		if p == nil {
-			return nil, nil
-		}
-		ends = p.ends
-		n = int(ends[len(ends)-1])
+	p := g.page(col, func(payload []byte) (*page, error) { return openEnds(payload, g.group.Rows) })
+	if p == nil {
+		return nil, nil
 	}
-	return g.openCodes(level, n), ends
+	return g.openCodes(level, int(p.ends[len(p.ends)-1])), p.ends
 }
 
 // Rows marks the rows of items in marked: rows is a set of bits.

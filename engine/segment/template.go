@@ -94,6 +94,16 @@ func (t *templateTable) text(id uint64) []byte {
 	return t.texts.Text[t.texts.Ends[id-1]:t.texts.Ends[id]]
 }
 
+// nameOf gives the name of a span's template.
+func (t *templateTable) nameOf(i uint32) (name []byte) {
+	for _, s := range t.slotsOf(i) {
+		if s.column == colName {
+			name = t.text(s.value)
+		}
+	}
+	return name
+}
+
 func (t *templateTable) memoryBytes() int {
 	return 4*(cap(t.scalars)+cap(t.ends)+cap(t.texts.Ends)) + 16*cap(t.slots) + 8*cap(t.rows) + cap(t.texts.Text)
 }

@@ -82,7 +82,7 @@ func (w *Writer) AddGroup(s *Segment, i int) (taken bool, err error) {
 		w.err = r.err
 		return false, r.err
 	}
-	c := groupCopy{w: w, s: s, scan: &GroupScan{*r}, from: &s.groups[i], known: w.foreignOf(s)}
+	c := groupCopy{w: w, s: s, scan: &GroupScan{rowReader: *r}, from: &s.groups[i], known: w.foreignOf(s)}
 	if w.err = c.traces(); w.err == nil {
 		w.err = c.write()
 	}

@@ -30,6 +30,11 @@ type Query struct {
 	After *Found
 	// Explain, where set, is told what the search did.
 	Explain *Explain
+	// Together, where set, is what the searches of other shards for the same answer have found;
+	// Shard is the number of this one there. The answer may lack what cannot be among the first
+	// Limit traces of all.
+	Together *Together
+	Shard    int
 }
 
 // LimitOrDefault is the number of traces that Limit asks for.

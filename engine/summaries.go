@@ -1,0 +1,167 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/stoadb/stoa/engine/span"
+)
+
+// Summaries tells of the given traces, each over all of its distinct spans, in the order
+// given. A trace that is gone meanwhile (retention) is left out.
+func (s *Shard) Summaries(ctx context.Context, found []span.Found) ([]span.Summary, error) {
+	v, err := s.view()
+	if err != nil {
+		return nil, err
+	}
+	defer v.close()
+	f := traceParts{traceFacts: newTraceFacts()}
+	summaries := make([]span.Summary, 0, len(found))
+	for _, trace := range found {
+		if err := f.take(ctx, v, trace.TraceID); err != nil {
+			return nil, err
+		}
+		if len(f.spanIDs) > 0 {
+			summaries = append(summaries, f.summary(trace.TraceID, f.names))
+		}
+	}
+	return summaries, nil
+}
+
+// traceParts gathers the facts of a trace from all sources that it stands in.
+type traceParts struct {
+	*traceFacts
+	names []string // by row, of those without a parent id
+	ends  []int    // of the rows of each source
+	at    []int    // by source: the next row
+	order []int    // the rows as they stand in the trace
+}
+
+// take takes a trace's distinct rows in the order of span.Compare.
+func (f *traceParts) take(ctx context.Context, v *view, id span.TraceID) error {
+	f.begin()
+	for _, t := range v.tables {
+		for _, row := range t.trace(nil, id, t.count) {
+			f.addRow(row)
+		}
+		f.ends = append(f.ends, len(f.spanIDs))
+	}
+	for _, l := range v.segments {
+		if i, ok := l.FindTrace(id); ok {
+			if err := f.addAlone(ctx, l, i, f.name); err != nil {
+				return err
+			}
+			f.ends = append(f.ends, len(f.spanIDs))
+		}
+	}
+	if f.merge() {
+		return ctx.Err()
+	}
+	f.begin()
+	projection := factsProjection
+	projection.Names = true
+	return mergeRows(ctx, v.sources(id, projection), func(row span.Row) error {
+		f.addRow(row)
+		return nil
+	})
+}
+
+func (f *traceParts) begin() {
+	f.reset()
+	f.names, f.ends = f.names[:0], f.ends[:0]
+}
+
+func (f *traceParts) name(name string) { f.names = append(f.names, name) }
+
+func (f *traceParts) addRow(row span.Row) {
+	f.add(row)
+	name := ""
+	if row.ParentID().IsZero() {
+		name = string(row.Name())
+	}
+	f.name(name)
+}
+
+// merge puts the rows of all sources, each of which has its own in order, in the order of the
+// trace. false: rows of two are alike in start, id and kind, and only their content tells whether
+// they are one span.
+func (f *traceParts) merge() bool {
+	f.ends = slices.Compact(f.ends) // sources without rows
+	if len(f.ends) > 0 && f.ends[0] == 0 {
+		f.ends = f.ends[1:]
+	}
+	if len(f.ends) < 2 {
+		return true
+	}
+	f.at, f.order = append(f.at[:0], 0), f.order[:0]
+	f.at = append(f.at, f.ends[:len(f.ends)-1]...)
+	for range f.spanIDs {
+		least := -1
+		for i, end := range f.ends {
+			if f.at[i] == end {
+				continue
+			}
+			c := -1
+			if least >= 0 {
+				c = f.compare(f.at[i], f.at[least])
+			}
+			if c == 0 {
+				return false
+			}
+			if c < 0 {
+				least = i
+			}
+		}
+		f.order = append(f.order, f.at[least])
+		f.at[least]++
+	}
+	f.spanIDs, f.parentIDs = ordered(f.spanIDs, f.order), ordered(f.parentIDs, f.order)
+	f.kinds, f.starts = ordered(f.kinds, f.order), ordered(f.starts, f.order)
+	f.services, f.errors, f.names = ordered(f.services, f.order), ordered(f.errors, f.order), ordered(f.names, f.order)
+	return true
+}
+
+func (f *traceParts) compare(a, b int) int {
+	return cmp.Or(cmp.Compare(f.starts[a], f.starts[b]), f.spanIDs[a].Compare(f.spanIDs[b]), cmp.Compare(f.kinds[a], f.kinds[b]))
+}
+
+func ordered[T any](values []T, order []int) []T {
+	sorted := make([]T, len(order))
+	for i, at := range order {
+		sorted[i] = values[at]
+	}
+	return sorted
+}
+
+// summary counts over the rows added; names has a name for each row without parent id.
+func (f *traceFacts) summary(id span.TraceID, names []string) span.Summary {
+	sum := span.Summary{TraceID: id, Start: f.starts[0], End: f.end, Spans: len(f.spanIDs)}
+	services := make(map[string]*span.ServiceCount)
+	for i, parent := range f.resolve() {
+		switch parent {
+		case span.Orphan:
+			sum.Orphans++
+		case span.NoParent:
+			if !sum.HasRoot {
+				sum.HasRoot, sum.RootService, sum.RootName = true, f.services[i], names[i]
+			}
+		}
+		count := services[f.services[i]]
+		if count == nil {
+			count = &span.ServiceCount{Service: f.services[i]}
+			services[f.services[i]] = count
+		}
+		count.Spans++
+		if f.errors[i] {
+			count.Errors++
+			sum.Errors++
+		}
+	}
+	for _, count := range services {
+		sum.Services = append(sum.Services, *count)
+	}
+	slices.SortFunc(sum.Services, func(a, b span.ServiceCount) int { return strings.Compare(a.Service, b.Service) })
+	return sum
+}

@@ -1,0 +1,155 @@
+package engine
+
+import (
+	"cmp"
+	"slices"
+)
+
+// unit is what a search looks at in one go: a batch of a memtable or a row group of a
+// segment, with the ranges that let it be skipped. A segment is one too until a scan comes to it.
+type unit struct {
+	minStart, maxStart uint64
+	batch              *memBatch      // of a memtable
+	search             *segmentSearch // of a segment
+	segment            *liveSegment   // of a segment whose rows are all read, or that is not opened yet
+	group              int            // unopened: the whole segment
+}
+
+// unopened is the group of a unit that stands for those of its segment.
+const unopened = -1
+
+// units gives what may hold a match, in the order of the scan: batches, and segments, whose row
+// groups take their place when the scan comes to them (see open): of segments older than the answer
+// nothing is worked out. Together with segmentSearch this is where a search prunes, in this order:
+//
+//  1. segments by their start range;
+//  2. segments by their resources and scopes, by the operations that their catalog gives the
+//     service, and by their terms: a tag that nothing in them satisfies, and no value beside the
+//     templates can. What is left of their templates is what row groups are asked for;
+//  3. row groups and batches by their start range and longest duration, batches by the texts
+//     that are nowhere in them;
+//  4. row groups by the templates and resources that they have;
+//  5. row groups by the filters of columns that a tag's key has;
+//  6. row groups by how long the spans of each of their templates last, and by the names of
+//     templates of their own;
+//  7. rows by template and by length, of many by the zone maps of mini-blocks; then by the values
+//     of columns where nothing else can satisfy a tag, each looked for where it stands packed;
+//  8. rows by resource, and by the values of other tags.
+//
+// A structured filter is answered alike, see judge; the ranges of start and duration that
+// it implies are the query's.
+//
+// Only what is left is read as rows and matched.
+func (v *view) units(m *matcher) (units []unit) {
+	if m.query.Scan {
+		return v.allUnits()
+	}
+	for _, t := range v.tables {
+		for i := range t.count {
+			b := t.at(i)
+			m.explain.Batches.Add(1)
+			if m.isOutside(b.minStart, b.maxStart, b.maxDuration) {
+				m.explain.BatchesByTime.Add(1)
+				continue
+			}
+			units = append(units, unit{minStart: b.minStart, maxStart: b.maxStart, batch: b})
+		}
+	}
+	for _, l := range v.segments {
+		info := l.Info()
+		m.explain.Segments.Add(1)
+		if m.isOutside(info.MinStart, info.MaxStart, info.MaxDuration) {
+			m.explain.SegmentsByTime.Add(1)
+			continue
+		}
+		units = append(units, unit{minStart: info.MinStart, maxStart: info.MaxStart, segment: l, group: unopened})
+	}
+	slices.SortStableFunc(units, m.compareUnits)
+	return units
+}
+
+// isOutside reports whether nothing in the ranges can match.
+func (m *matcher) isOutside(minStart, maxStart, maxDuration uint64) bool {
+	return maxStart < m.query.StartMin || minStart > m.query.StartMax || maxDuration < m.query.DurationMin
+}
+
+// compareUnits is the order of a scan.
+func (m *matcher) compareUnits(a, b unit) int {
+	if m.oldestFirst {
+		return cmp.Compare(a.minStart, b.minStart)
+	}
+	return cmp.Compare(b.maxStart, a.maxStart)
+}
+
+// open puts the row groups of the first of units, a segment, where they belong among the others.
+func (m *matcher) open(units []unit) ([]unit, error) {
+	l, rest := units[0].segment, units[1:]
+	search, err := newSegmentSearch(m, l)
+	if err != nil {
+		return nil, err
+	}
+	if search == nil {
+		m.explain.SegmentsByTerms.Add(1)
+		return rest, nil
+	}
+	opened := make([]unit, 0, l.Groups()+len(rest))
+	for g := range l.Groups() {
+		group := l.Group(g)
+		m.explain.Groups.Add(1)
+		if m.isOutside(group.MinStart, group.MaxStart, group.MaxDuration) {
+			m.explain.GroupsByTime.Add(1)
+			continue
+		}
+		opened = append(opened, unit{minStart: group.MinStart, maxStart: group.MaxStart, search: search, group: g})
+	}
+	if !m.oldestFirst {
+		slices.Reverse(opened) // they stand by the start of their traces
+	}
+	slices.SortStableFunc(opened, m.compareUnits)
+	return m.merged(opened, rest), nil
+}
+
+// merged gives the units of two sorted lists; the first has room for all. From its end: what is
+// moved goes behind what is still to be moved.
+func (m *matcher) merged(opened, rest []unit) []unit {
+	at, other := len(opened)-1, len(rest)-1
+	opened = opened[:len(opened)+len(rest)]
+	for to := len(opened) - 1; other >= 0; to-- {
+		if at >= 0 && m.compareUnits(opened[at], rest[other]) > 0 {
+			opened[to] = opened[at]
+			at--
+		} else {
+			opened[to] = rest[other]
+			other--
+		}
+	}
+	return opened
+}
+
+// notReached counts units that a scan need not look at.
+func (m *matcher) notReached(units []unit) {
+	for i := range units {
+		groups := 1
+		if u := &units[i]; u.segment != nil && u.group == unopened {
+			groups = u.segment.Groups()
+			m.explain.Groups.Add(int64(groups))
+		}
+		m.explain.GroupsNotReached.Add(int64(groups))
+	}
+}
+
+// allUnits gives every unit, for a search that passes over nothing: none of them has a
+// segmentSearch.
+func (v *view) allUnits() (units []unit) {
+	for _, t := range v.tables {
+		for i := range t.count {
+			units = append(units, unit{batch: t.at(i)})
+		}
+	}
+	for _, l := range v.segments {
+		for g := range l.Groups() {
+			units = append(units, unit{segment: l, group: g})
+		}
+	}
+	return units
+}
