@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -23,30 +22,42 @@ type hit struct {
 func (v *view) scan(ctx context.Context, m *matcher, floor func() uint64, visit func(h hit) error) error {
 	filtered := m.rowFilter().before(visit)
 	var b bound
-	for units := v.units(m); len(units) > 0; {
-		u := &units[0]
+	if m.query.Scan {
+		for _, u := range v.allUnits() {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := u.scan(&b, m, 0, visit, filtered); err != nil {
+				return err
+			}
+			if m.effort.err != nil {
+				return m.effort.err
+			}
+		}
+		return nil
+	}
+	for queue := v.units(m); len(queue.units) > 0; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		isSegment := u.segment != nil && u.group == unopened
 		// Strictly: an equal start may still change the order by trace id.
-		least := floor()
-		if m.query.Scan {
-			least = 0
-		} else if !m.oldestFirst && u.maxStart < least || m.oldestFirst && u.minStart > m.query.StartMax {
-			m.notReached(units)
+		least, next := floor(), &queue.units[0]
+		if !m.oldestFirst && next.maxStart < least || m.oldestFirst && next.minStart > m.query.StartMax {
+			m.notReached(queue.units)
 			return nil
 		}
-		if isSegment {
-			var err error
-			if units, err = m.open(units); err != nil {
+		u := queue.pop()
+		if u.segment != nil {
+			if err := queue.open(u.segment); err != nil {
 				return err
 			}
 			continue
 		}
-		units = units[1:]
-		if err := cmp.Or(u.scan(&b, m, least, visit, filtered), m.effort.err); err != nil {
+		if err := u.scan(&b, m, least, visit, filtered); err != nil {
 			return err
+		}
+		if m.effort.err != nil {
+			return m.effort.err
 		}
 	}
 	return nil
@@ -116,6 +127,9 @@ func (s *Shard) Find(ctx context.Context, q span.Query) ([]span.Found, error) {
 		return nil, err
 	}
 	found := best.sorted(q.Limit)
+	if q.Together != nil && best.tells() {
+		q.Together.Tell(q.Shard, found) // those that still search hear of the last ones too
+	}
 	if best.after != nil && best.after.err != nil {
 		return nil, best.after.err
 	}
@@ -151,11 +165,15 @@ func (n *newestTraces) add(id span.TraceID, start uint64) {
 	}
 }
 
-// raiseFloor gives the floor, worked out anew when enough has changed to pay for it. Other
-// shards hear of a few traces too, but where each of them would have to be looked into first.
+// tells reports whether other shards hear of a few traces too: not where each of them would have to
+// be looked into first, or where there are so many that sorting them takes longer than it spares.
+func (n *newestTraces) tells() bool {
+	return n.together != nil && n.after == nil && n.limit <= toldLimitMax
+}
+
+// raiseFloor gives the floor, worked out anew when enough has changed to pay for it.
 func (n *newestTraces) raiseFloor() uint64 {
-	telling := n.together != nil && n.after == nil && n.limit <= toldLimitMax
-	if (telling || len(n.keys) >= n.limit) && n.changes*16 > n.limit {
+	if (n.tells() || len(n.keys) >= n.limit) && n.changes*16 > n.limit {
 		n.forget()
 	}
 	if n.together != nil {
@@ -173,7 +191,7 @@ func (n *newestTraces) forget() {
 		n.together.Tell(n.shard, kept)
 	}
 	if len(kept) < n.limit {
-		return // the others are out
+		return // few were found, or are left: those behind Query.After are out
 	}
 	clear(n.keys)
 	for _, f := range kept {

@@ -236,9 +236,12 @@ func (s *Shard) removed(name string) bool {
 // one that was under way may have met what is mended by now.
 func (s *Shard) Flush(ctx context.Context) error {
 	s.applying.Lock()
+	s.mu.Lock()
+	tries := s.flushTries // before freeze wakes who may begin one at once
+	s.mu.Unlock()
 	err := s.freeze()
 	s.mu.Lock()
-	target, tries, closed := s.applied, s.flushTries, s.closed
+	target, closed := s.applied, s.closed
 	s.mu.Unlock()
 	s.applying.Unlock()
 	if err != nil {

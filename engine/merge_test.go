@@ -150,7 +150,16 @@ func heldStore(t *testing.T) (*vfs.Crash, *heldFS, *engine.Shard) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { s.Close() })
+	t.Cleanup(func() {
+		if held.held.CompareAndSwap(true, false) { // the test gave up: nobody is held for ever
+			go func() {
+				for range held.entered {
+				}
+			}()
+			close(held.release)
+		}
+		s.Close()
+	})
 	return disk, held, s
 }
 

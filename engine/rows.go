@@ -73,25 +73,6 @@ func (v *view) sources(id span.TraceID, p segment.Projection) []rowSource {
 	return found
 }
 
-// alone gives the segment that a trace stands in, and where, if that is its only source.
-func (v *view) alone(id span.TraceID) (l *liveSegment, i int, ok bool) {
-	for _, s := range v.segments {
-		at, found := s.FindTrace(id)
-		if found && ok {
-			return nil, 0, false
-		}
-		if found {
-			l, i, ok = s, at, true
-		}
-	}
-	for _, t := range v.tables {
-		if ok = ok && !t.holds(id, t.count); !ok {
-			return nil, 0, false
-		}
-	}
-	return l, i, ok
-}
-
 // sourcesBetween is sources for whole rows that start in [low, high]; there may be others.
 func (v *view) sourcesBetween(id span.TraceID, low, high uint64) []rowSource {
 	var found []rowSource

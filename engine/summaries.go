@@ -24,7 +24,7 @@ func (s *Shard) Summaries(ctx context.Context, found []span.Found) ([]span.Summa
 			return nil, err
 		}
 		if len(f.spanIDs) > 0 {
-			summaries = append(summaries, f.summary(trace.TraceID, f.names))
+			summaries = append(summaries, f.summary(trace.TraceID, f.rootNames))
 		}
 	}
 	return summaries, nil
@@ -33,10 +33,10 @@ func (s *Shard) Summaries(ctx context.Context, found []span.Found) ([]span.Summa
 // traceParts gathers the facts of a trace from all sources that it stands in.
 type traceParts struct {
 	*traceFacts
-	names []string // by row, of those without a parent id
-	ends  []int    // of the rows of each source
-	at    []int    // by source: the next row
-	order []int    // the rows as they stand in the trace
+	rootNames []string // by row, of those without a parent id
+	ends      []int    // of the rows of each source
+	at        []int    // by source: the next row
+	order     []int    // the rows as they stand in the trace
 }
 
 // take takes a trace's distinct rows in the order of span.Compare.
@@ -50,14 +50,14 @@ func (f *traceParts) take(ctx context.Context, v *view, id span.TraceID) error {
 	}
 	for _, l := range v.segments {
 		if i, ok := l.FindTrace(id); ok {
-			if err := f.addAlone(ctx, l, i, f.name); err != nil {
+			if err := f.addFrom(ctx, l, i, f.name); err != nil {
 				return err
 			}
 			f.ends = append(f.ends, len(f.spanIDs))
 		}
 	}
-	if f.merge() {
-		return ctx.Err()
+	if distinct, err := f.merge(ctx); err != nil || distinct {
+		return err
 	}
 	f.begin()
 	projection := factsProjection
@@ -70,10 +70,10 @@ func (f *traceParts) take(ctx context.Context, v *view, id span.TraceID) error {
 
 func (f *traceParts) begin() {
 	f.reset()
-	f.names, f.ends = f.names[:0], f.ends[:0]
+	f.rootNames, f.ends = f.rootNames[:0], f.ends[:0]
 }
 
-func (f *traceParts) name(name string) { f.names = append(f.names, name) }
+func (f *traceParts) name(name string) { f.rootNames = append(f.rootNames, name) }
 
 func (f *traceParts) addRow(row span.Row) {
 	f.add(row)
@@ -85,19 +85,22 @@ func (f *traceParts) addRow(row span.Row) {
 }
 
 // merge puts the rows of all sources, each of which has its own in order, in the order of the
-// trace. false: rows of two are alike in start, id and kind, and only their content tells whether
-// they are one span.
-func (f *traceParts) merge() bool {
+// trace. Not distinct: rows of two are alike in start, id and kind, and only their content tells
+// whether they are one span.
+func (f *traceParts) merge(ctx context.Context) (distinct bool, err error) {
 	f.ends = slices.Compact(f.ends) // sources without rows
 	if len(f.ends) > 0 && f.ends[0] == 0 {
 		f.ends = f.ends[1:]
 	}
 	if len(f.ends) < 2 {
-		return true
+		return true, ctx.Err()
 	}
 	f.at, f.order = append(f.at[:0], 0), f.order[:0]
 	f.at = append(f.at, f.ends[:len(f.ends)-1]...)
-	for range f.spanIDs {
+	for k := range f.spanIDs {
+		if k%cancelEveryRows == 0 && ctx.Err() != nil {
+			return false, ctx.Err()
+		}
 		least := -1
 		for i, end := range f.ends {
 			if f.at[i] == end {
@@ -108,7 +111,7 @@ func (f *traceParts) merge() bool {
 				c = f.compare(f.at[i], f.at[least])
 			}
 			if c == 0 {
-				return false
+				return false, nil
 			}
 			if c < 0 {
 				least = i
@@ -119,8 +122,8 @@ func (f *traceParts) merge() bool {
 	}
 	f.spanIDs, f.parentIDs = ordered(f.spanIDs, f.order), ordered(f.parentIDs, f.order)
 	f.kinds, f.starts = ordered(f.kinds, f.order), ordered(f.starts, f.order)
-	f.services, f.errors, f.names = ordered(f.services, f.order), ordered(f.errors, f.order), ordered(f.names, f.order)
-	return true
+	f.services, f.errors, f.rootNames = ordered(f.services, f.order), ordered(f.errors, f.order), ordered(f.rootNames, f.order)
+	return true, nil
 }
 
 func (f *traceParts) compare(a, b int) int {

@@ -69,9 +69,9 @@ func (f *traceFacts) service(row span.Row) string {
 	return f.serving[id]
 }
 
-// addAlone takes the rows of trace i of a segment where no other source has rows of it: by their
-// facts, without making rows. told hears the name of each row without a parent id, "" of others.
-func (f *traceFacts) addAlone(ctx context.Context, l *liveSegment, i int, told func(name string)) error {
+// addFrom takes the rows that a segment has of its trace i, in their order: by their facts, without
+// making rows. told hears the name of each row without a parent id, "" of others.
+func (f *traceFacts) addFrom(ctx context.Context, l *liveSegment, i int, told func(name string)) error {
 	first, n := l.TraceRows(i)
 	for row, end := first, first+n; row < end; {
 		if err := ctx.Err(); err != nil {

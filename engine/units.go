@@ -1,9 +1,6 @@
 package engine
 
-import (
-	"cmp"
-	"slices"
-)
+import "cmp"
 
 // unit is what a search looks at in one go: a batch of a memtable or a row group of a
 // segment, with the ranges that let it be skipped. A segment is one too until a scan comes to it.
@@ -17,6 +14,12 @@ type unit struct {
 
 // unopened is the group of a unit that stands for those of its segment.
 const unopened = -1
+
+// unitQueue gives units in the order of a scan: a heap.
+type unitQueue struct {
+	m     *matcher
+	units []unit
+}
 
 // units gives what may hold a match, in the order of the scan: batches, and segments, whose row
 // groups take their place when the scan comes to them (see open): of segments older than the answer
@@ -40,10 +43,8 @@ const unopened = -1
 // it implies are the query's.
 //
 // Only what is left is read as rows and matched.
-func (v *view) units(m *matcher) (units []unit) {
-	if m.query.Scan {
-		return v.allUnits()
-	}
+func (v *view) units(m *matcher) *unitQueue {
+	q := &unitQueue{m: m}
 	for _, t := range v.tables {
 		for i := range t.count {
 			b := t.at(i)
@@ -52,7 +53,7 @@ func (v *view) units(m *matcher) (units []unit) {
 				m.explain.BatchesByTime.Add(1)
 				continue
 			}
-			units = append(units, unit{minStart: b.minStart, maxStart: b.maxStart, batch: b})
+			q.push(unit{minStart: b.minStart, maxStart: b.maxStart, batch: b})
 		}
 	}
 	for _, l := range v.segments {
@@ -62,10 +63,9 @@ func (v *view) units(m *matcher) (units []unit) {
 			m.explain.SegmentsByTime.Add(1)
 			continue
 		}
-		units = append(units, unit{minStart: info.MinStart, maxStart: info.MaxStart, segment: l, group: unopened})
+		q.push(unit{minStart: info.MinStart, maxStart: info.MaxStart, segment: l, group: unopened})
 	}
-	slices.SortStableFunc(units, m.compareUnits)
-	return units
+	return q
 }
 
 // isOutside reports whether nothing in the ranges can match.
@@ -81,60 +81,71 @@ func (m *matcher) compareUnits(a, b unit) int {
 	return cmp.Compare(b.maxStart, a.maxStart)
 }
 
-// open puts the row groups of the first of units, a segment, where they belong among the others.
-func (m *matcher) open(units []unit) ([]unit, error) {
-	l, rest := units[0].segment, units[1:]
-	search, err := newSegmentSearch(m, l)
-	if err != nil {
-		return nil, err
-	}
-	if search == nil {
-		m.explain.SegmentsByTerms.Add(1)
-		return rest, nil
-	}
-	opened := make([]unit, 0, l.Groups()+len(rest))
-	for g := range l.Groups() {
-		group := l.Group(g)
-		m.explain.Groups.Add(1)
-		if m.isOutside(group.MinStart, group.MaxStart, group.MaxDuration) {
-			m.explain.GroupsByTime.Add(1)
-			continue
+// push adds a unit.
+func (q *unitQueue) push(u unit) {
+	at := len(q.units)
+	for q.units = append(q.units, u); at > 0; {
+		above := (at - 1) / 2
+		if q.m.compareUnits(q.units[above], u) <= 0 {
+			break
 		}
-		opened = append(opened, unit{minStart: group.MinStart, maxStart: group.MaxStart, search: search, group: g})
+		q.units[at], at = q.units[above], above
 	}
-	if !m.oldestFirst {
-		slices.Reverse(opened) // they stand by the start of their traces
-	}
-	slices.SortStableFunc(opened, m.compareUnits)
-	return m.merged(opened, rest), nil
+	q.units[at] = u
 }
 
-// merged gives the units of two sorted lists; the first has room for all. From its end: what is
-// moved goes behind what is still to be moved.
-func (m *matcher) merged(opened, rest []unit) []unit {
-	at, other := len(opened)-1, len(rest)-1
-	opened = opened[:len(opened)+len(rest)]
-	for to := len(opened) - 1; other >= 0; to-- {
-		if at >= 0 && m.compareUnits(opened[at], rest[other]) > 0 {
-			opened[to] = opened[at]
-			at--
-		} else {
-			opened[to] = rest[other]
-			other--
-		}
+// pop takes the first unit out.
+func (q *unitQueue) pop() unit {
+	first, last := q.units[0], q.units[len(q.units)-1]
+	q.units = q.units[:len(q.units)-1]
+	if len(q.units) == 0 {
+		return first
 	}
-	return opened
+	at := 0
+	for {
+		below := 2*at + 1
+		if below+1 < len(q.units) && q.m.compareUnits(q.units[below+1], q.units[below]) < 0 {
+			below++
+		}
+		if below >= len(q.units) || q.m.compareUnits(last, q.units[below]) <= 0 {
+			break
+		}
+		q.units[at], at = q.units[below], below
+	}
+	q.units[at] = last
+	return first
+}
+
+// open adds the row groups of a segment.
+func (q *unitQueue) open(l *liveSegment) error {
+	search, err := newSegmentSearch(q.m, l)
+	if err != nil {
+		return err
+	}
+	if search == nil {
+		q.m.explain.SegmentsByTerms.Add(1)
+		return nil
+	}
+	for g := range l.Groups() {
+		group := l.Group(g)
+		q.m.explain.Groups.Add(1)
+		if q.m.isOutside(group.MinStart, group.MaxStart, group.MaxDuration) {
+			q.m.explain.GroupsByTime.Add(1)
+			continue
+		}
+		q.push(unit{minStart: group.MinStart, maxStart: group.MaxStart, search: search, group: g})
+	}
+	return nil
 }
 
 // notReached counts units that a scan need not look at.
 func (m *matcher) notReached(units []unit) {
 	for i := range units {
-		groups := 1
-		if u := &units[i]; u.segment != nil && u.group == unopened {
-			groups = u.segment.Groups()
-			m.explain.Groups.Add(int64(groups))
+		if units[i].segment != nil {
+			m.explain.SegmentsNotReached.Add(1)
+		} else {
+			m.explain.GroupsNotReached.Add(1)
 		}
-		m.explain.GroupsNotReached.Add(int64(groups))
 	}
 }
 

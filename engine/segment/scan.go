@@ -348,8 +348,8 @@ func (g *GroupScan) OwnNamed(dst []bool, name string) ([]bool, error) {
 	return dst, nil
 }
 
-// Longest gives, by code, how long the spans of a template last at most: end - start of the longest
-// that does not end before it starts.
+// Longest gives, by code, how long the spans of a template last at most, those that end before they
+// start left out.
 func (g *GroupScan) Longest() ([]uint64, error) {
 	it, _ := g.open(span.SpanLevel)
 	if it == nil {
