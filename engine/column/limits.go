@@ -24,12 +24,13 @@ const blocksShare = 8
 // they take as mini-blocks; docs/decisions/0006-light-pages.md has the numbers.
 const zstdSaves = 3
 
-// lightBytesMax: integers that take no more than this stand light without asking zstd, which would
-// save a hundred bytes for what all else of the page costs to write.
+// lightBytesMax: integers that take no more than this stand light without asking zstd, which saves a
+// hundred bytes there at best, and takes longer than all else that is done for such a page.
 const lightBytesMax = 384
 
 // zstd is tried on integers that promise to save more than one part in repeatsSave. What comes again
-// promises that, as at its fastest level zstd does nothing else: repeatBytesMin bytes of it at least,
+// promises that, repeatBytesMin bytes of it at least; that bytes are uneven does not, as light forms
+// take most of that already (a column of both may stand longer than zstd had made it):
 // for a reference of repeatBytes. They are found by a hash of repeatsBits, in steps that are a byte longer
 // for each 1 << repeatsPace bytes where nothing came again; the first of repeatsShare parts are
 // enough where they have much that does.

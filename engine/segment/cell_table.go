@@ -92,9 +92,11 @@ func newCellTable() cellTable {
 func (t *cellTable) giveUp() { *t = cellTable{none: true} }
 
 // line gives a new line. How many there are decides about steps, so it comes behind the spans
-// that wait.
+// that wait. Where these are too many, the table is given up, and has no lines.
 func (t *cellTable) line(parent, callee uint32, kind int32) uint32 {
-	t.count()
+	if t.count(); t.none {
+		return 0
+	}
 	counted := len(t.lines) < countedLinesMax
 	t.lines = append(t.lines, cellLine{parent: parent, callee: callee, kind: kind, counted: counted, first: noStep})
 	return uint32(len(t.lines) - 1)
@@ -116,7 +118,8 @@ func (t *cellTable) moveTo(start uint64) {
 	}
 }
 
-// add counts a span of a line, when those that wait are counted.
+// add has a span of a line wait to be counted: many at once let the processor load what they count in
+// beside each other.
 func (t *cellTable) add(line uint32, start uint64, failed bool, size uint16) {
 	t.waiting[t.waits] = cellSpan{start, line, size, failed}
 	if t.waits++; t.waits == spansWaitingMax {
@@ -370,15 +373,15 @@ func (t *cellTable) lengthen() {
 // page gives the page of cells with the shortest step that takes no more than bytesMax, or one
 // without cells. rank gives a line's names as the segment numbers them.
 func (t *cellTable) page(bytesMax int, rank func(l *cellLine) (parent, callee uint32, kind int32)) []byte {
-	t.count()
+	if t.count(); t.none {
+		return noCells()
+	}
 	for i := range t.lines {
 		l := &t.lines[i]
 		t.drain(l)
 		l.parent, l.callee, l.kind = rank(l)
 	}
-	if !t.none {
-		t.fold()
-	}
+	t.fold()
 	var payload []byte
 	for !t.none {
 		if len(t.pairs)*cellPairBits/8 > bytesMax {
@@ -391,8 +394,11 @@ func (t *cellTable) page(bytesMax int, rank func(l *cellLine) (parent, callee ui
 		}
 		t.lengthen()
 	}
-	return column.AppendPage(nil, appendCells(nil, 0, new(Cells)), true)
+	return noCells()
 }
+
+// noCells is the page of a section without cells.
+func noCells() []byte { return column.AppendPage(nil, appendCells(nil, 0, new(Cells)), true) }
 
 // sorted gives the cells as they are stored; lines have their names as the segment numbers them.
 func (t *cellTable) sorted() *Cells {

@@ -64,7 +64,7 @@ func calling(rows, traceRows int, start func(row int) uint64) *span.Batch {
 	return b
 }
 
-// Cells are a function of the rows: however traces come in pieces, and wherever row groups end.
+// Cells are a function of the rows: however traces come in pieces.
 func TestCellsAreTheSameHoweverRowsCome(t *testing.T) {
 	var first string
 	for _, pieces := range []int{1 << 20, 1, 977} {
@@ -112,6 +112,37 @@ func TestATraceOfManyRowsHasNoCellsOfEdges(t *testing.T) {
 		if err := segment.Verify(fs, "s"); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// Operations of more sizes than a writer counts leave a segment without cells of operations, also
+// where the last straw is a new operation in the midst of a row group.
+func TestCellsAreGivenUpAtANewOperation(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIP: writes 400,000 rows")
+	}
+	const sizes = 26
+	b := calling(400_000, sizes, func(int) uint64 { return 1_700_000_000_000_000_000 })
+	for row := range b.Starts {
+		if row%sizes == 0 {
+			b.Names[row] = b.AddText(fmt.Append(nil, "op ", row/sizes))
+		} else {
+			b.Names[row] = b.Names[row-1]
+		}
+		b.ResourceIDs[row], b.Ends[row] = 0, b.Starts[row]+1<<(row%sizes)
+	}
+	fs := vfs.NewCrash(1)
+	write(t, fs, "s", inOrder(b), 4096)
+	s := open(t, fs, "s")
+	defer s.Close()
+	if cells, err := s.OperationCells(); err != nil || cells != nil {
+		t.Errorf("cells of operations: %v, %v", cells != nil, err)
+	}
+	if n := s.Catalog().Size(); n != (400_000+sizes-1)/sizes {
+		t.Errorf("%d operations", n)
+	}
+	if err := segment.Verify(fs, "s"); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -29,8 +29,8 @@ func (s *Segment) ReadGroup(i int, p Projection) (*span.Batch, error) {
 	return r.read()
 }
 
-// ReadStarts gives the starts of the rows of row group i, in the memory of dst, without making
-// rows. Nothing is kept.
+// ReadStarts gives the starts of the rows of row group i, in the memory of dst: no other column is
+// decoded, and no rows are made. Nothing is kept.
 func (s *Segment) ReadStarts(i int, dst []uint64) ([]uint64, error) {
 	scan, done := s.scanOnce(i, Projection{Times: true})
 	defer done()

@@ -105,7 +105,7 @@ func (t *templateTable) nameOf(i uint32) (name []byte) {
 }
 
 func (t *templateTable) memoryBytes() int {
-	return 4*(cap(t.scalars)+cap(t.ends)+cap(t.texts.Ends)) + 16*cap(t.slots) + 8*cap(t.rows) + cap(t.texts.Text)
+	return 4*(cap(t.scalars)+cap(t.ends)+cap(t.texts.Ends)) + slotBytes*cap(t.slots) + 8*cap(t.rows) + cap(t.texts.Text)
 }
 
 // appendTo appends the table; a list of one kind after another, because equal things beside
@@ -194,13 +194,20 @@ func (t *templateTable) decodeTexts(r *codec.Reader) {
 	t.texts.Text = append([]byte(nil), r.Bytes(int(end))...)
 }
 
+// slotBytes is the size of a slot in memory.
+const slotBytes = 16
+
 // slotLists are where the slots of a table are read before it is known how many there are.
 var slotLists = sync.Pool{New: func() any { return new([]slot) }}
 
 func (t *templateTable) decodeSlots(r *codec.Reader, n int, columns []columnKey) {
 	scratch := slotLists.Get().(*[]slot)
 	list := (*scratch)[:0]
-	defer func() { *scratch = list; slotLists.Put(scratch) }()
+	defer func() {
+		if *scratch = list; slotBytes*cap(list) <= keptBytesMax {
+			slotLists.Put(scratch)
+		}
+	}()
 	t.ends = make([]uint32, 0, n)
 	folded := 0
 	for range n {

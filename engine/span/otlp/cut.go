@@ -52,16 +52,16 @@ func Walk(request []byte) (*span.Batch, Counts, error) {
 	return c.done[0][0].Batch, counts, nil
 }
 
-// cutter is one pass over a request. An envelope may stand behind what it holds. Nearly all
-// senders write the message first and the schema URL last, so the first pass guesses that
-// they did, and looks behind the content whether it was so. Where it was not, or anything is
-// wrong, the request is gone through again from its begin: then the fields of a ResourceSpans
-// and of a ScopeSpans are read twice, the first time hopping over their content. A hop waits
-// for memory at every span: that is what the guess spares.
+// cutter is one pass over a request. An envelope may stand behind what it holds, so the fields of a
+// ResourceSpans and of a ScopeSpans are read twice, the first time hopping over their content. A hop
+// waits for memory at every span. Nearly all senders write the message of a scope first and its
+// schema URL last: the first pass guesses that they did instead of hopping over spans, and looks
+// behind them whether it was so. Where it was not, or anything is wrong, the request is gone through
+// again from its begin without a guess.
 type cutter struct {
 	place    func(span.TraceID) int
 	limited  bool // else one part without limit
-	guessing bool // what stands behind the content of an envelope: see readEnvelope
+	guessing bool // what stands behind the spans of a scope: see readEnvelope
 
 	open []*part // by shard, nil where none is open
 	done [][]Part
@@ -122,7 +122,8 @@ func (c *cutter) request(b []byte) *wireError {
 
 func (c *cutter) resourceSpans(b []byte) *wireError {
 	var err *wireError
-	if c.resource, err = c.readEnvelope(b); err != nil {
+	// A resource's scopes are few, and one with a schema URL may be the last thing in a resource without.
+	if c.resource, err = c.readEnvelope(b, false); err != nil {
 		return err
 	}
 	return c.resource.check(b, resourceMessage, c.contents(b, &c.resource, c.scopeSpans))
@@ -130,7 +131,7 @@ func (c *cutter) resourceSpans(b []byte) *wireError {
 
 func (c *cutter) scopeSpans(b []byte) *wireError {
 	var err *wireError
-	if c.scope, err = c.readEnvelope(b); err != nil {
+	if c.scope, err = c.readEnvelope(b, c.guessing); err != nil {
 		return err
 	}
 	return c.scope.check(b, scopeMessage, c.contents(b, &c.scope, c.span))

@@ -33,7 +33,7 @@ func (e *envelope) add(piece []byte) {
 
 // readEnvelope reads the envelope part of a ResourceSpans or ScopeSpans. A guess reads what
 // stands in front of the content, and looks for a schema URL at the message's end.
-func (c *cutter) readEnvelope(b []byte) (envelope, *wireError) {
+func (c *cutter) readEnvelope(b []byte, guess bool) (envelope, *wireError) {
 	c.serial++
 	e := envelope{serial: c.serial}
 	f := fields{b: b}
@@ -44,7 +44,7 @@ func (c *cutter) readEnvelope(b []byte) (envelope, *wireError) {
 		case tagEnvelopeSchema:
 			e.schemaURL = f.data
 		case tagEnvelopeContent:
-			if c.guessing {
+			if guess {
 				e.schemaURL = schemaURLAtEnd(b[f.at:], e.schemaURL)
 				return e, nil
 			}
