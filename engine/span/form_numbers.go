@@ -97,6 +97,38 @@ func appendVaried(dst []byte, numbers []uint64, base uint64, bytes int) []byte {
 
 // appendPacked appends numbers less the base in w bits each.
 func appendPacked(dst []byte, numbers []uint64, base uint64, w int) []byte {
+	if w <= narrowBitsMax {
+		eights := len(numbers) &^ 7
+		dst = appendNarrow(dst, numbers[:eights], base, w)
+		numbers = numbers[eights:]
+	}
+	return appendBits(dst, numbers, base, w)
+}
+
+// narrowBitsMax is the width of which four numbers make a word.
+const narrowBitsMax = 16
+
+// appendNarrow appends eight numbers at a time, which end where a byte ends: so no eight wait
+// for those before.
+func appendNarrow(dst []byte, numbers []uint64, base uint64, w int) []byte {
+	const words = 16 // bytes that are written at once, of which w stay
+	at := len(dst)
+	dst = slices.Grow(dst, packedLen(len(numbers), w)+words)
+	dst = dst[:cap(dst)]
+	shift := uint(w) & 63
+	for n := numbers; len(n) >= 8; n = n[8:] {
+		low := (((n[3]-base)<<shift|(n[2]-base))<<shift|(n[1]-base))<<shift | (n[0] - base)
+		high := (((n[7]-base)<<shift|(n[6]-base))<<shift|(n[5]-base))<<shift | (n[4] - base)
+		out := dst[at : at+words]
+		binary.LittleEndian.PutUint64(out, low|high<<(4*w))
+		binary.LittleEndian.PutUint64(out[8:], high>>(64-4*w))
+		at += w
+	}
+	return dst[:at]
+}
+
+// appendBits appends numbers of any width, one after another.
+func appendBits(dst []byte, numbers []uint64, base uint64, w int) []byte {
 	var word uint64
 	filled := 0
 	for _, v := range numbers {
