@@ -38,12 +38,26 @@ func varintLen(v uint64) int { return (9*bits.Len64(v|1) + 64) >> 6 }
 // packedLen is the length of n numbers of w bits.
 func packedLen(n, w int) int { return (n*w + 7) / 8 }
 
-// planOf finds the form of numbers, of which there is one at least.
-func planOf(numbers []uint64) plan {
-	low, high := numbers[0], numbers[0]
-	for _, v := range numbers {
+// bounds gives the least and the greatest of numbers, of which there is one at least. It goes
+// by two, neither of which waits for the other.
+func bounds(numbers []uint64) (low, high uint64) {
+	low, high = numbers[0], numbers[0]
+	low2, high2 := low, high
+	rest := numbers[1:]
+	for ; len(rest) >= 2; rest = rest[2:] {
+		a, b := rest[0], rest[1]
+		low, high = min(low, a), max(high, a)
+		low2, high2 = min(low2, b), max(high2, b)
+	}
+	for _, v := range rest {
 		low, high = min(low, v), max(high, v)
 	}
+	return min(low, low2), max(high, high2)
+}
+
+// planOf finds the form of numbers, of which there is one at least.
+func planOf(numbers []uint64) plan {
+	low, high := bounds(numbers)
 	if low == high {
 		return plan{base: low, kind: numbersAlike}
 	}
