@@ -235,7 +235,9 @@ func (w *formWriter) fillTexts(b *Batch, there uint64) {
 	columns := w.rowTextsThere(room[:0], b, there)
 	attr, event, link := uint32(0), uint32(0), uint32(0)
 	for i := range b.Names {
-		w.order.passEnvelopes(b, b.ResourceIDs[i], b.ScopeIDs[i])
+		if resource, scope := b.ResourceIDs[i], b.ScopeIDs[i]; resource >= w.order.resources || scope >= w.order.scopes {
+			w.order.passEnvelopes(b, resource, scope)
+		}
 		w.fillValues(w.rows[shapeColumn][i], b.Attrs[attr:b.AttrEnds[i]])
 		attr = b.AttrEnds[i]
 		for ; event < b.EventEnds[i]; event++ {
@@ -252,7 +254,12 @@ func (w *formWriter) fillTexts(b *Batch, there uint64) {
 		}
 		for j := range columns {
 			c := &columns[j]
-			c.codes[i] = w.order.code(c.texts, c.from[i])
+			id := c.from[i]
+			code := w.order.known(c.texts, id)
+			if code == 0 {
+				code = w.order.otherCode(c.texts, id)
+			}
+			c.codes[i] = code
 		}
 	}
 }

@@ -198,7 +198,7 @@ func (s *shapes) append(dst []byte) []byte {
 		sh := &s.list[i+1]
 		dst = binary.AppendUvarint(dst, 3*uint64(sh.end-sh.begin)+levelCodes[sh.level])
 		for _, c := range s.columns[sh.begin:sh.end] {
-			dst = binary.AppendUvarint(dst, uint64(c))
+			dst = appendLength(dst, int(c))
 			if c == columns {
 				columns++
 				v := &s.values[c]
