@@ -95,7 +95,7 @@ type formWriter struct {
 }
 
 func (w *formWriter) memoryBytes() int {
-	return w.formScratch.memoryBytes() + 16*cap(w.order.places) + 8*cap(w.order.strays) + cap(w.literals) + cap(w.message)
+	return w.formScratch.memoryBytes() + 8*(cap(w.order.last)+cap(w.order.before)) + 8*cap(w.order.strays) + cap(w.literals) + cap(w.message)
 }
 
 func (w *formWriter) append(dst []byte, b *Batch) []byte {
@@ -108,11 +108,12 @@ func (w *formWriter) append(dst []byte, b *Batch) []byte {
 	dst = w.appendTraces(dst, b.TraceIDs)
 	dst = w.appendSpans(dst, b.SpanIDs, b.ParentIDs)
 	dst = w.appendTimes(dst, b)
-	w.fill(b)
-	dst = appendColumns(dst, w.rows[:])
-	dst = appendColumns(dst, w.events[:])
+	there := rowsThere(b)
+	w.fill(b, there)
+	dst = appendColumns(dst, w.rows[:], there)
+	dst = appendColumns(dst, w.events[:], columnsThere(w.events[:]))
 	dst = appendLinkIDs(dst, b.Links)
-	dst = appendColumns(dst, w.links[:])
+	dst = appendColumns(dst, w.links[:], columnsThere(w.links[:]))
 	dst = w.shapes.append(dst)
 	dst = w.appendValues(dst)
 	dst = binary.AppendUvarint(dst, uint64(len(w.order.strays)))

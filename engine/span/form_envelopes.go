@@ -74,9 +74,6 @@ func (w *formWriter) findDerived(b *Batch) {
 		}
 		*mark = textTried
 		want := b.Bytes(e.message)
-		if e.bytes(b) != len(want) {
-			continue
-		}
 		w.message = e.append(w.message[:0], b)
 		if bytes.Equal(w.message, want) {
 			*mark |= textDerived

@@ -38,12 +38,26 @@ func varintLen(v uint64) int { return (9*bits.Len64(v|1) + 64) >> 6 }
 // packedLen is the length of n numbers of w bits.
 func packedLen(n, w int) int { return (n*w + 7) / 8 }
 
-// planOf finds the form of numbers, of which there is one at least.
-func planOf(numbers []uint64) plan {
-	low, high := numbers[0], numbers[0]
-	for _, v := range numbers {
+// bounds gives the least and the greatest of numbers, of which there is one at least. It goes
+// by two, neither of which waits for the other.
+func bounds(numbers []uint64) (low, high uint64) {
+	low, high = numbers[0], numbers[0]
+	low2, high2 := low, high
+	rest := numbers[1:]
+	for ; len(rest) >= 2; rest = rest[2:] {
+		a, b := rest[0], rest[1]
+		low, high = min(low, a), max(high, a)
+		low2, high2 = min(low2, b), max(high2, b)
+	}
+	for _, v := range rest {
 		low, high = min(low, v), max(high, v)
 	}
+	return min(low, low2), max(high, high2)
+}
+
+// planOf finds the form of numbers, of which there is one at least.
+func planOf(numbers []uint64) plan {
+	low, high := bounds(numbers)
 	if low == high {
 		return plan{base: low, kind: numbersAlike}
 	}
@@ -97,6 +111,38 @@ func appendVaried(dst []byte, numbers []uint64, base uint64, bytes int) []byte {
 
 // appendPacked appends numbers less the base in w bits each.
 func appendPacked(dst []byte, numbers []uint64, base uint64, w int) []byte {
+	if w <= narrowBitsMax {
+		eights := len(numbers) &^ 7
+		dst = appendNarrow(dst, numbers[:eights], base, w)
+		numbers = numbers[eights:]
+	}
+	return appendBits(dst, numbers, base, w)
+}
+
+// narrowBitsMax is the width of which four numbers make a word.
+const narrowBitsMax = 16
+
+// appendNarrow appends eight numbers at a time, which end where a byte ends: so no eight wait
+// for those before.
+func appendNarrow(dst []byte, numbers []uint64, base uint64, w int) []byte {
+	const words = 16 // bytes that are written at once, of which w stay
+	at := len(dst)
+	dst = slices.Grow(dst, packedLen(len(numbers), w)+words)
+	dst = dst[:cap(dst)]
+	shift := uint(w) & 63
+	for n := numbers; len(n) >= 8; n = n[8:] {
+		low := (((n[3]-base)<<shift|(n[2]-base))<<shift|(n[1]-base))<<shift | (n[0] - base)
+		high := (((n[7]-base)<<shift|(n[6]-base))<<shift|(n[5]-base))<<shift | (n[4] - base)
+		out := dst[at : at+words]
+		binary.LittleEndian.PutUint64(out, low|high<<(4*w))
+		binary.LittleEndian.PutUint64(out[8:], high>>(64-4*w))
+		at += w
+	}
+	return dst[:at]
+}
+
+// appendBits appends numbers of any width, one after another.
+func appendBits(dst []byte, numbers []uint64, base uint64, w int) []byte {
 	var word uint64
 	filled := 0
 	for _, v := range numbers {

@@ -22,7 +22,7 @@ type formReader struct {
 }
 
 func (f *formReader) memoryBytes() int {
-	return f.formScratch.memoryBytes() + 16*cap(f.texts.places) + 4*(cap(f.texts.known)+cap(f.stored)) +
+	return f.formScratch.memoryBytes() + 8*(cap(f.texts.last)+cap(f.texts.before)) + 4*(cap(f.texts.known)+cap(f.stored)) +
 		8*cap(f.texts.strays) + cap(f.findable) + cap(f.message) + 12*cap(f.given)
 }
 
@@ -389,7 +389,7 @@ func (f *formReader) fillValues(shape uint64, attrs []Attr) {
 		c.at++
 		switch {
 		case c.kind.HasText():
-			value = uint64(f.texts.text(&c.texts, uint32(c.first), value))
+			value = uint64(f.texts.text(&c.texts, c.first, value))
 		case c.kind == IntValue:
 			value = unzigzag(value)
 		}

@@ -69,17 +69,17 @@ const (
 )
 
 // fill makes the columns of a batch from its rows, and the values of its attributes.
-func (w *formWriter) fill(b *Batch) {
+func (w *formWriter) fill(b *Batch, there uint64) {
 	texts := max(len(b.TextEnd), 1) - 1
 	w.size(b.Len(), len(b.Events), len(b.Links))
 	w.shapes.reset(b.Len()+len(b.Events)+len(b.Links), texts)
-	w.fillPlain(b)
+	w.fillPlain(b, there)
 	w.fillShapes(b)
 	w.values = sized(w.values, w.shapes.place())
 	w.order.reset(texts)
 	w.order.strays = w.order.strays[:0]
 	w.resetTextColumns()
-	w.fillTexts(b)
+	w.fillTexts(b, there)
 }
 
 // size gives all columns their lengths.
@@ -101,6 +101,46 @@ func (s *formScratch) resetTextColumns() {
 	}
 }
 
+// rowsThere says which columns of rows are not all 0.
+func rowsThere(b *Batch) uint64 {
+	there := uint64(0)
+	for column, zero := range [rowColumns]bool{
+		nameColumn: allZero(b.Names), kindColumn: allZero(b.Kinds), statusColumn: allZero(b.StatusCodes),
+		messageColumn: allZero(b.StatusMessages), statusPresentColumn: allZero(b.StatusPresent),
+		traceStateColumn: allZero(b.TraceStates), flagsColumn: allZero(b.Flags),
+		droppedAttrsColumn: allZero(b.DroppedAttrs), droppedEventsColumn: allZero(b.DroppedEvents),
+		droppedLinksColumn: allZero(b.DroppedLinks), resourceColumn: allZero(b.ResourceIDs), scopeColumn: allZero(b.ScopeIDs),
+		shapeColumn: allZero(b.AttrEnds), eventsColumn: allZero(b.EventEnds), linksColumn: allZero(b.LinkEnds),
+		residueColumn: allZero(b.Residues),
+	} {
+		if !zero {
+			there |= 1 << column
+		}
+	}
+	return there
+}
+
+// columnsThere says which of the columns are not all 0.
+func columnsThere(columns [][]uint64) uint64 {
+	there := uint64(0)
+	for i, c := range columns {
+		if !allZero(c) {
+			there |= 1 << i
+		}
+	}
+	return there
+}
+
+func allZero[T comparable](c []T) bool {
+	var zero T
+	for _, v := range c {
+		if v != zero {
+			return false
+		}
+	}
+	return true
+}
+
 // widen copies a column of 32-bit numbers.
 func widen[T ~int32 | ~uint32](dst []uint64, from []T) {
 	for i, v := range from {
@@ -117,24 +157,51 @@ func widenSteps(dst []uint64, from []uint32) {
 	}
 }
 
-// fillPlain makes the columns that need nothing but their own values.
-func (w *formWriter) fillPlain(b *Batch) {
-	widen(w.rows[kindColumn], b.Kinds)
-	widen(w.rows[statusColumn], b.StatusCodes)
-	widen(w.rows[flagsColumn], b.Flags)
-	widen(w.rows[droppedAttrsColumn], b.DroppedAttrs)
-	widen(w.rows[droppedEventsColumn], b.DroppedEvents)
-	widen(w.rows[droppedLinksColumn], b.DroppedLinks)
-	widenSteps(w.rows[resourceColumn], b.ResourceIDs)
-	widenSteps(w.rows[scopeColumn], b.ScopeIDs)
-	present, events, links := w.rows[statusPresentColumn], w.rows[eventsColumn], w.rows[linksColumn]
-	for i := range present {
-		present[i] = 0
-		if b.StatusPresent[i] {
-			present[i] = 1
+// widenCounts copies a column of ends as what each row has.
+func widenCounts(dst []uint64, ends []uint32) {
+	before := uint32(0)
+	for i, end := range ends {
+		dst[i] = uint64(end - before)
+		before = end
+	}
+}
+
+// fillPlain makes the columns that need nothing but their own values, of rows those that are
+// there.
+func (w *formWriter) fillPlain(b *Batch, there uint64) {
+	for i := range w.rows {
+		if there>>i&1 == 0 {
+			continue
 		}
-		events[i] = uint64(b.EventEnds[i] - from(b.EventEnds, i))
-		links[i] = uint64(b.LinkEnds[i] - from(b.LinkEnds, i))
+		switch c := w.rows[i]; i {
+		case kindColumn:
+			widen(c, b.Kinds)
+		case statusColumn:
+			widen(c, b.StatusCodes)
+		case statusPresentColumn:
+			for row, present := range b.StatusPresent {
+				c[row] = 0
+				if present {
+					c[row] = 1
+				}
+			}
+		case flagsColumn:
+			widen(c, b.Flags)
+		case droppedAttrsColumn:
+			widen(c, b.DroppedAttrs)
+		case droppedEventsColumn:
+			widen(c, b.DroppedEvents)
+		case droppedLinksColumn:
+			widen(c, b.DroppedLinks)
+		case resourceColumn:
+			widenSteps(c, b.ResourceIDs)
+		case scopeColumn:
+			widenSteps(c, b.ScopeIDs)
+		case eventsColumn:
+			widenCounts(c, b.EventEnds)
+		case linksColumn:
+			widenCounts(c, b.LinkEnds)
+		}
 	}
 	for i := range b.Events {
 		w.events[eventDroppedColumn][i] = uint64(b.Events[i].Dropped)
@@ -161,12 +228,18 @@ func (w *formWriter) fillShapes(b *Batch) {
 	}
 }
 
-// fillTexts goes through the batch in the order of its texts and makes the codes of all.
-func (w *formWriter) fillTexts(b *Batch) {
-	event, link := uint32(0), uint32(0)
+// fillTexts goes through the batch in the order of its texts and makes the codes of all. Of
+// the rows' own texts it looks at columns that are there.
+func (w *formWriter) fillTexts(b *Batch, there uint64) {
+	var room [4]rowTexts
+	columns := w.rowTextsThere(room[:0], b, there)
+	attr, event, link := uint32(0), uint32(0), uint32(0)
 	for i := range b.Names {
-		w.order.passEnvelopes(b, b.ResourceIDs[i], b.ScopeIDs[i])
-		w.fillValues(w.rows[shapeColumn][i], b.Attrs[from(b.AttrEnds, i):b.AttrEnds[i]])
+		if resource, scope := b.ResourceIDs[i], b.ScopeIDs[i]; resource >= w.order.resources || scope >= w.order.scopes {
+			w.order.passEnvelopes(b, resource, scope)
+		}
+		w.fillValues(w.rows[shapeColumn][i], b.Attrs[attr:b.AttrEnds[i]])
+		attr = b.AttrEnds[i]
 		for ; event < b.EventEnds[i]; event++ {
 			e := &b.Events[event]
 			w.fillValues(w.events[eventShapeColumn][event], b.EventAttrsOf(event))
@@ -179,56 +252,92 @@ func (w *formWriter) fillTexts(b *Batch) {
 			w.links[linkStateColumn][link] = w.code(linkStateTexts, l.TraceState)
 			w.links[linkResidueColumn][link] = w.code(linkResidueTexts, l.Residue)
 		}
-		w.rows[nameColumn][i] = w.code(nameTexts, b.Names[i])
-		w.rows[messageColumn][i] = w.code(messageTexts, b.StatusMessages[i])
-		w.rows[traceStateColumn][i] = w.code(traceStateTexts, b.TraceStates[i])
-		w.rows[residueColumn][i] = w.code(residueTexts, b.Residues[i])
+		for j := range columns {
+			c := &columns[j]
+			id := c.from[i]
+			code := w.order.known(c.texts, id)
+			if code == 0 {
+				code = w.order.otherCode(c.texts, id)
+			}
+			c.codes[i] = code
+		}
 	}
+}
+
+// rowTexts is a column of the rows' own texts.
+type rowTexts struct {
+	from  []TextID
+	codes []uint64
+	texts *textColumn
+}
+
+// rowTextsThere appends the columns of rows' texts that are there, in the order of texts.
+func (w *formWriter) rowTextsThere(dst []rowTexts, b *Batch, there uint64) []rowTexts {
+	for _, c := range [...]struct {
+		column, texts int
+		from          []TextID
+	}{
+		{nameColumn, nameTexts, b.Names},
+		{messageColumn, messageTexts, b.StatusMessages},
+		{traceStateColumn, traceStateTexts, b.TraceStates},
+		{residueColumn, residueTexts, b.Residues},
+	} {
+		if there>>c.column&1 != 0 {
+			dst = append(dst, rowTexts{c.from, w.rows[c.column], &w.rowTexts[c.texts]})
+		}
+	}
+	return dst
 }
 
 func (w *formWriter) code(column int, id TextID) uint64 {
-	if id == 0 {
-		return 0
-	}
 	return w.order.code(&w.rowTexts[column], id)
 }
 
-// fillValues puts the values of a list into their columns.
+// fillValues puts the values of a list into their columns. What is a text and what is not
+// comes as it likes, so neither is a branch: only a text that its column did not have last is.
 func (w *formWriter) fillValues(shape uint64, attrs []Attr) {
 	sh := &w.shapes.list[shape]
+	if sh.fresh {
+		sh.fresh = false
+		w.fillFirst(sh, attrs)
+		return
+	}
 	columns := w.shapes.columns[sh.begin:sh.end]
-	order, values, all := &w.order, w.values, w.shapes.values
+	values, all, last := w.values, w.shapes.values, w.order.last
 	attrs = attrs[:len(columns)]
 	for j, column := range columns {
-		a, c := &attrs[j], &all[column]
-		order.pass(a.Key)
-		value := a.Value
-		if a.Type.HasText() {
-			id := TextID(value)
-			if value = order.known(&c.texts, id); value == 0 {
-				value = order.otherCode(&c.texts, id)
-			}
-		} else if a.Type == IntValue {
-			value = zigzag(value)
+		c, value := &all[column], attrs[j].Value
+		text := -uint64(c.text) // all bits, or none
+		p := last[value&text]
+		if (p.column()^c.texts.number)&uint32(text) == 0 {
+			value ^= (value ^ p.code()) & text
+		} else {
+			value = w.order.otherCode(&c.texts, TextID(value))
 		}
-		values[c.at] = value
+		at := c.at
+		values[at] = value
+		c.at = at + 1
+	}
+}
+
+// fillFirst is fillValues for a list with columns that come for the first time: their keys
+// are named.
+func (w *formWriter) fillFirst(sh *shape, attrs []Attr) {
+	for j, column := range w.shapes.columns[sh.begin:sh.end] {
+		c, value := &w.shapes.values[column], attrs[j].Value
+		w.order.pass(c.key)
+		if c.kind.HasText() {
+			value = w.order.code(&c.texts, TextID(value))
+		}
+		w.values[c.at] = value
 		c.at++
 	}
 }
 
-// appendColumns appends those of the columns that are not all 0; nothing for no rows.
-func appendColumns(dst []byte, columns [][]uint64) []byte {
+// appendColumns appends the columns that are there; nothing for no rows.
+func appendColumns(dst []byte, columns [][]uint64, there uint64) []byte {
 	if len(columns[0]) == 0 {
 		return dst
-	}
-	there := uint64(0)
-	for i, c := range columns {
-		for _, v := range c {
-			if v != 0 {
-				there |= 1 << i
-				break
-			}
-		}
 	}
 	dst = binary.AppendUvarint(dst, there)
 	for i, c := range columns {
@@ -268,9 +377,16 @@ func appendLinkIDs(dst []byte, links []Link) []byte {
 func (w *formWriter) appendValues(dst []byte) []byte {
 	for i := range w.shapes.values {
 		c := &w.shapes.values[i]
-		if c.kind != NoValue && c.kind != EmptyValue {
-			dst = appendNumbers(dst, w.values[c.first:c.first+c.values])
+		values := w.values[c.first : c.first+c.values]
+		switch c.kind {
+		case NoValue, EmptyValue:
+			continue
+		case IntValue:
+			for j, v := range values {
+				values[j] = zigzag(v)
+			}
 		}
+		dst = appendNumbers(dst, values)
 	}
 	return dst
 }
@@ -295,15 +411,6 @@ func readColumns(r *codec.Reader, columns [][]uint64) {
 			r.Fail("column %d is there for nothing", i)
 		}
 	}
-}
-
-func allZero(c []uint64) bool {
-	for _, v := range c {
-		if v != 0 {
-			return false
-		}
-	}
-	return true
 }
 
 // narrow copies a column of numbers that have 32 bits.

@@ -2,6 +2,7 @@ package span
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/stoadb/stoa/internal/codec"
 )
@@ -24,20 +25,23 @@ type shape struct {
 	hash       uint64
 	begin, end uint32 // in shapes.columns
 	level      Level
-	lists      int  // how many have it
-	findable   bool // it has a place in the table
+	lists      uint32 // how many have it
+	findable   bool   // it has a place in the table
+	fresh      bool   // no list with one of its columns was filled yet: see formWriter.fillValues
 }
 
-// valueColumn is the values of one (level, key, type).
+// valueColumn is the values of one (level, key, type). It takes 32 bytes: every attribute
+// looks at one.
 type valueColumn struct {
 	key    TextID
 	level  Level
 	kind   ValueType
-	next   uint32 // another column of the key, its number plus 1
-	values int
-	at     int // where its next value stands
-	first  int // and its first one
+	text   uint8 // 1 where kind has text
 	texts  textColumn
+	at     uint32 // where its next value stands
+	first  uint32 // and its first one
+	values uint32
+	next   uint32 // another column of the key, its number plus 1
 }
 
 // shapes of a batch, and the columns that their attributes stand in.
@@ -51,7 +55,7 @@ type shapes struct {
 }
 
 func (s *shapes) memoryBytes() int {
-	return 40*cap(s.list) + 8*cap(s.keys) + 4*(cap(s.columns)+cap(s.table)+cap(s.byKey)) + 48*cap(s.values)
+	return 32*cap(s.list) + 8*cap(s.keys) + 4*(cap(s.columns)+cap(s.table)+cap(s.byKey)) + 32*cap(s.values)
 }
 
 // probesMax is how many places of a table are looked at: nobody can make a search long.
@@ -78,37 +82,38 @@ const hashFactor = 0x9E3779B97F4A7C15 // 2^64 over the golden ratio
 // keyOf is the key and type of an attribute.
 func keyOf(a *Attr) uint64 { return uint64(a.Key)<<8 | uint64(a.Type) }
 
-// hashOfShape goes through a list once. Each attribute is mixed with its place, and none waits
-// for the one before.
-func hashOfShape(level Level, attrs []Attr) uint64 {
+// hashKeys fills keys with those of a list and gives the hash of its shape. Each attribute is
+// mixed with its place, and none waits for the one before.
+func hashKeys(keys []uint64, level Level, attrs []Attr) uint64 {
 	hash := uint64(level)
+	keys = keys[:len(attrs)]
 	for i := range attrs {
-		v := (keyOf(&attrs[i]) ^ uint64(i)<<44) * hashFactor
+		key := keyOf(&attrs[i])
+		keys[i] = key
+		v := (key ^ uint64(i)<<44) * hashFactor
 		hash += v ^ v>>32
 	}
 	return (hash ^ hash>>32) * hashFactor
 }
 
-// same reports whether shape i is that of the attributes.
-func (s *shapes) same(i uint32, level Level, attrs []Attr) bool {
+// same reports whether shape i is that of the keys.
+func (s *shapes) same(i uint32, level Level, keys []uint64) bool {
 	sh := &s.list[i]
-	if sh.level != level || int(sh.end-sh.begin) != len(attrs) {
-		return false
-	}
-	for j, key := range s.keys[sh.begin:sh.end] {
-		if key != keyOf(&attrs[j]) {
-			return false
-		}
-	}
-	return true
+	return sh.level == level && slices.Equal(s.keys[sh.begin:sh.end], keys)
 }
 
-// code gives the shape of a list.
+// code gives the shape of a list. The keys are put where those of a new shape stand.
 func (s *shapes) code(level Level, attrs []Attr) uint32 {
 	if len(attrs) == 0 {
 		return 0
 	}
-	hash := hashOfShape(level, attrs)
+	begin := len(s.keys)
+	end := begin + len(attrs)
+	if cap(s.keys) < end {
+		s.keys = slices.Grow(s.keys, len(attrs))
+	}
+	keys := s.keys[begin:end]
+	hash := hashKeys(keys, level, attrs)
 	mask := uint32(len(s.table) - 1)
 	at := uint32(hash>>32) & mask
 	findable := false
@@ -119,19 +124,35 @@ func (s *shapes) code(level Level, attrs []Attr) uint32 {
 			findable = true
 			break
 		}
-		if s.list[i].hash == hash && s.same(i, level, attrs) {
+		if s.list[i].hash == hash && s.same(i, level, keys) {
 			s.list[i].lists++
 			return i
 		}
 		at = (at + 1) & mask
 	}
-	begin := uint32(len(s.columns))
-	for i := range attrs {
-		s.columns = append(s.columns, s.column(level, attrs[i].Key, attrs[i].Type))
-		s.keys = append(s.keys, keyOf(&attrs[i]))
-	}
-	s.list = append(s.list, shape{hash: hash, begin: begin, end: uint32(len(s.columns)), level: level, lists: 1, findable: findable})
+	s.keys = s.keys[:end]
+	s.columns = slices.Grow(s.columns, len(attrs))[:end]
+	known := len(s.values)
+	s.fillColumns(s.columns[begin:], level, attrs)
+	s.list = append(s.list, shape{
+		hash: hash, begin: uint32(begin), end: uint32(end), level: level, lists: 1, findable: findable, fresh: known < len(s.values),
+	})
 	return uint32(len(s.list) - 1)
+}
+
+// fillColumns gives the columns of a list. Nearly all are the newest of their keys.
+func (s *shapes) fillColumns(columns []uint32, level Level, attrs []Attr) {
+	attrs = attrs[:len(columns)]
+	byKey, values := s.byKey, s.values
+	for i := range columns {
+		a := &attrs[i]
+		if c := byKey[a.Key] - 1; int(c) < len(values) && values[c].kind == a.Type && values[c].level == level {
+			columns[i] = c
+			continue
+		}
+		columns[i] = s.column(level, a.Key, a.Type)
+		values = s.values
+	}
 }
 
 // column gives the column of a (level, key, type), a new one where there is none.
@@ -142,6 +163,9 @@ func (s *shapes) column(level Level, key TextID, kind ValueType) uint32 {
 		}
 	}
 	s.values = append(s.values, valueColumn{key: key, level: level, kind: kind, next: s.byKey[key]})
+	if kind.HasText() {
+		s.values[len(s.values)-1].text = 1
+	}
 	s.byKey[key] = uint32(len(s.values))
 	return uint32(len(s.values) - 1)
 }
@@ -154,14 +178,14 @@ func (s *shapes) place() int {
 			s.values[c].values += sh.lists
 		}
 	}
-	total := 0
+	total := uint32(0)
 	for i := range s.values {
 		v := &s.values[i]
 		v.at, v.first = total, total
 		v.texts = textColumn{number: uint32(i) + formTextColumns}
 		total += v.values
 	}
-	return total
+	return int(total)
 }
 
 var levelCodes = [Levels]uint64{SpanLevel: 0, EventLevel: 1, LinkLevel: 2}
@@ -174,7 +198,7 @@ func (s *shapes) append(dst []byte) []byte {
 		sh := &s.list[i+1]
 		dst = binary.AppendUvarint(dst, 3*uint64(sh.end-sh.begin)+levelCodes[sh.level])
 		for _, c := range s.columns[sh.begin:sh.end] {
-			dst = binary.AppendUvarint(dst, uint64(c))
+			dst = appendLength(dst, int(c))
 			if c == columns {
 				columns++
 				v := &s.values[c]

@@ -17,24 +17,30 @@ package span
 // The keys of a list are known before its values (they are its shape's), and so are the
 // resource and scope of a row: they move the next text on.
 
-// textPlace says which columns have a text, and as which of their texts: those two that had
-// it last. A column is its number plus 1, 0 is none.
-type textPlace struct {
-	column, index         uint32
-	lastColumn, lastIndex uint32
-}
+// textPlace says which column has a text, and as which of its texts: a column is its number
+// plus 1 in the upper half, 0 is none.
+type textPlace uint64
+
+func placeOf(column, index uint32) textPlace { return textPlace(column)<<32 | textPlace(index) }
+
+func (p textPlace) column() uint32 { return uint32(p >> 32) }
+
+func (p textPlace) index() uint32 { return uint32(p) }
+
+// code is that of a text which stands there.
+func (p textPlace) code() uint64 { return uint64(p.index()) + 2 }
 
 // textOrder is what both sides know of the texts named so far.
 type textOrder struct {
 	next              uint32
-	places            []textPlace // by TextID
+	last, before      []textPlace // by TextID: the two that had it last; the latter is seldom looked at
 	resources, scopes uint32      // passed
 	strays            []uint64
 }
 
 func (o *textOrder) reset(texts int) {
 	o.next, o.resources, o.scopes = 1, 0, 0
-	o.places = cleared(o.places, texts+1)
+	o.last, o.before = cleared(o.last, texts+1), cleared(o.before, texts+1)
 }
 
 // passEnvelopes moves the next text behind those of the resources and scopes up to a row's.
@@ -65,18 +71,16 @@ func (o *textOrder) pass(id TextID) { o.next = max(o.next, uint32(id)+1) }
 
 // index gives the place of a text among those of a column.
 func (o *textOrder) index(column uint32, id TextID) (index uint32, ok bool) {
-	p := &o.places[id]
-	if p.column == column {
-		return p.index, true
+	if p := o.last[id]; p.column() == column {
+		return p.index(), true
 	}
-	return p.lastIndex, p.lastColumn == column
+	p := o.before[id]
+	return p.index(), p.column() == column
 }
 
 // note says that the text is now the index-th of a column.
 func (o *textOrder) note(column, index uint32, id TextID) {
-	p := &o.places[id]
-	p.lastColumn, p.lastIndex = p.column, p.index
-	p.column, p.index = column, index
+	o.last[id], o.before[id] = placeOf(column, index), o.last[id]
 }
 
 // textColumn is a column of texts on the way: its number plus 1 and how many texts were new
@@ -93,8 +97,8 @@ func (o *textOrder) code(c *textColumn, id TextID) uint64 {
 
 // known gives the code of a text that this column had last, as most are; else 0.
 func (o *textOrder) known(c *textColumn, id TextID) uint64 {
-	if p := &o.places[id]; p.column == c.number {
-		return uint64(p.index) + 2
+	if p := o.last[id]; p.column() == c.number {
+		return p.code()
 	}
 	return 0
 }
