@@ -37,7 +37,11 @@ func Merge(ctx context.Context, fs vfs.FS, inputs []*segment.Segment, out string
 	}
 	// Of resources and scopes the writer asks the inputs themselves, and rows compare by messages.
 	whole := segment.Projection{All: true, Messages: true}
-	m := &merge{ctx: ctx, w: w, cache: segment.NewCache(whole, len(inputs), cacheBytesMax), progress: progress}
+	bare := segment.Projection{All: true, Bare: true}
+	m := &merge{
+		ctx: ctx, w: w, progress: progress,
+		cache: segment.NewCache(bare, len(inputs), cacheBytesMax), whole: segment.NewCache(whole, len(inputs), cacheBytesMax),
+	}
 	for _, s := range inputs {
 		m.inputs = append(m.inputs, &input{s: s, done: make([]uint64, (s.TraceCount()+63)/64), group: -1})
 		m.total += s.Info().Rows
@@ -57,7 +61,8 @@ type merge struct {
 	ctx      context.Context
 	w        *segment.Writer
 	inputs   []*input
-	cache    *segment.Cache
+	cache    *segment.Cache // of rows for the writer
+	whole    *segment.Cache // of rows to rehearse and to compare
 	progress func(done, total int)
 	rows     []span.Row // for the writer
 	holders  []holder   // of the trace at hand
@@ -124,7 +129,7 @@ func (m *merge) rehearse() error {
 	n := min(len(places), rehearsalGroupsMax)
 	for i := range n {
 		p := places[i*len(places)/n]
-		batch, err := m.cache.Read(p.in.s, p.group)
+		batch, err := m.whole.Read(p.in.s, p.group)
 		if err != nil {
 			return err
 		}
@@ -190,12 +195,22 @@ func (m *merge) trace(id span.TraceID) error {
 	for len(parts) > 0 {
 		least := 0
 		for k := 1; k < len(parts); k++ {
-			if span.Compare(parts[k].Row(), parts[least].Row()) < 0 {
+			c, err := m.compare(parts[k].Row(), parts[least].Row())
+			if err != nil {
+				return err
+			}
+			if c < 0 {
 				least = k
 			}
 		}
-		row := parts[least].Row()
-		if last.Batch == nil || span.Compare(last, row) != 0 {
+		row, c := parts[least].Row(), -1
+		if last.Batch != nil {
+			var err error
+			if c, err = m.compare(last, row); err != nil {
+				return err
+			}
+		}
+		if c != 0 {
 			m.rows = append(m.rows, row)
 			last = row
 		}
@@ -213,6 +228,21 @@ func (m *merge) trace(id span.TraceID) error {
 		}
 	}
 	return m.hand(id)
+}
+
+// compare is span.Compare. Few rows need more for it than the writer does.
+func (m *merge) compare(a, b span.Row) (int, error) {
+	if c := span.CompareOutlines(a, b); c != 0 || a == b {
+		return c, nil
+	}
+	a, err := segment.Whole(a, m.whole.Read)
+	if err != nil {
+		return 0, err
+	}
+	if b, err = segment.Whole(b, m.whole.Read); err != nil {
+		return 0, err
+	}
+	return span.Compare(a, b), nil
 }
 
 // hand gives the collected rows to the writer.

@@ -156,6 +156,7 @@ type source struct {
 	origin    *origin                // where the batch is a row group
 	foreign   *foreign               // and what its segment's are here
 	carried   [span.Levels][]carried // by template of the row group's own
+	added     []addedText            // of a batch of bare rows, by text
 }
 
 // knownColumns are those that the keys of a source had last.
@@ -174,7 +175,9 @@ type knownColumn struct {
 
 func newSource(b *span.Batch) *source {
 	s := &source{batch: b, resources: make([]uint32, len(b.Resources)), scopes: make([]uint32, len(b.Scopes)), texts: make([]uint32, max(len(b.TextEnd), 1))}
-	s.origin, _ = b.Origin.(*origin)
+	if s.origin, _ = b.Origin.(*origin); s.origin.isBare() {
+		s.resources, s.added = make([]uint32, len(s.origin.resources)), make([]addedText, len(s.texts))
+	}
 	return s
 }
 

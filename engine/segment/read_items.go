@@ -48,6 +48,10 @@ func (r *rowReader) openLevel(level span.Level, n, from, to int) *itemReader {
 	it := r.openCodes(level, n)
 	if it != nil {
 		it.from, it.to = from, to
+		if r.bare {
+			r.origin.bare[level] = it.bareValues()
+			return it
+		}
 		it.countCodes()
 		it.findOwn()
 	}
