@@ -62,7 +62,7 @@ type merge struct {
 	w        *segment.Writer
 	inputs   []*input
 	cache    *segment.Cache // of rows for the writer
-	whole    *segment.Cache // of rows to rehearse and to compare
+	whole    *segment.Cache // of rows to compare
 	progress func(done, total int)
 	rows     []span.Row // for the writer
 	holders  []holder   // of the trace at hand
@@ -129,7 +129,7 @@ func (m *merge) rehearse() error {
 	n := min(len(places), rehearsalGroupsMax)
 	for i := range n {
 		p := places[i*len(places)/n]
-		batch, err := m.whole.Read(p.in.s, p.group)
+		batch, err := m.cache.Read(p.in.s, p.group)
 		if err != nil {
 			return err
 		}
@@ -195,7 +195,7 @@ func (m *merge) trace(id span.TraceID) error {
 	for len(parts) > 0 {
 		least := 0
 		for k := 1; k < len(parts); k++ {
-			c, err := m.compare(parts[k].Row(), parts[least].Row())
+			c, err := segment.Compare(parts[k].Row(), parts[least].Row(), m.whole.Read)
 			if err != nil {
 				return err
 			}
@@ -206,7 +206,7 @@ func (m *merge) trace(id span.TraceID) error {
 		row, c := parts[least].Row(), -1
 		if last.Batch != nil {
 			var err error
-			if c, err = m.compare(last, row); err != nil {
+			if c, err = segment.Compare(last, row, m.whole.Read); err != nil {
 				return err
 			}
 		}
@@ -228,21 +228,6 @@ func (m *merge) trace(id span.TraceID) error {
 		}
 	}
 	return m.hand(id)
-}
-
-// compare is span.Compare. Few rows need more for it than the writer does.
-func (m *merge) compare(a, b span.Row) (int, error) {
-	if c := span.CompareOutlines(a, b); c != 0 || a == b {
-		return c, nil
-	}
-	a, err := segment.Whole(a, m.whole.Read)
-	if err != nil {
-		return 0, err
-	}
-	if b, err = segment.Whole(b, m.whole.Read); err != nil {
-		return 0, err
-	}
-	return span.Compare(a, b), nil
 }
 
 // hand gives the collected rows to the writer.

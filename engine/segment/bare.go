@@ -30,14 +30,27 @@ func (v *bareValues) of(pos int) []uint64 {
 // isBare reports whether the rows of a batch were read bare.
 func (o *origin) isBare() bool { return o != nil && o.bare[span.SpanLevel] != nil }
 
-// Whole gives a row that was read bare with all it has, by read, which must not read bare.
-func Whole(r span.Row, read ReadFunc) (span.Row, error) {
-	o, _ := r.Batch.Origin.(*origin)
-	if !o.isBare() {
-		return r, nil
+// Compare is span.Compare of rows that may have been read bare. Few need more for it than that:
+// those are read whole by read.
+func Compare(a, b span.Row, read ReadFunc) (int, error) {
+	if c := span.CompareOutlines(a, b); c != 0 || a == b {
+		return c, nil
 	}
-	batch, err := read(o.s, o.number)
-	return span.Row{Batch: batch, Pos: r.Pos}, err
+	for _, row := range []*span.Row{&a, &b} {
+		if o, _ := row.Batch.Origin.(*origin); o.isBare() {
+			batch, err := read(o.s, o.number)
+			if err != nil {
+				return 0, err
+			}
+			row.Batch = batch
+		}
+	}
+	return span.Compare(a, b), nil
+}
+
+// readWhole is a ReadFunc that keeps nothing.
+func readWhole(s *Segment, group int) (*span.Batch, error) {
+	return s.ReadGroup(group, Projection{All: true, Messages: true})
 }
 
 // isPlain reports whether all templates of a row group are the segment's, and all attributes in
