@@ -101,10 +101,8 @@ func (it *itemReader) byItem(total int) *bareValues {
 	table, ids := it.s.templates[it.level], it.group.templates[it.level]
 	for code, count := range it.items.counts {
 		if count > 0 {
-			for _, s := range table.slotsOf(ids[code]) {
-				if s.own {
-					places = append(places, it.ownAt[s.column]-1)
-				}
+			for _, column := range table.ownOf(ids[code]) {
+				places = append(places, it.ownAt[column]-1)
 			}
 		}
 		ends = append(ends, uint32(len(places)))
