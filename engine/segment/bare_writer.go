@@ -12,11 +12,12 @@ func (g *groupWriter) addBareItem(level span.Level, pos int) {
 	g.level, g.pos = level, pos
 	carried := src.carriedAt(level, pos)
 	if g.addCarried(carried, level) {
-		g.bytes += 16 * carried.attrs
+		g.bytes += 16 * int(carried.attrs)
 		values := src.origin.bare[level].of(pos)
 		for _, s := range carried.own {
 			if s.from < 0 {
-				g.addBare(s.column, slot{value: s.value})
+				t, id := src.templateAt(level, pos)
+				g.addBare(s.column, t.slotsOf(id)[s.at])
 			} else {
 				g.addBare(s.column, slot{value: values[s.from], own: true})
 			}
@@ -46,7 +47,7 @@ func (g *groupWriter) addBareItem(level span.Level, pos int) {
 // do for those of others.
 func (g *groupWriter) describeBareItem(t *templateWriter) {
 	o, f := g.source.origin, g.w.folding[g.level]
-	table, id := o.s.templateOf(o.group, g.level, o.levels[g.level], o.levels[g.level].codes[g.pos])
+	table, id := g.source.templateAt(g.level, g.pos)
 	f.scalars = append(f.scalars, table.scalarsAt(id)...)
 	if g.level == span.SpanLevel {
 		f.scalars[scalarScope] = g.source.foreign.scope(g.w, f.scalars[scalarScope])

@@ -1,6 +1,10 @@
 package segment
 
-import "github.com/stoadb/stoa/engine/span"
+import (
+	"slices"
+
+	"github.com/stoadb/stoa/engine/span"
+)
 
 // A merge reads row groups and writes their rows again. Rows of one template there have one
 // template here as well, as long as every value that stood with the row does so again: then
@@ -22,17 +26,16 @@ type origin struct {
 type carried struct {
 	version int // of the folding that decided; 0 is not known yet
 	id      uint32
-	texts   int // slots that are no attributes, in front
-	attrs   int // the others
+	texts   int32 // slots that are no attributes, in front
+	attrs   int32 // the others
 	own     []carriedSlot
 }
 
 // carriedSlot is a slot whose value stands with the row.
 type carriedSlot struct {
 	column uint32
-	at     int    // among the slots
-	from   int    // among the values that stand with the row there; -1 is none of them:
-	value  uint64 // it stands in the template
+	at     int32 // among the slots
+	from   int32 // among the values that stand with the row there; -1 is in the template
 }
 
 // carriedAt gives where to find, or to remember, what the template of an item came to; nil
@@ -61,19 +64,18 @@ func (s *source) carry(c *carried, level span.Level, pos, attrs int, fold *foldi
 	if code&1 != 0 {
 		return // the row group's own, which the next group does not have
 	}
-	it := s.origin.levels[level]
-	t, id := s.origin.s.templateOf(s.origin.group, level, it, it.codes[pos])
+	t, id := s.templateAt(level, pos)
 	slots := t.slotsOf(id)
 	if len(slots) != len(fold.slots) {
 		return
 	}
-	own, standing := c.own[:0], 0
+	own, standing := slices.Grow(c.own[:0], len(t.ownOf(id))), int32(0)
 	for i, here := range fold.slots {
 		there := slots[i]
 		if isMapped(level, there.column) || there.own && !here.own || here.own && !fold.standsAlone(here.column) {
 			return
 		}
-		slot := carriedSlot{column: here.column, at: i, from: -1, value: there.value}
+		slot := carriedSlot{column: here.column, at: int32(i), from: -1}
 		if there.own {
 			slot.from = standing
 			standing++
@@ -82,7 +84,13 @@ func (s *source) carry(c *carried, level span.Level, pos, attrs int, fold *foldi
 			own = append(own, slot)
 		}
 	}
-	*c = carried{version: fold.version, id: uint32(code >> 1), texts: len(fold.slots) - attrs, attrs: attrs, own: own}
+	*c = carried{version: fold.version, id: uint32(code >> 1), texts: int32(len(fold.slots) - attrs), attrs: int32(attrs), own: own}
+}
+
+// templateAt gives the template there of an item of a row group.
+func (s *source) templateAt(level span.Level, pos int) (*templateTable, uint32) {
+	it := s.origin.levels[level]
+	return s.origin.s.templateOf(s.origin.group, level, it, it.codes[pos])
 }
 
 // attrsAt gives the attributes of the item at pos.

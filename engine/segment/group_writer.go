@@ -142,7 +142,7 @@ func (g *groupWriter) addItem(level span.Level, pos int) {
 	carried := g.source.carriedAt(level, pos)
 	if g.addCarried(carried, level) {
 		for _, s := range carried.own {
-			g.addSlot(s.column, s.at, carried.texts)
+			g.addSlot(s.column, int(s.at), int(carried.texts))
 		}
 		return
 	}
