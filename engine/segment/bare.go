@@ -27,6 +27,19 @@ func (v *bareValues) of(pos int) []uint64 {
 	return v.values[begin:v.ends[pos]]
 }
 
+// memoryBytes is what a batch holds, with what of it stands with its origin.
+func memoryBytes(b *span.Batch) int {
+	total := b.MemoryBytes()
+	if o, _ := b.Origin.(*origin); o != nil {
+		for _, v := range o.bare {
+			if v != nil {
+				total += 8*cap(v.values) + 4*cap(v.ends)
+			}
+		}
+	}
+	return total
+}
+
 // isBare reports whether the rows of a batch were read bare.
 func (o *origin) isBare() bool { return o != nil && o.bare[span.SpanLevel] != nil }
 

@@ -229,7 +229,7 @@ func (w *Writer) sourceOf(b *span.Batch) *source {
 		s.foreign = w.foreignOf(s.origin.s)
 	}
 	w.sources[b] = s
-	w.sourceBytes += b.MemoryBytes()
+	w.sourceBytes += memoryBytes(b)
 	return s
 }
 
