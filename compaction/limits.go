@@ -23,10 +23,10 @@ func DefaultPolicy() Policy {
 const oldAfter = 24 * time.Hour
 
 const (
-	// cacheBytesMax bounds the decoded row groups a merge keeps (1 to 3 MiB each), besides
-	// one for each input: inputs advance at about the same pace, and a trace that stands in
-	// several begins at about the same place in each.
-	cacheBytesMax = 24 << 20
+	// cacheBytesMax bounds the decoded row groups a merge keeps (half a MiB each; whole ones, 1 to 3 MiB
+	// each, have as much again), besides one for each input: inputs advance at about the same pace, and
+	// a trace that stands in several begins at about the same place in each.
+	cacheBytesMax = 12 << 20
 	// rehearsalGroupsMax is how many row groups of the inputs a merge reads before it begins,
 	// to know which attributes vary.
 	rehearsalGroupsMax = 8

@@ -37,7 +37,11 @@ func Merge(ctx context.Context, fs vfs.FS, inputs []*segment.Segment, out string
 	}
 	// Of resources and scopes the writer asks the inputs themselves, and rows compare by messages.
 	whole := segment.Projection{All: true, Messages: true}
-	m := &merge{ctx: ctx, w: w, cache: segment.NewCache(whole, len(inputs), cacheBytesMax), progress: progress}
+	bare := segment.Projection{All: true, Bare: true}
+	m := &merge{
+		ctx: ctx, w: w, progress: progress,
+		cache: segment.NewCache(bare, len(inputs), cacheBytesMax), whole: segment.NewCache(whole, len(inputs), cacheBytesMax),
+	}
 	for _, s := range inputs {
 		m.inputs = append(m.inputs, &input{s: s, done: make([]uint64, (s.TraceCount()+63)/64), group: -1})
 		m.total += s.Info().Rows
@@ -57,7 +61,8 @@ type merge struct {
 	ctx      context.Context
 	w        *segment.Writer
 	inputs   []*input
-	cache    *segment.Cache
+	cache    *segment.Cache // of rows for the writer
+	whole    *segment.Cache // of rows to compare
 	progress func(done, total int)
 	rows     []span.Row // for the writer
 	holders  []holder   // of the trace at hand
@@ -190,12 +195,22 @@ func (m *merge) trace(id span.TraceID) error {
 	for len(parts) > 0 {
 		least := 0
 		for k := 1; k < len(parts); k++ {
-			if span.Compare(parts[k].Row(), parts[least].Row()) < 0 {
+			c, err := segment.Compare(parts[k].Row(), parts[least].Row(), m.whole.Read)
+			if err != nil {
+				return err
+			}
+			if c < 0 {
 				least = k
 			}
 		}
-		row := parts[least].Row()
-		if last.Batch == nil || span.Compare(last, row) != 0 {
+		row, c := parts[least].Row(), -1
+		if last.Batch != nil {
+			var err error
+			if c, err = segment.Compare(last, row, m.whole.Read); err != nil {
+				return err
+			}
+		}
+		if c != 0 {
 			m.rows = append(m.rows, row)
 			last = row
 		}

@@ -51,11 +51,10 @@ func (t *Texts) Reset() {
 	t.empty, t.filled = 0, false
 }
 
-// Add adds a value.
-func (t *Texts) Add(value []byte) {
+// Add adds a value, and gives its position among the distinct ones.
+func (t *Texts) Add(value []byte) (code uint64) {
 	if len(value) == 0 {
-		t.addEmpty()
-		return
+		return t.addEmpty()
 	}
 	if len(t.ends)*2 >= len(t.slots) {
 		t.grow()
@@ -68,24 +67,28 @@ func (t *Texts) Add(value []byte) {
 			t.text = append(t.text, value...)
 			t.ends = append(t.ends, uint32(len(t.text)))
 			t.slots[at] = uint32(len(t.ends))
-			t.codes = append(t.codes, uint64(len(t.ends)-1))
-			return
+			return t.Again(uint64(len(t.ends) - 1))
 		}
 		if bytes.Equal(t.Value(uint64(slot-1)), value) {
-			t.codes = append(t.codes, uint64(slot-1))
-			return
+			return t.Again(uint64(slot - 1))
 		}
 	}
 }
 
+// Again adds a value once more, by the position that Add gave.
+func (t *Texts) Again(code uint64) uint64 {
+	t.codes = append(t.codes, code)
+	return code
+}
+
 // addEmpty is a way of its own: most rows have no status message and no trace state, and
 // need no look into the table for that.
-func (t *Texts) addEmpty() {
+func (t *Texts) addEmpty() uint64 {
 	if t.empty == 0 {
 		t.ends = append(t.ends, uint32(len(t.text)))
 		t.empty = uint32(len(t.ends))
 	}
-	t.codes = append(t.codes, uint64(t.empty-1))
+	return t.Again(uint64(t.empty - 1))
 }
 
 func (t *Texts) grow() {

@@ -43,7 +43,7 @@ func (c *Cache) Read(s *Segment, group int) (*span.Batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := cachedGroup{s, group, batch, batch.MemoryBytes()}
+	e := cachedGroup{s, group, batch, memoryBytes(batch)}
 	for len(c.entries) >= max(c.groupsMin, 1) && c.bytes+e.bytes > c.bytesMax {
 		c.bytes -= c.entries[0].bytes
 		c.entries = slices.Delete(c.entries, 0, 1)

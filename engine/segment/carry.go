@@ -1,6 +1,10 @@
 package segment
 
-import "github.com/stoadb/stoa/engine/span"
+import (
+	"slices"
+
+	"github.com/stoadb/stoa/engine/span"
+)
 
 // A merge reads row groups and writes their rows again. Rows of one template there have one
 // template here as well, as long as every value that stood with the row does so again: then
@@ -11,7 +15,9 @@ import "github.com/stoadb/stoa/engine/span"
 type origin struct {
 	s      *Segment
 	group  *groupRef
+	number int // of the group
 	levels [span.Levels]*items
+	bare   [span.Levels]*bareValues // where the rows were read bare
 
 	resources, scopes []uint32 // of the segment, by their positions in the batch
 }
@@ -20,14 +26,16 @@ type origin struct {
 type carried struct {
 	version int // of the folding that decided; 0 is not known yet
 	id      uint32
-	texts   int // slots that are no attributes, in front
+	texts   int32 // slots that are no attributes, in front
+	attrs   int32 // the others
 	own     []carriedSlot
 }
 
 // carriedSlot is a slot whose value stands with the row.
 type carriedSlot struct {
 	column uint32
-	at     int // among the slots
+	at     int32 // among the slots
+	from   int32 // among the values that stand with the row there; -1 is in the template
 }
 
 // carriedAt gives where to find, or to remember, what the template of an item came to; nil
@@ -52,26 +60,37 @@ func (s *source) carriedAt(level span.Level, pos int) *carried {
 // or stands alone here for its length only, or stood in the map column, where the key differs
 // too. So carrying is a short cut and changes no byte. It rests on columns: those of a key
 // never change while a segment is written.
-func (s *source) carry(c *carried, level span.Level, pos int, fold *folding, code code) {
+func (s *source) carry(c *carried, level span.Level, pos, attrs int, fold *folding, code code) {
 	if code&1 != 0 {
 		return // the row group's own, which the next group does not have
 	}
-	it := s.origin.levels[level]
-	t, id := s.origin.s.templateOf(s.origin.group, level, it, it.codes[pos])
+	t, id := s.templateAt(level, pos)
 	slots := t.slotsOf(id)
 	if len(slots) != len(fold.slots) {
 		return
 	}
-	own := c.own[:0]
+	own, standing := slices.Grow(c.own[:0], len(t.ownOf(id))), int32(0)
 	for i, here := range fold.slots {
-		if isMapped(level, slots[i].column) || slots[i].own && !here.own || here.own && !fold.standsAlone(here.column) {
+		there := slots[i]
+		if isMapped(level, there.column) || there.own && !here.own || here.own && !fold.standsAlone(here.column) {
 			return
 		}
+		slot := carriedSlot{column: here.column, at: int32(i), from: -1}
+		if there.own {
+			slot.from = standing
+			standing++
+		}
 		if here.own {
-			own = append(own, carriedSlot{here.column, i})
+			own = append(own, slot)
 		}
 	}
-	*c = carried{version: fold.version, id: uint32(code >> 1), texts: len(fold.slots) - len(s.attrsAt(level, pos)), own: own}
+	*c = carried{version: fold.version, id: uint32(code >> 1), texts: int32(len(fold.slots) - attrs), attrs: int32(attrs), own: own}
+}
+
+// templateAt gives the template there of an item of a row group.
+func (s *source) templateAt(level span.Level, pos int) (*templateTable, uint32) {
+	it := s.origin.levels[level]
+	return s.origin.s.templateOf(s.origin.group, level, it, it.codes[pos])
 }
 
 // attrsAt gives the attributes of the item at pos.

@@ -1,7 +1,6 @@
 package segment
 
 import (
-	"cmp"
 	"slices"
 
 	"github.com/stoadb/stoa/engine/span"
@@ -156,6 +155,7 @@ type source struct {
 	origin    *origin                // where the batch is a row group
 	foreign   *foreign               // and what its segment's are here
 	carried   [span.Levels][]carried // by template of the row group's own
+	added     []addedText            // of a batch of bare rows, by text
 }
 
 // knownColumns are those that the keys of a source had last.
@@ -174,7 +174,9 @@ type knownColumn struct {
 
 func newSource(b *span.Batch) *source {
 	s := &source{batch: b, resources: make([]uint32, len(b.Resources)), scopes: make([]uint32, len(b.Scopes)), texts: make([]uint32, max(len(b.TextEnd), 1))}
-	s.origin, _ = b.Origin.(*origin)
+	if s.origin, _ = b.Origin.(*origin); s.origin.isBare() {
+		s.resources, s.added = make([]uint32, len(s.origin.resources)), make([]addedText, len(s.texts))
+	}
 	return s
 }
 
@@ -227,7 +229,7 @@ func (w *Writer) sourceOf(b *span.Batch) *source {
 		s.foreign = w.foreignOf(s.origin.s)
 	}
 	w.sources[b] = s
-	w.sourceBytes += b.MemoryBytes()
+	w.sourceBytes += memoryBytes(b)
 	return s
 }
 
@@ -281,7 +283,16 @@ func (w *Writer) Rehearse(rows []span.Row, total int) {
 		return
 	}
 	rows = slices.Clone(rows[:min(len(rows), RehearsalRowsMax)])
-	slices.SortFunc(rows, func(a, b span.Row) int { return cmp.Or(a.TraceID().Compare(b.TraceID()), span.Compare(a, b)) })
+	slices.SortFunc(rows, func(a, b span.Row) int {
+		c := a.TraceID().Compare(b.TraceID())
+		if c == 0 {
+			var err error
+			if c, err = Compare(a, b, readWhole); err != nil {
+				w.fail(err)
+			}
+		}
+		return c
+	})
 	for _, level := range levels {
 		w.folding[level].rehearsing = true
 	}
@@ -289,25 +300,30 @@ func (w *Writer) Rehearse(rows []span.Row, total int) {
 		w.sourceBytes = 0 // their batches take turns, and stay with the caller anyway
 		s := w.sourceOf(r.Batch)
 		w.group.source = s
-		w.group.rehearse(span.SpanLevel, r.Pos, r.Attrs())
+		w.group.rehearse(span.SpanLevel, r.Pos)
 		begin, end := r.EventRange()
 		for i := begin; i < end; i++ {
-			w.group.rehearse(span.EventLevel, int(i), r.Batch.EventAttrsOf(i))
+			w.group.rehearse(span.EventLevel, int(i))
 		}
 		begin, end = r.LinkRange()
 		for i := begin; i < end; i++ {
-			w.group.rehearse(span.LinkLevel, int(i), r.Batch.LinkAttrsOf(i))
+			w.group.rehearse(span.LinkLevel, int(i))
 		}
 	}
 	for _, level := range levels {
 		w.folding[level].endRehearsal(len(rows), total)
 	}
 	w.templateTexts.reset()
+	clear(w.foreign)
 	clear(w.sources)
 	w.sourceBytes = 0
 }
 
-func (g *groupWriter) rehearse(level span.Level, pos int, attrs []span.Attr) {
-	g.pos, g.list = pos, attrs
+func (g *groupWriter) rehearse(level span.Level, pos int) {
+	if g.level, g.pos = level, pos; g.source.origin.isBare() {
+		g.w.folding[level].end(g.describeBare)
+		return
+	}
+	g.list = g.source.attrsAt(level, pos)
 	g.w.folding[level].end(g.describe[level])
 }

@@ -44,6 +44,20 @@ func bear(t *testing.T, what string, data []byte) {
 			}
 		}
 	}
+	for i := range s.Groups() {
+		b, err := s.ReadGroup(i, segment.Projection{All: true, Bare: true})
+		if refused(err) {
+			continue
+		}
+		w, err := segment.NewWriter(m, "again", meta())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for pos := range b.Len() {
+			_ = w.Add(b.TraceIDs[pos], []span.Row{{Batch: b, Pos: pos}}) // it may refuse them
+		}
+		w.Abort()
+	}
 	for i := range s.TraceCount() {
 		c := s.Trace(i, segment.Projection{Identity: true})
 		for c.Next() {

@@ -28,11 +28,14 @@ type groupWriter struct {
 	used      []uint32      // attribute columns with values in this group
 
 	// The item that is being added, as describe needs it.
-	source   *source
-	pos      int // the row, or the event's or link's position in the batch
-	list     []span.Attr
-	template uint32 // of the segment, or noTemplate
-	describe [span.Levels]func(t *templateWriter)
+	source       *source
+	level        span.Level
+	pos          int // the row, or the event's or link's position in the batch
+	list         []span.Attr
+	bare         []slot // of a bare row: what the slots are there
+	template     uint32 // of the segment, or noTemplate
+	describe     [span.Levels]func(t *templateWriter)
+	describeBare func(t *templateWriter)
 
 	payload, page []byte
 	pages         column.Pages
@@ -58,6 +61,7 @@ func newGroupWriter(w *Writer) *groupWriter {
 	g.describe = [span.Levels]func(*templateWriter){
 		span.SpanLevel: g.describeSpan, span.EventLevel: g.describeEvent, span.LinkLevel: g.describeLink,
 	}
+	g.describeBare = g.describeBareItem
 	return g
 }
 
@@ -89,13 +93,14 @@ func (g *groupWriter) add(r span.Row, s *source) {
 	g.parents = append(g.parents, b.ParentIDs[pos])
 	g.text(colResidue, b, b.Residues[pos])
 	g.source = s
-	g.addItem(span.SpanLevel, pos, r.Attrs())
+	g.addItem(span.SpanLevel, pos)
 	g.addEvents(r)
 	g.addLinks(r)
 }
 
-func (g *groupWriter) text(col int, b *span.Batch, id span.TextID) {
-	text := b.Bytes(id)
+func (g *groupWriter) text(col int, b *span.Batch, id span.TextID) { g.addText(col, b.Bytes(id)) }
+
+func (g *groupWriter) addText(col int, text []byte) {
 	g.bytes += len(text)
 	g.texts[col].Add(text)
 }
@@ -108,7 +113,7 @@ func (g *groupWriter) addEvents(r span.Row) {
 		g.int(colEventTime, e.Time-r.Start())
 		g.text(colEventResidue, r.Batch, e.Residue)
 		g.bytes += 32
-		g.addItem(span.EventLevel, int(i), r.Batch.EventAttrsOf(i))
+		g.addItem(span.EventLevel, int(i))
 	}
 }
 
@@ -121,42 +126,61 @@ func (g *groupWriter) addLinks(r span.Row) {
 		g.linkIDs = append(g.linkIDs, l.SpanID[:]...)
 		g.text(colLinkResidue, r.Batch, l.Residue)
 		g.bytes += 64
-		g.addItem(span.LinkLevel, int(i), r.Batch.LinkAttrsOf(i))
+		g.addItem(span.LinkLevel, int(i))
 	}
 }
 
 // addItem finds the template of a span, event or link, and appends to their columns those
 // values that are not in it.
-func (g *groupWriter) addItem(level span.Level, pos int, attrs []span.Attr) {
-	g.pos, g.list = pos, attrs
-	g.bytes += 16 * len(attrs)
-	fold := g.w.folding[level]
+func (g *groupWriter) addItem(level span.Level, pos int) {
+	if g.source.origin.isBare() {
+		g.addBareItem(level, pos)
+		return
+	}
+	g.pos, g.list = pos, g.source.attrsAt(level, pos)
+	g.bytes += 16 * len(g.list)
 	carried := g.source.carriedAt(level, pos)
-	if carried != nil && carried.version == fold.version && fold.open() {
-		fold.again(carried.id)
-		g.templates[level].add(carried.id)
-		g.template = carried.id
+	if g.addCarried(carried, level) {
 		for _, s := range carried.own {
-			g.addSlot(s.column, s.at, carried.texts)
+			g.addSlot(s.column, int(s.at), int(carried.texts))
 		}
 		return
 	}
-	before := len(fold.local.texts.batch.Text)
-	code := fold.end(g.describe[level])
-	g.bytes += len(fold.local.texts.batch.Text) - before // the group's own, as its columns are
-	g.templates[level].addCode(code)
-	if g.template = uint32(code >> 1); code&1 != 0 {
-		g.template = noTemplate
-	}
-	texts := len(fold.slots) - len(attrs)
+	fold, code := g.w.folding[level], g.addTemplate(level, g.describe[level])
+	texts := len(fold.slots) - len(g.list)
 	for i, s := range fold.slots {
 		if s.own {
 			g.addSlot(s.column, i, texts)
 		}
 	}
 	if carried != nil {
-		g.source.carry(carried, level, pos, fold, code)
+		g.source.carry(carried, level, pos, len(g.list), fold, code)
 	}
+}
+
+// addCarried appends the template of an item where it is known what it came to.
+func (g *groupWriter) addCarried(c *carried, level span.Level) bool {
+	fold := g.w.folding[level]
+	if c == nil || c.version != fold.version || !fold.open() {
+		return false
+	}
+	fold.again(c.id)
+	g.templates[level].add(c.id)
+	g.template = c.id
+	return true
+}
+
+// addTemplate appends the template of an item by its description.
+func (g *groupWriter) addTemplate(level span.Level, describe func(t *templateWriter)) code {
+	fold := g.w.folding[level]
+	before := len(fold.local.texts.batch.Text)
+	code := fold.end(describe)
+	g.bytes += len(fold.local.texts.batch.Text) - before // the group's own, as its columns are
+	g.templates[level].addCode(code)
+	if g.template = uint32(code >> 1); code&1 != 0 {
+		g.template = noTemplate
+	}
+	return code
 }
 
 // addSlot appends the value of slot i of the item to its column. The first slots, as many as
@@ -187,12 +211,7 @@ func (g *groupWriter) ownText(col uint32, pos int) span.TextID {
 
 // addOwn appends a value to its attribute column.
 func (g *groupWriter) addOwn(id uint32, b *span.Batch, a span.Attr) {
-	values := g.attr(id)
-	if !values.used {
-		values.used = true
-		values.stand = g.w.standing.of(id, g.w.columns[id-colFixed]) != nil
-		g.used = append(g.used, id)
-	}
+	values := g.own(id)
 	if a.Type.HasText() {
 		text := b.Bytes(span.TextID(a.Value))
 		g.bytes += len(text)
@@ -200,9 +219,20 @@ func (g *groupWriter) addOwn(id uint32, b *span.Batch, a span.Attr) {
 	} else {
 		values.ints = append(values.ints, a.Value)
 	}
+}
+
+// own gives the attribute column that a value of the item goes to next.
+func (g *groupWriter) own(id uint32) *attrWriter {
+	values := g.attr(id)
+	if !values.used {
+		values.used = true
+		values.stand = g.w.standing.of(id, g.w.columns[id-colFixed]) != nil
+		g.used = append(g.used, id)
+	}
 	if values.stand {
 		values.with = append(values.with, g.template)
 	}
+	return values
 }
 
 func (g *groupWriter) attr(id uint32) *attrWriter {

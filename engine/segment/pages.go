@@ -329,14 +329,11 @@ func (s *Segment) eachOwnSlot(g *groupRef, level span.Level, it *items, visit fu
 			continue
 		}
 		t, id := s.templateOf(g, level, it, uint32(code))
-		slots := t.slotsOf(id)
-		if *total += int(count) * len(slots); *total > groupValuesMax {
+		if *total += int(count) * len(t.slotsOf(id)); *total > groupValuesMax {
 			return codec.Corrupt("more than %d attributes in a row group", groupValuesMax)
 		}
-		for _, slot := range slots {
-			if slot.own {
-				visit(slot.column, uint32(code))
-			}
+		for _, column := range t.ownOf(id) {
+			visit(column, uint32(code))
 		}
 	}
 	return nil
@@ -380,10 +377,8 @@ func (s *Segment) marksOf(g *groupRef, level span.Level, it *items) []uint32 {
 				copy(marks[mark*uses:], sums)
 			}
 			t, id := s.templateOf(g, level, it, code)
-			for _, slot := range t.slotsOf(id) {
-				if slot.own {
-					sums[at[slot.column]]++
-				}
+			for _, column := range t.ownOf(id) {
+				sums[at[column]]++
 			}
 		}
 		it.marks = marks

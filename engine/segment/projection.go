@@ -22,6 +22,9 @@ type Projection struct {
 	// Messages says that of resources and scopes the attributes are not asked for beside their
 	// messages, which tell them.
 	Messages bool
+	// Bare says, with All and for whole row groups, that the rows are for a Writer and for Compare
+	// alone: they may come without what stands in templates, resources and scopes.
+	Bare bool
 	// Keys narrows the attributes of spans, events and links to these keys; nil is all. With
 	// it, lists hold the attributes asked for in their order, and no others.
 	Keys map[string]bool

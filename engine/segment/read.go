@@ -23,8 +23,9 @@ func (s *Segment) ReadGroup(i int, p Projection) (*span.Batch, error) {
 	defer r.done()
 	r.fetch()
 	if p.All {
-		r.origin = &origin{s: s, group: r.group}
+		r.origin = &origin{s: s, group: r.group, number: i}
 		r.b.Origin = r.origin
+		r.bare = p.Bare && r.group.isPlain()
 	}
 	return r.read()
 }
@@ -61,6 +62,7 @@ type rowReader struct {
 	err      error
 
 	origin *origin
+	bare   bool
 
 	opened PageCounts
 
@@ -291,6 +293,7 @@ func (r *rowReader) traceIDs() {
 // resources fills the table of resources that the rows have, and their positions in it.
 func (r *rowReader) resources() {
 	positions := make([]uint32, len(r.group.resources)) // + 1
+	used := uint32(0)
 	r.b.ResourceIDs = make([]uint32, r.rows())
 	for row, code := range r.integers(colResource, r.group.Rows, r.from, r.to) {
 		if code >= uint64(len(positions)) {
@@ -298,11 +301,14 @@ func (r *rowReader) resources() {
 			return
 		}
 		if positions[code] == 0 {
-			addResource(r.b, r.asked(resourceOf(r.s.resources, r.group.resources[code])).copied(r.s.resources, r.addText))
-			positions[code] = uint32(len(r.b.Resources))
+			if !r.bare {
+				addResource(r.b, r.asked(resourceOf(r.s.resources, r.group.resources[code])).copied(r.s.resources, r.addText))
+			}
 			if r.origin != nil {
 				r.origin.resources = append(r.origin.resources, r.group.resources[code])
 			}
+			used++
+			positions[code] = used
 		}
 		r.b.ResourceIDs[row] = positions[code] - 1
 	}

@@ -48,6 +48,10 @@ func (r *rowReader) openLevel(level span.Level, n, from, to int) *itemReader {
 	it := r.openCodes(level, n)
 	if it != nil {
 		it.from, it.to = from, to
+		if r.bare {
+			r.origin.bare[level] = it.bareValues()
+			return it
+		}
 		it.countCodes()
 		it.findOwn()
 	}
@@ -105,9 +109,9 @@ const textsMax = 3
 func (it *itemReader) findOwn() {
 	for _, code := range it.codes {
 		t, id := it.s.templateOf(it.group, it.level, it.items, code)
-		for _, s := range t.slotsOf(id) {
-			if s.own && it.wants(s.column) {
-				it.own[it.ownOf(s.column)].count += int(it.within[code])
+		for _, column := range t.ownOf(id) {
+			if it.wants(column) {
+				it.own[it.ownOf(column)].count += int(it.within[code])
 			}
 		}
 	}
@@ -142,9 +146,9 @@ func (it *itemReader) countBefore() {
 	}
 	for _, code := range it.items.codes[first:it.from] {
 		t, id := it.s.templateOf(it.group, it.level, it.items, code)
-		for _, s := range t.slotsOf(id) {
-			if s.own && it.ownAt[s.column] > 0 {
-				it.own[it.ownAt[s.column]-1].before++
+		for _, column := range t.ownOf(id) {
+			if at := it.ownAt[column]; at > 0 {
+				it.own[at-1].before++
 			}
 		}
 	}

@@ -16,6 +16,9 @@ type itemBuffers struct {
 	ownUsed []uint32
 	values  []uint64 // of all of them
 
+	// Of rows that are read bare: places in own of a template's slots, and by code where they end.
+	places, placeEnds []uint32
+
 	folded     []span.TextID // by text of the templates' table, then of the group's own: its name in the batch + 1
 	foldedUsed []uint32
 }
@@ -38,7 +41,7 @@ func (m *itemBuffers) forget() {
 }
 
 func (m *itemBuffers) memoryBytes() int {
-	return 4*(cap(m.within)+cap(m.compiled)+cap(m.codes)+cap(m.ownAt)+cap(m.ownUsed)+cap(m.folded)+cap(m.foldedUsed)) + 8*cap(m.values) +
+	return 4*(cap(m.within)+cap(m.compiled)+cap(m.codes)+cap(m.ownAt)+cap(m.ownUsed)+cap(m.places)+cap(m.placeEnds)+cap(m.folded)+cap(m.foldedUsed)) + 8*cap(m.values) +
 		48*cap(m.tables) + 32*cap(m.slots) + 80*cap(m.own)
 }
 

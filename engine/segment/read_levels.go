@@ -13,6 +13,10 @@ func (r *rowReader) spans() {
 		r.fail(colTemplate, codec.Corrupt("no templates of spans"))
 		return
 	}
+	if r.bare {
+		r.bareKinds(it)
+		return
+	}
 	b.ScopeIDs = make([]uint32, rows)
 	if r.p.Names {
 		b.Names = make([]span.TextID, rows)
@@ -113,6 +117,9 @@ func (r *rowReader) events() {
 	for i, id := range r.texts(colEventResidue, n, from, to) {
 		b.Events[i].Residue = id
 	}
+	if r.bare {
+		return
+	}
 	b.EventAttrs = make([]span.Attr, 0, it.total())
 	it.each(&b.EventAttrs, func(i int, _ uint32, id span.TextID) { b.Events[i].Name = id }, func(i int, scalars []uint32) {
 		b.Events[i].Dropped = scalars[scalarEventDropped]
@@ -142,6 +149,9 @@ func (r *rowReader) links() {
 	}
 	for i, id := range r.texts(colLinkResidue, n, from, to) {
 		b.Links[i].Residue = id
+	}
+	if r.bare {
+		return
 	}
 	b.LinkAttrs = make([]span.Attr, 0, it.total())
 	it.each(&b.LinkAttrs, func(i int, _ uint32, id span.TextID) { b.Links[i].TraceState = id }, func(i int, scalars []uint32) {

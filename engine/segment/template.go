@@ -22,6 +22,8 @@ type templateTable struct {
 	scalars []uint32 // scalarsOf(level) of each template
 	ends    []uint32 // of each template's slots
 	slots   []slot
+	own     []uint32 // columns of the slots whose values stand there; nil while a segment is written
+	ownEnds []uint32 // of each template's
 	rows    []uint64 // spans, events or links that have it; nil in the table of one row group
 	texts   column.Table
 }
@@ -80,6 +82,15 @@ func (t *templateTable) slotsOf(i uint32) []slot {
 	return t.slots[begin:t.ends[i]]
 }
 
+// ownOf gives the columns of the slots of template i whose values stand there.
+func (t *templateTable) ownOf(i uint32) []uint32 {
+	begin := uint32(0)
+	if i > 0 {
+		begin = t.ownEnds[i-1]
+	}
+	return t.own[begin:t.ownEnds[i]]
+}
+
 // scalarsAt gives the scalars of template i.
 func (t *templateTable) scalarsAt(i uint32) []uint32 {
 	n := uint32(scalarsOf(t.level))
@@ -105,7 +116,7 @@ func (t *templateTable) nameOf(i uint32) (name []byte) {
 }
 
 func (t *templateTable) memoryBytes() int {
-	return 4*(cap(t.scalars)+cap(t.ends)+cap(t.texts.Ends)) + slotBytes*cap(t.slots) + 8*cap(t.rows) + cap(t.texts.Text)
+	return 4*(cap(t.scalars)+cap(t.ends)+cap(t.own)+cap(t.ownEnds)+cap(t.texts.Ends)) + slotBytes*cap(t.slots) + 8*cap(t.rows) + cap(t.texts.Text)
 }
 
 // appendTo appends the table; a list of one kind after another, because equal things beside
@@ -208,7 +219,7 @@ func (t *templateTable) decodeSlots(r *codec.Reader, n int, columns []columnKey)
 			slotLists.Put(scratch)
 		}
 	}()
-	t.ends = make([]uint32, 0, n)
+	t.ends, t.ownEnds = make([]uint32, 0, n), make([]uint32, 0, n)
 	folded := 0
 	for range n {
 		for range r.Count(1) {
@@ -224,12 +235,12 @@ func (t *templateTable) decodeSlots(r *codec.Reader, n int, columns []columnKey)
 			}
 			list = append(list, s)
 		}
-		t.ends = append(t.ends, uint32(len(list)))
+		t.ends, t.ownEnds = append(t.ends, uint32(len(list))), append(t.ownEnds, uint32(len(list)-folded))
 	}
 	if r.Err() != nil {
 		return
 	}
-	t.slots = slices.Clone(list)
+	t.slots, t.own = slices.Clone(list), make([]uint32, 0, len(list)-folded)
 	values := column.DecodeInts(nil, r, folded)
 	if r.Err() != nil {
 		return
@@ -237,6 +248,7 @@ func (t *templateTable) decodeSlots(r *codec.Reader, n int, columns []columnKey)
 	for i := range t.slots {
 		s := &t.slots[i]
 		if s.own {
+			t.own = append(t.own, s.column)
 			continue
 		}
 		s.value, values = values[0], values[1:]

@@ -21,6 +21,7 @@ type foreign struct {
 	s                 *Segment
 	resources, scopes []uint32 // id + 1
 	templates         [span.Levels][]uint32
+	texts             [span.Levels][]uint32  // of templates: ids among those of templates here
 	columns           []uint32               // id
 	carried           [span.Levels][]carried // by template
 }
@@ -39,6 +40,7 @@ func (w *Writer) foreignOf(s *Segment) *foreign {
 		for _, level := range levels {
 			f.templates[level] = make([]uint32, s.templates[level].len())
 			f.carried[level] = make([]carried, s.templates[level].len())
+			f.texts[level] = make([]uint32, len(s.templates[level].texts.Ends))
 		}
 		w.foreign[s] = f
 	}
@@ -59,6 +61,29 @@ func (f *foreign) scope(w *Writer, id uint32) uint32 {
 		f.scopes[id] = w.scopes.id(f.s.scopes, id) + 1
 	}
 	return f.scopes[id] - 1
+}
+
+// text gives the id here of a text of a level's templates.
+func (f *foreign) text(w *Writer, level span.Level, text uint64) uint64 {
+	here := &f.texts[level][text]
+	if *here == 0 {
+		*here = uint32(w.templateTexts.interner.Intern(f.s.templates[level].text(text)))
+	}
+	return uint64(*here)
+}
+
+// column gives the number here of an attribute column: its level's map column where there are as
+// many columns as allowed.
+func (f *foreign) column(w *Writer, id uint32) uint32 {
+	here := &f.columns[id-colFixed]
+	if *here == 0 {
+		key := f.s.columns[id-colFixed]
+		if _, known := w.columnIDs[key]; !known && len(w.columns) == attributeColumnsMax {
+			return columnsOf(key.level).first
+		}
+		*here = w.columnFor(key)
+	}
+	return *here
 }
 
 // AddGroup appends row group i of s as it stands. Its rows come next in the order of Add, and
@@ -112,11 +137,11 @@ func (w *Writer) takes(s *Segment, g *groupRef) bool {
 	if !w.hasRoomFor(s) || w.info.Rows+g.Rows > rowsMax {
 		return false
 	}
+	if !g.isPlain() {
+		return false
+	}
 	for _, level := range levels {
 		f := w.folding[level].shared
-		if _, mapped := g.find(columnsOf(level).first + mapType); mapped || g.local[level] > 0 {
-			return false
-		}
 		if w.folding[level].crowded() || len(f.hashes)+len(g.templates[level]) > templatesMax {
 			return false
 		}
@@ -347,7 +372,7 @@ func (c *groupCopy) template(level span.Level, id uint32) uint32 {
 	fold.slots = fold.slots[:0]
 	for _, s := range t.slotsOf(id) {
 		if hasText, _ := slotOf(level, uint64(s.column), c.s.columns); hasText && !s.own {
-			s.value = uint64(c.w.templateTexts.interner.Intern(t.text(s.value)))
+			s.value = c.known.text(c.w, level, s.value)
 		}
 		if s.column >= colFixed {
 			s.column = c.column(s.column)
@@ -363,14 +388,9 @@ func (c *groupCopy) template(level span.Level, id uint32) uint32 {
 	return here
 }
 
-// column gives the number here of an attribute column of the source.
-func (c *groupCopy) column(id uint32) uint32 {
-	here := &c.known.columns[id-colFixed]
-	if *here == 0 {
-		*here = c.w.columnFor(c.s.columns[id-colFixed])
-	}
-	return *here
-}
+// column gives the number here of an attribute column of the source; takes has seen to it that
+// there may be one.
+func (c *groupCopy) column(id uint32) uint32 { return c.known.column(c.w, id) }
 
 // values filters and counts what stands with the rows of a level.
 func (c *groupCopy) values(level span.Level) error {

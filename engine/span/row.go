@@ -102,17 +102,20 @@ func (b *Batch) LinkAttrsOf(i uint32) []Attr {
 // Compare is the order of a trace's rows: start, span id, kind, content. Zero means the
 // same span, received twice. Both rows belong to one trace and hold all columns.
 func Compare(a, b Row) int {
-	if c := cmp.Compare(a.Start(), b.Start()); c != 0 {
-		return c // nearly always: nothing else is looked at
-	}
-	if c := cmp.Or(a.SpanID().Compare(b.SpanID()), cmp.Compare(a.Kind(), b.Kind())); c != 0 {
+	if c := CompareOutlines(a, b); c != 0 || a == b {
 		return c
-	}
-	if a == b {
-		return 0
 	}
 	var contentA, contentB [1 << 10]byte // most spans fit: no allocation for a duplicate
 	return bytes.Compare(AppendContent(contentA[:0], a), AppendContent(contentB[:0], b))
+}
+
+// CompareOutlines is Compare as far as start, span id and kind tell, which is nearly always; zero
+// where the content decides.
+func CompareOutlines(a, b Row) int {
+	if c := cmp.Compare(a.Start(), b.Start()); c != 0 {
+		return c
+	}
+	return cmp.Or(a.SpanID().Compare(b.SpanID()), cmp.Compare(a.Kind(), b.Kind()))
 }
 
 // AppendContent appends a byte string that is equal for two rows if and only if they
