@@ -59,6 +59,9 @@ const (
 	// more than all rows.
 	templateTextBytesMax = 8 << 20
 	templateSlotsMax     = 2 << 20
+	// rehearsedTextBytesMax is how much text of a rehearsal is kept for the rows that follow: it
+	// counts as text of the templates.
+	rehearsedTextBytesMax = templateTextBytesMax / 8
 	// A column varies that has variesMin different values in a rehearsal, and one beside what
 	// follows from the name for less than variesShare items that have it: it stands alone from
 	// the start.
