@@ -2,6 +2,7 @@ package segment
 
 import (
 	"cmp"
+	"encoding/binary"
 	"slices"
 
 	"github.com/stoadb/stoa/engine/span"
@@ -289,8 +290,7 @@ func (w *Writer) Rehearse(rows []span.Row, total int) {
 	if w.err != nil || w.info.Rows > 0 {
 		return
 	}
-	rows = slices.Clone(rows[:min(len(rows), RehearsalRowsMax)])
-	slices.SortFunc(rows, func(a, b span.Row) int { return cmp.Or(a.TraceID().Compare(b.TraceID()), span.Compare(a, b)) })
+	rows = byTrace(rows[:min(len(rows), RehearsalRowsMax)])
 	for _, level := range levels {
 		w.folding[level].rehearsing = true
 	}
@@ -330,6 +330,30 @@ func (w *Writer) keepSources() {
 		clear(w.sources)
 		w.sourceBytes = 0
 	}
+}
+
+// byTrace sorts rows by trace, and those of one trace as Add wants them.
+func byTrace(rows []span.Row) []span.Row {
+	type begun struct {
+		begin uint64 // of the trace id: enough nearly always, and at hand
+		row   span.Row
+	}
+	list := make([]begun, len(rows))
+	for i, r := range rows {
+		id := r.TraceID()
+		list[i] = begun{binary.BigEndian.Uint64(id[:]), r}
+	}
+	slices.SortFunc(list, func(a, b begun) int {
+		if c := cmp.Compare(a.begin, b.begin); c != 0 {
+			return c
+		}
+		return cmp.Or(a.row.TraceID().Compare(b.row.TraceID()), span.Compare(a.row, b.row))
+	})
+	sorted := make([]span.Row, len(list))
+	for i := range list {
+		sorted[i] = list[i].row
+	}
+	return sorted
 }
 
 func (g *groupWriter) rehearse(level span.Level, pos int, attrs []span.Attr) {

@@ -73,6 +73,8 @@ const (
 	// takeOutCandidatesMax columns are weighed for each that is taken out: those that make
 	// the most.
 	takeOutCandidatesMax = 16
+	// tallySlotsMin: a table of so many slots takes 4 KiB.
+	tallySlotsMin = 256
 	// To choose columns, a writer goes over all slots of the templates, and takes columns out as
 	// long as it looked at less than weighedSlotsMin slots and templates (some 50 ms), and
 	// weighedSlotsEach more for each slot that an item had: spans of hundreds of attributes with a
