@@ -367,8 +367,21 @@ func (t *cellTable) lengthen() {
 	t.pairs = t.pairs[:n]
 }
 
-// page gives the page of cells with the shortest step that takes no more than bytesMax, or one
-// without cells. rank gives a line's names as the segment numbers them.
+// lengthenToFewer goes to the shortest step that has fewer cells, or gives up: the same cells under
+// a longer step take as many bytes, but for a few.
+func (t *cellTable) lengthenToFewer() {
+	if len(t.cells) <= len(t.lines) {
+		t.giveUp() // one of each line
+		return
+	}
+	for cells := len(t.cells); !t.none && len(t.cells) == cells; {
+		t.lengthen()
+	}
+}
+
+// page gives the page of cells with the shortest step that takes no more than bytesMax, of those
+// that differ by their cells, or one without cells. rank gives a line's names as the segment
+// numbers them.
 func (t *cellTable) page(bytesMax int, rank func(l *cellLine) (parent, callee uint32, kind int32)) []byte {
 	t.count()
 	for i := range t.lines {
@@ -382,14 +395,14 @@ func (t *cellTable) page(bytesMax int, rank func(l *cellLine) (parent, callee ui
 	var payload []byte
 	for !t.none {
 		if len(t.pairs)*cellPairBits/8 > bytesMax {
-			t.lengthen()
+			t.lengthenToFewer()
 			continue
 		}
 		payload = appendCells(payload[:0], uint64(t.step+1), t.sorted())
 		if page := column.AppendPage(nil, payload, true); len(page) <= bytesMax {
 			return page
 		}
-		t.lengthen()
+		t.lengthenToFewer()
 	}
 	return column.AppendPage(nil, appendCells(nil, 0, new(Cells)), true)
 }
