@@ -35,7 +35,8 @@ type cellTable struct {
 	pairs   []cellPair         // by key, each once
 	fresh   []cellPair         // those noted since
 	spare   []cellPair
-	added   int // spans
+	room    []uint32 // for counts of lines
+	added   int      // spans
 
 	waiting [spansWaitingMax]cellSpan
 	waits   int // spans in it; lines that come after them wait for them
@@ -179,7 +180,7 @@ func (t *cellTable) addSlowly(s *cellSpan) {
 func (t *cellTable) note(l *cellLine, cell, size uint32) {
 	if l.counted && cell == l.cell {
 		if size-l.low >= uint32(len(l.counts)) {
-			l.reach(size)
+			l.reach(size, t)
 		}
 		l.counts[size-l.low]++
 		return
@@ -190,7 +191,7 @@ func (t *cellTable) note(l *cellLine, cell, size uint32) {
 
 // reach makes room for the count of a size. Most lines have sizes of a few octaves: counts of
 // those alone stay in the processor's cache, where one table of all sizes for each line would not.
-func (l *cellLine) reach(size uint32) {
+func (l *cellLine) reach(size uint32, t *cellTable) {
 	low := size - size%countedSizes
 	end := low + countedSizes
 	if n := uint32(len(l.counts)); n > 0 {
@@ -199,9 +200,19 @@ func (l *cellLine) reach(size uint32) {
 			end = low + 2*n
 		}
 	}
-	counts := make([]uint32, end-low)
+	counts := t.newCounts(int(end - low))
 	copy(counts[l.low-min(low, l.low):], l.counts)
 	l.low, l.counts = low, counts
+}
+
+// newCounts gives memory for counts, which come with each line.
+func (t *cellTable) newCounts(n int) []uint32 {
+	if n > len(t.room) {
+		t.room = make([]uint32, max(n, countsRoom))
+	}
+	counts := t.room[:n:n]
+	t.room = t.room[n:]
+	return counts
 }
 
 // foldMany folds what was noted where that is much.
@@ -239,6 +250,9 @@ func (t *cellTable) drain(l *cellLine) {
 		return
 	}
 	l.first = noStep
+	if n := len(t.fresh); n+len(l.counts) > cap(t.fresh) {
+		t.fresh = slices.Grow(t.fresh, n+len(l.counts)) // twice as many: they are copied less often
+	}
 	for at := 0; at < len(l.counts); at += 8 {
 		eight := (*[8]uint32)(l.counts[at:])
 		if eight[0]|eight[1]|eight[2]|eight[3]|eight[4]|eight[5]|eight[6]|eight[7] == 0 {

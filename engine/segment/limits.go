@@ -149,6 +149,8 @@ const (
 	// with countedSizes sizes: two octaves.
 	countedLinesMax = 512
 	countedSizes    = 64
+	// countsRoom counts are made at once, in 8 KiB.
+	countsRoom = 2 << 10
 	// A pair takes cellPairBits at least in a page; what comes to more than a page is not tried.
 	cellPairBits = 5
 	// cellTraceRowsMax is the longest trace whose calls are counted in cells: a writer holds 44
