@@ -31,44 +31,52 @@ const blockTerms = 16
 
 // TermsBuilder gathers terms, in any order and as often as they come. One goroutine uses it.
 type TermsBuilder struct {
-	columns     map[uint32]map[string]*[]uint32 // text -> templates
+	columns     map[uint32]map[string]*Term
 	memoryBytes int
 }
 
+// Term is a term of a TermsBuilder: who adds to it again and again need not look for it.
+type Term struct{ templates []uint32 }
+
 // NewTermsBuilder is empty.
 func NewTermsBuilder() *TermsBuilder {
-	return &TermsBuilder{columns: map[uint32]map[string]*[]uint32{}}
+	return &TermsBuilder{columns: map[uint32]map[string]*Term{}}
 }
 
-// Add says that a template, below TemplatesMax, has the text in the column.
-func (b *TermsBuilder) Add(column uint32, text []byte, template uint32) {
-	invariant.Check(template < TemplatesMax, "template %d", template)
+// Add says that a template, below TemplatesMax, has the text in the column, and gives its term.
+func (b *TermsBuilder) Add(column uint32, text []byte, template uint32) *Term {
 	text = text[:min(len(text), TermBytesMax)]
 	terms := b.columns[column]
 	if terms == nil {
-		terms = map[string]*[]uint32{}
+		terms = map[string]*Term{}
 		b.columns[column] = terms
 		b.memoryBytes += columnMemoryBytes
 	}
-	templates := terms[string(text)]
-	if templates == nil {
-		templates = &[]uint32{template}
-		terms[string(text)] = templates
+	term := terms[string(text)]
+	if term == nil {
+		term = &Term{make([]uint32, 0, 1)}
+		terms[string(text)] = term
 		b.memoryBytes += termMemoryBytes + len(text)
+	}
+	b.AddTo(term, template)
+	return term
+}
+
+// AddTo says that a template, below TemplatesMax, has the text of a term.
+func (b *TermsBuilder) AddTo(term *Term, template uint32) {
+	invariant.Check(template < TemplatesMax, "template %d", template)
+	list := term.templates
+	if n := len(list); n > 0 && list[n-1] == template {
 		return
 	}
-	list := *templates
-	if list[len(list)-1] == template {
-		return
-	}
-	if len(list) == cap(list) { // copies go before the list grows for them
+	if n := len(list); n > 0 && n == cap(list) { // copies go before the list grows for them
 		slices.Sort(list)
 		list = slices.Compact(list)
 		b.memoryBytes -= 4 * cap(list)
 		list = slices.Grow(list, 1+len(list)/2)
 		b.memoryBytes += 4 * cap(list)
 	}
-	*templates = append(list, template)
+	term.templates = append(list, template)
 }
 
 // MemoryBytes is about what the builder takes.
@@ -97,10 +105,10 @@ func (b *TermsBuilder) AppendBinary(dst []byte) []byte {
 	before := uint32(0)
 	for _, column := range columns {
 		terms := make([]term, 0, len(b.columns[column]))
-		for text, templates := range b.columns[column] {
-			slices.Sort(*templates)
-			*templates = slices.Compact(*templates)
-			terms = append(terms, term{text, *templates})
+		for text, t := range b.columns[column] {
+			slices.Sort(t.templates)
+			t.templates = slices.Compact(t.templates)
+			terms = append(terms, term{text, t.templates})
 		}
 		slices.SortFunc(terms, func(a, b term) int { return strings.Compare(a.text, b.text) })
 		dst = binary.AppendUvarint(dst, uint64(column-before))

@@ -1,6 +1,7 @@
 package index_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -387,4 +388,26 @@ func BenchmarkTerms(b *testing.B) {
 		}
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(texts)), "ns/term")
 	})
+}
+
+// Who keeps a term and adds to it gathers the same as who names its text each time.
+func TestTermsAreAddedToWithoutTheirText(t *testing.T) {
+	named, kept := index.NewTermsBuilder(), index.NewTermsBuilder()
+	terms := map[string]*index.Term{}
+	for i := range uint32(5000) {
+		text := fmt.Sprint(i * i % 37)
+		template := i * 7919 % 4096
+		named.Add(3, []byte(text), template)
+		if term := terms[text]; term != nil {
+			kept.AddTo(term, template)
+			continue
+		}
+		terms[text] = kept.Add(3, []byte(text), template)
+	}
+	if named.MemoryBytes() != kept.MemoryBytes() {
+		t.Errorf("%d and %d bytes of memory", named.MemoryBytes(), kept.MemoryBytes())
+	}
+	if !bytes.Equal(named.AppendBinary(nil), kept.AppendBinary(nil)) {
+		t.Error("the dictionaries differ")
+	}
 }

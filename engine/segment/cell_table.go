@@ -1,11 +1,9 @@
 package segment
 
 import (
-	"encoding/binary"
 	"math"
 	"slices"
 
-	"github.com/stoadb/stoa/engine/column"
 	"github.com/stoadb/stoa/engine/span"
 )
 
@@ -35,7 +33,8 @@ type cellTable struct {
 	pairs   []cellPair         // by key, each once
 	fresh   []cellPair         // those noted since
 	spare   []cellPair
-	added   int // spans
+	room    []uint32 // for counts of lines
+	added   int      // spans
 
 	waiting [spansWaitingMax]cellSpan
 	waits   int // spans in it; lines that come after them wait for them
@@ -182,7 +181,7 @@ func (t *cellTable) addSlowly(s *cellSpan) {
 func (t *cellTable) note(l *cellLine, cell, size uint32) {
 	if l.counted && cell == l.cell {
 		if size-l.low >= uint32(len(l.counts)) {
-			l.reach(size)
+			l.reach(size, t)
 		}
 		l.counts[size-l.low]++
 		return
@@ -193,7 +192,7 @@ func (t *cellTable) note(l *cellLine, cell, size uint32) {
 
 // reach makes room for the count of a size. Most lines have sizes of a few octaves: counts of
 // those alone stay in the processor's cache, where one table of all sizes for each line would not.
-func (l *cellLine) reach(size uint32) {
+func (l *cellLine) reach(size uint32, t *cellTable) {
 	low := size - size%countedSizes
 	end := low + countedSizes
 	if n := uint32(len(l.counts)); n > 0 {
@@ -202,9 +201,19 @@ func (l *cellLine) reach(size uint32) {
 			end = low + 2*n
 		}
 	}
-	counts := make([]uint32, end-low)
+	counts := t.newCounts(int(end - low))
 	copy(counts[l.low-min(low, l.low):], l.counts)
 	l.low, l.counts = low, counts
+}
+
+// newCounts gives memory for counts, which come with each line.
+func (t *cellTable) newCounts(n int) []uint32 {
+	if n > len(t.room) {
+		t.room = make([]uint32, max(n, countsRoom))
+	}
+	counts := t.room[:n:n]
+	t.room = t.room[n:]
+	return counts
 }
 
 // foldMany folds what was noted where that is much.
@@ -242,6 +251,9 @@ func (t *cellTable) drain(l *cellLine) {
 		return
 	}
 	l.first = noStep
+	if n := len(t.fresh); n+len(l.counts) > cap(t.fresh) {
+		t.fresh = slices.Grow(t.fresh, n+len(l.counts)) // twice as many: they are copied less often
+	}
 	for at := 0; at < len(l.counts); at += 8 {
 		eight := (*[8]uint32)(l.counts[at:])
 		if eight[0]|eight[1]|eight[2]|eight[3]|eight[4]|eight[5]|eight[6]|eight[7] == 0 {
@@ -370,118 +382,16 @@ func (t *cellTable) lengthen() {
 	t.pairs = t.pairs[:n]
 }
 
-// page gives the page of cells with the shortest step that takes no more than bytesMax, or one
-// without cells. rank gives a line's names as the segment numbers them.
-func (t *cellTable) page(bytesMax int, rank func(l *cellLine) (parent, callee uint32, kind int32)) []byte {
-	if t.count(); t.none {
-		return noCells()
+// lengthenToFewer goes to the shortest step that has fewer cells, or gives up: the same cells under
+// a longer step take as many bytes, but for a few.
+func (t *cellTable) lengthenToFewer() {
+	if len(t.cells) <= len(t.lines) {
+		t.giveUp() // one of each line
+		return
 	}
-	for i := range t.lines {
-		l := &t.lines[i]
-		t.drain(l)
-		l.parent, l.callee, l.kind = rank(l)
-	}
-	t.fold()
-	var payload []byte
-	for !t.none {
-		if len(t.pairs)*cellPairBits/8 > bytesMax {
-			t.lengthen()
-			continue
-		}
-		payload = appendCells(payload[:0], uint64(t.step+1), t.sorted())
-		if page := column.AppendPage(nil, payload, true); len(page) <= bytesMax {
-			return page
-		}
+	for cells := len(t.cells); !t.none && len(t.cells) == cells; {
 		t.lengthen()
 	}
-	return noCells()
-}
-
-// noCells is the page of a section without cells.
-func noCells() []byte { return column.AppendPage(nil, appendCells(nil, 0, new(Cells)), true) }
-
-// sorted gives the cells as they are stored; lines have their names as the segment numbers them.
-func (t *cellTable) sorted() *Cells {
-	out := &Cells{Step: cellSteps[t.step], cells: make([]Cell, len(t.cells))}
-	order := make([]uint32, len(t.cells))
-	for i, c := range t.cells {
-		l := &t.lines[c.line]
-		out.cells[i] = Cell{Start: c.start, Parent: l.parent, Callee: l.callee, Kind: l.kind, Errors: c.errors}
-		order[i] = uint32(i)
-	}
-	slices.SortFunc(order, func(a, b uint32) int { return out.cells[a].compare(&out.cells[b]) })
-	places := make([]uint32, len(order))
-	cells := make([]Cell, len(order))
-	for place, i := range order {
-		places[i], cells[place] = uint32(place), out.cells[i]
-	}
-	out.cells = cells
-	t.sizesInto(out, places)
-	return out
-}
-
-// sizesInto gives each cell its sizes, which stand together; places are where the cells go.
-func (t *cellTable) sizesInto(out *Cells, places []uint32) {
-	cells := out.cells
-	for _, p := range t.pairs {
-		cells[places[p.key>>cellSizeBits]].end++
-	}
-	next, begin := make([]uint32, len(cells)), uint32(0)
-	for i := range cells {
-		next[i] = begin
-		begin += cells[i].end
-		cells[i].end = begin
-	}
-	out.sizes, out.counts = make([]uint16, begin), make([]uint32, begin)
-	for _, p := range t.pairs {
-		place := places[p.key>>cellSizeBits]
-		out.sizes[next[place]], out.counts[next[place]] = uint16(p.key%(1<<cellSizeBits)), p.spans
-		next[place]++
-		cells[place].Spans += uint64(p.spans)
-	}
-}
-
-// appendCells appends a section of cells, without names: those are the segment's.
-//
-//	step v: 0 there are no cells, and nothing follows; else 1 a minute, 2 ten minutes, 3 an hour,
-//	        4 a day, 5 all time
-//	cells v; where there are any, sorted by start, parent, callee and kind, as integers of
-//	        package column, one list after another: number of the step - that of the cell
-//	        before; parent; callee; kind zigzag; errors; sizes
-//	        of all sizes: size - the one before it in the cell; spans
-func appendCells(dst []byte, step uint64, c *Cells) []byte {
-	dst = binary.AppendUvarint(dst, step)
-	if step == 0 {
-		return dst
-	}
-	dst = binary.AppendUvarint(dst, uint64(len(c.cells)))
-	list := make([]uint64, len(c.cells))
-	each := func(value func(i int, cell *Cell) uint64) {
-		for i := range c.cells {
-			list[i] = value(i, &c.cells[i])
-		}
-		dst = column.AppendBytewise(dst, list)
-	}
-	each(func(i int, cell *Cell) uint64 {
-		if i == 0 {
-			return c.number(cell)
-		}
-		return c.number(cell) - c.number(&c.cells[i-1])
-	})
-	each(func(_ int, cell *Cell) uint64 { return uint64(cell.Parent) })
-	each(func(_ int, cell *Cell) uint64 { return uint64(cell.Callee) })
-	each(func(_ int, cell *Cell) uint64 { return uint64(uint32(cell.Kind<<1 ^ cell.Kind>>31)) })
-	each(func(_ int, cell *Cell) uint64 { return cell.Errors })
-	each(func(i int, _ *Cell) uint64 { begin, end := c.rangeOf(i); return uint64(end - begin) })
-	sizes, spans := make([]uint64, len(c.sizes)), make([]uint64, len(c.sizes))
-	for i := range c.cells {
-		before := uint16(0)
-		for begin, end := c.rangeOf(i); begin < end; begin++ {
-			sizes[begin], spans[begin] = uint64(c.sizes[begin]-before), uint64(c.counts[begin])
-			before = c.sizes[begin]
-		}
-	}
-	return column.AppendBytewise(column.AppendBytewise(dst, sizes), spans)
 }
 
 // The sizes of durations fit beside the number of a cell.

@@ -83,22 +83,18 @@ func (c *choice) cheapest(lookedMax int) (out []*weighedColumn, bestMade, bestOn
 func newChoice(f *folding) *choice {
 	t := &f.shared.table
 	c := &choice{items: max(1, f.items), weight: max(f.items, f.expected), hashes: slices.Clone(f.shared.hashes), rows: t.rows}
-	c.seen.grow(len(t.slots))
-	byID := map[uint32]*weighedColumn{}
+	c.seen.reset()
+	folded := c.foldedColumns(f)
 	for i := range c.hashes {
 		for place, s := range t.slotsOf(uint32(i)) {
-			if s.own || s.column == colName || s.column == colEventName { // searches by name go by template
+			if !weighs(s) {
 				continue
 			}
 			delta := slotHash(place, slot{column: s.column, own: true}) - slotHash(place, s)
-			if f.standsAlone(s.column) {
+			column := folded[s.column]
+			if column == nil {
 				c.hashes[i] += delta
 				continue
-			}
-			column := byID[s.column]
-			if column == nil {
-				column = &weighedColumn{id: s.column}
-				byID[s.column] = column
 			}
 			if c.seen.add(slotHash(0, s), 1) {
 				column.values++
@@ -108,11 +104,38 @@ func newChoice(f *folding) *choice {
 		}
 	}
 	c.looked += len(t.slots)
-	for _, column := range byID {
-		c.columns = append(c.columns, column)
-	}
 	c.leaveOutFollowing()
 	return c
+}
+
+// weighs reports whether a slot may be taken out of its template: searches by name go by template.
+func weighs(s slot) bool { return !s.own && s.column != colName && s.column != colEventName }
+
+// foldedColumns lists the columns of the templates that may be taken out, and gives them by id,
+// with room for their slots.
+func (c *choice) foldedColumns(f *folding) []*weighedColumn {
+	var slots []int // by column
+	total := 0
+	for _, s := range f.shared.table.slots {
+		if !weighs(s) || f.standsAlone(s.column) {
+			continue
+		}
+		if more := int(s.column) + 1 - len(slots); more > 0 {
+			slots = append(slots, make([]int, more)...)
+		}
+		slots[s.column]++
+		total++
+	}
+	folded := make([]*weighedColumn, max(len(slots), len(f.own)))
+	templates, deltas := make([]uint32, total), make([]uint64, total)
+	for id, n := range slots {
+		if n > 0 {
+			folded[id] = &weighedColumn{id: uint32(id), templates: templates[:0:n], deltas: deltas[:0:n]}
+			templates, deltas = templates[n:], deltas[n:]
+			c.columns = append(c.columns, folded[id])
+		}
+	}
+	return folded
 }
 
 // leaveOutFollowing sets the columns apart whose values follow from the name and the list of
@@ -140,12 +163,12 @@ func (c *choice) leaveOutFollowing() {
 // have it too, but for values too long for templates.
 func (c *choice) makes(column *weighedColumn, alone []uint64) int {
 	c.looked += len(column.templates)
-	c.seen.grow(len(column.templates))
+	c.seen.reset()
 	for _, template := range column.templates {
 		c.seen.add(alone[template], 1)
 	}
 	least := c.seen.keys
-	c.seen.grow(len(column.templates))
+	c.seen.reset()
 	for i := 0; i < len(column.templates); {
 		template := column.templates[i]
 		hash := alone[template]
@@ -160,7 +183,7 @@ func (c *choice) makes(column *weighedColumn, alone []uint64) int {
 // count gives how many templates the hashes make, and how many of those have one item.
 func (c *choice) count(hashes []uint64) (made, once int) {
 	c.looked += len(hashes)
-	c.seen.grow(len(hashes))
+	c.seen.reset()
 	for i, hash := range hashes {
 		c.seen.add(hash, c.rows[i])
 	}
@@ -223,23 +246,47 @@ func (c *choice) grown(made, once int) int {
 	return min(c.weight, made+once*(c.weight-items)/items)
 }
 
-// tally counts keys in open addressing; it keeps its memory.
+// tally counts keys in open addressing; it keeps its memory. It is as large as the keys need: they
+// are fewer than what is counted, and stay near the processor.
 type tally struct {
 	slots      []tallied
+	spare      []tallied
 	keys, once int // how many there are, and that have a count of 1
 }
 
 type tallied struct{ key, count uint64 }
 
-// grow forgets all and makes room for n keys.
-func (t *tally) grow(n int) {
-	size := 1 << bits.Len(uint(2*n))
-	if size > cap(t.slots) {
-		t.slots = make([]tallied, size)
-	}
-	t.slots = t.slots[:size]
-	clear(t.slots)
+// reset forgets all, and makes room for as many keys as there were.
+func (t *tally) reset() {
+	t.size(max(tallySlotsMin, 1<<bits.Len(uint(2*t.keys))))
 	t.keys, t.once = 0, 0
+}
+
+// size makes the table empty, with n slots.
+func (t *tally) size(n int) {
+	if n > cap(t.slots) {
+		t.slots = make([]tallied, n)
+		return
+	}
+	t.slots = t.slots[:n]
+	clear(t.slots)
+}
+
+func (t *tally) grow() {
+	old := t.slots
+	t.slots, t.spare = t.spare, old
+	t.size(2 * len(old))
+	mask := uint64(len(t.slots) - 1)
+	for _, slot := range old {
+		if slot.count == 0 {
+			continue
+		}
+		at := (slot.key >> 1) & mask
+		for t.slots[at].count > 0 {
+			at = (at + 1) & mask
+		}
+		t.slots[at] = slot
+	}
 }
 
 // add counts a key, and reports whether it is new.
@@ -255,14 +302,16 @@ func (t *tally) add(key, count uint64) bool {
 		t.once--
 	}
 	fresh := slot.count == 0
+	slot.key = key
+	slot.count += count
 	if fresh {
-		t.keys++
 		if count == 1 {
 			t.once++
 		}
+		if t.keys++; 2*t.keys > len(t.slots) {
+			t.grow()
+		}
 	}
-	slot.key = key
-	slot.count += count
 	return fresh
 }
 

@@ -1,6 +1,8 @@
 package segment
 
 import (
+	"cmp"
+	"encoding/binary"
 	"slices"
 
 	"github.com/stoadb/stoa/engine/span"
@@ -53,9 +55,13 @@ func (g *groupWriter) describeAttrs(t *templateWriter, f *folding, level span.Le
 	columns := src.columnsOf(level, f.version)
 	for i := range g.list {
 		a := &g.list[i]
-		c := columns[a.Key]
+		var c knownColumn
+		if int(a.Key) < len(columns) {
+			c = columns[a.Key]
+		}
 		if c.id == 0 || c.kind != a.Type {
 			c = g.w.columnOf(src, level, *a, f)
+			columns = src.columns[level].byKey
 		}
 		s := slot{column: c.id, own: c.alone}
 		switch {
@@ -160,8 +166,15 @@ type source struct {
 
 // knownColumns are those that the keys of a source had last.
 type knownColumns struct {
-	version int // of the folding
-	byKey   []knownColumn
+	version int           // of the folding
+	byKey   []knownColumn // as far as keys came: they stand among the first texts of a batch
+}
+
+func (k *knownColumns) set(key span.TextID, c knownColumn) {
+	if more := int(key) + 1 - len(k.byKey); more > 0 {
+		k.byKey = append(k.byKey, make([]knownColumn, max(more, 64))...)
+	}
+	k.byKey[key] = c
 }
 
 // knownColumn is a column as describe needs it: id 0 is none, alone says that no value of it is in
@@ -185,7 +198,7 @@ func (s *source) resource(w *Writer, i uint32) uint32 {
 		if s.foreign != nil {
 			s.resources[i] = s.foreign.resource(w, s.origin.resources[i]) + 1
 		} else {
-			s.resources[i] = w.resources.id(s.batch, i) + 1
+			s.resources[i] = w.resources.id(s.batch, i, true) + 1
 		}
 	}
 	return s.resources[i] - 1
@@ -196,7 +209,7 @@ func (s *source) scope(w *Writer, i uint32) uint32 {
 		if s.foreign != nil {
 			s.scopes[i] = s.foreign.scope(w, s.origin.scopes[i]) + 1
 		} else {
-			s.scopes[i] = w.scopes.id(s.batch, i) + 1
+			s.scopes[i] = w.scopes.id(s.batch, i, true) + 1
 		}
 	}
 	return s.scopes[i] - 1
@@ -236,12 +249,10 @@ func (w *Writer) sourceOf(b *span.Batch) *source {
 // columnsOf gives, by key, the columns that are known under a version of the level's folding.
 func (s *source) columnsOf(level span.Level, version int) []knownColumn {
 	known := &s.columns[level]
-	if known.byKey == nil {
-		known.byKey = make([]knownColumn, max(len(s.batch.TextEnd), 1))
-	} else if known.version != version {
+	if known.version != version {
 		clear(known.byKey)
+		known.version = version
 	}
-	known.version = version
 	return known.byKey
 }
 
@@ -256,7 +267,7 @@ func (w *Writer) columnOf(s *source, level span.Level, a span.Attr, f *folding) 
 		id = w.columnFor(columnKey{level, a.Type, s.batch.String(a.Key)})
 	}
 	c := knownColumn{id: id, kind: a.Type, alone: id < colFixed || f.standsAlone(id)}
-	s.columns[level].byKey[a.Key] = c
+	s.columns[level].set(a.Key, c)
 	return c
 }
 
@@ -282,22 +293,12 @@ func (w *Writer) Rehearse(rows []span.Row, total int) {
 	if w.err != nil || w.info.Rows > 0 {
 		return
 	}
-	rows = slices.Clone(rows[:min(len(rows), RehearsalRowsMax)])
-	slices.SortFunc(rows, func(a, b span.Row) int {
-		c := a.TraceID().Compare(b.TraceID())
-		if c == 0 {
-			var err error
-			if c, err = Compare(a, b, readWhole); err != nil {
-				w.fail(err)
-			}
-		}
-		return c
-	})
+	rows = w.byTrace(rows[:min(len(rows), RehearsalRowsMax)])
 	for _, level := range levels {
 		w.folding[level].rehearsing = true
 	}
 	for _, r := range rows {
-		w.sourceBytes = 0 // their batches take turns, and stay with the caller anyway
+		w.sourceBytes = 0 // their batches take turns, and stay with the caller as long
 		s := w.sourceOf(r.Batch)
 		w.group.source = s
 		w.group.rehearse(span.SpanLevel, r.Pos)
@@ -313,10 +314,54 @@ func (w *Writer) Rehearse(rows []span.Row, total int) {
 	for _, level := range levels {
 		w.folding[level].endRehearsal(len(rows), total)
 	}
-	w.templateTexts.reset()
+	w.keepSources()
+}
+
+// keepSources keeps what the rehearsal found out about batches, for their other rows, unless that
+// is much. A merge reads its row groups again, as other batches.
+func (w *Writer) keepSources() {
 	clear(w.foreign)
-	clear(w.sources)
 	w.sourceBytes = 0
+	for b, s := range w.sources {
+		if s.origin != nil {
+			delete(w.sources, b)
+			continue
+		}
+		w.sourceBytes += b.MemoryBytes()
+	}
+	if len(w.sources) == 0 || w.sourceBytes > sourceBytesMax || len(w.templateTexts.batch.Text) > rehearsedTextBytesMax {
+		w.templateTexts.reset()
+		clear(w.sources)
+		w.sourceBytes = 0
+	}
+}
+
+// byTrace sorts rows by trace, and those of one trace as Add wants them.
+func (w *Writer) byTrace(rows []span.Row) []span.Row {
+	type begun struct {
+		begin uint64 // of the trace id: enough nearly always, and at hand
+		row   span.Row
+	}
+	list := make([]begun, len(rows))
+	for i, r := range rows {
+		id := r.TraceID()
+		list[i] = begun{binary.BigEndian.Uint64(id[:]), r}
+	}
+	slices.SortFunc(list, func(a, b begun) int {
+		c := cmp.Or(cmp.Compare(a.begin, b.begin), a.row.TraceID().Compare(b.row.TraceID()))
+		if c == 0 {
+			var err error
+			if c, err = Compare(a.row, b.row, readWhole); err != nil {
+				w.fail(err)
+			}
+		}
+		return c
+	})
+	sorted := make([]span.Row, len(list))
+	for i := range list {
+		sorted[i] = list[i].row
+	}
+	return sorted
 }
 
 func (g *groupWriter) rehearse(level span.Level, pos int) {

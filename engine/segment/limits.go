@@ -59,6 +59,9 @@ const (
 	// more than all rows.
 	templateTextBytesMax = 8 << 20
 	templateSlotsMax     = 2 << 20
+	// rehearsedTextBytesMax is how much text of a rehearsal is kept for the rows that follow: it
+	// counts as text of the templates.
+	rehearsedTextBytesMax = templateTextBytesMax / 8
 	// A column varies that has variesMin different values in a rehearsal, and one beside what
 	// follows from the name for less than variesShare items that have it: it stands alone from
 	// the start.
@@ -70,6 +73,8 @@ const (
 	// takeOutCandidatesMax columns are weighed for each that is taken out: those that make
 	// the most.
 	takeOutCandidatesMax = 16
+	// tallySlotsMin: a table of so many slots takes 4 KiB.
+	tallySlotsMin = 256
 	// To choose columns, a writer goes over all slots of the templates, and takes columns out as
 	// long as it looked at less than weighedSlotsMin slots and templates (some 50 ms), and
 	// weighedSlotsEach more for each slot that an item had: spans of hundreds of attributes with a
@@ -144,6 +149,8 @@ const (
 	// with countedSizes sizes: two octaves.
 	countedLinesMax = 512
 	countedSizes    = 64
+	// countsRoom counts are made at once, in 8 KiB.
+	countsRoom = 2 << 10
 	// A pair takes cellPairBits at least in a page; what comes to more than a page is not tried.
 	cellPairBits = 5
 	// cellTraceRowsMax is the longest trace whose calls are counted in cells: a writer holds 44

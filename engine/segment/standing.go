@@ -326,9 +326,15 @@ func (c *standingColumn) few(templates int) (values []standingValue, all int) {
 }
 
 func addTerm(terms *index.TermsBuilder, column uint32, text string, templates []uint64) {
+	var term *index.Term
 	for word, set := range templates {
 		for ; set != 0; set &= set - 1 {
-			terms.Add(column, []byte(text), uint32(word*64+bits.TrailingZeros64(set)))
+			template := uint32(word*64 + bits.TrailingZeros64(set))
+			if term == nil {
+				term = terms.Add(column, []byte(text), template)
+				continue
+			}
+			terms.AddTo(term, template)
 		}
 	}
 }

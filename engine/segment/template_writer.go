@@ -124,6 +124,9 @@ func (t *templateWriter) find(hash uint64, scalars []uint32, slots []slot) (id u
 func (t *templateWriter) add(hash, place uint64, scalars []uint32, slots []slot) uint32 {
 	id := uint32(len(t.table.ends))
 	t.table.scalars = append(t.table.scalars, scalars...)
+	if n := len(t.table.slots); n+len(slots) > cap(t.table.slots) {
+		t.table.slots = slices.Grow(t.table.slots, n+len(slots)) // twice as many: they are copied less often
+	}
 	t.table.slots = append(t.table.slots, slots...)
 	t.table.ends = append(t.table.ends, uint32(len(t.table.slots)))
 	t.hashes = append(t.hashes, hash)

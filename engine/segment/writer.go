@@ -297,13 +297,19 @@ func appendTerms(dst []byte, tables *[span.Levels]*templateTable, columns []colu
 	var number []byte
 	for _, level := range levels {
 		t := tables[level]
+		last := make([]columnTerm, len(t.texts.Ends)) // by text: nearly all are values of one column
 		for i := range t.ends {
 			for _, s := range t.slotsOf(uint32(i)) {
 				if s.own || isMapped(level, s.column) {
 					continue
 				}
 				if hasText, _ := slotOf(level, uint64(s.column), columns); hasText {
-					terms.Add(s.column, t.text(s.value), uint32(i))
+					l := &last[s.value]
+					if l.term != nil && l.column == s.column {
+						terms.AddTo(l.term, uint32(i))
+						continue
+					}
+					*l = columnTerm{s.column, terms.Add(s.column, t.text(s.value), uint32(i))}
 					continue
 				}
 				if kind := columns[s.column-colFixed].kind; kind == span.IntValue || kind == span.BoolValue {
@@ -314,6 +320,12 @@ func appendTerms(dst []byte, tables *[span.Levels]*templateTable, columns []colu
 		}
 	}
 	return terms.AppendBinary(dst)
+}
+
+// columnTerm is a term with its column.
+type columnTerm struct {
+	column uint32
+	term   *index.Term
 }
 
 // Abort closes and removes the file. After Finish it does nothing.
