@@ -198,7 +198,7 @@ func (s *source) resource(w *Writer, i uint32) uint32 {
 		if s.foreign != nil {
 			s.resources[i] = s.foreign.resource(w, s.origin.resources[i]) + 1
 		} else {
-			s.resources[i] = w.resources.id(s.batch, i, true) + 1
+			s.resources[i] = w.resources.id(s.batch, i) + 1
 		}
 	}
 	return s.resources[i] - 1
@@ -209,7 +209,7 @@ func (s *source) scope(w *Writer, i uint32) uint32 {
 		if s.foreign != nil {
 			s.scopes[i] = s.foreign.scope(w, s.origin.scopes[i]) + 1
 		} else {
-			s.scopes[i] = w.scopes.id(s.batch, i, true) + 1
+			s.scopes[i] = w.scopes.id(s.batch, i) + 1
 		}
 	}
 	return s.scopes[i] - 1

@@ -34,19 +34,40 @@ func TestEverySpanComesBackExactly(t *testing.T) {
 	})
 }
 
-// Resources and scopes that differ in one field only stay apart. Their attributes are told apart by
-// the message that they were read from, where there is one.
+// Resources and scopes that differ in one field only stay apart.
 func TestNearlyEqualResourcesAndScopesStayApart(t *testing.T) {
 	b := newOdd(1).batch(0)
 	b.Resources, b.ResourceAttrs, b.Scopes, b.ScopeAttrs = nil, nil, nil, nil
-	for i := range 5 {
-		addNearlyEqual(b, "m", i)
-	}
+	text := func(s string) span.TextID { return b.AddText([]byte(s)) }
 	for i := range 9 {
-		addNearlyEqual(b, "", i)
+		r := span.Resource{Message: text("m"), SchemaURL: text("u"), Service: text("s"), Present: true}
+		s := span.Scope{Message: text("m"), SchemaURL: text("u"), Name: text("n"), Version: text("v"), Present: true}
+		a := span.Attr{Key: text("k"), Type: span.StringValue, Value: uint64(text("v"))}
+		switch i {
+		case 1:
+			r.Present, s.Present = false, false
+		case 2:
+			r.Message, s.Message = text("mu"), text("mu")
+			r.SchemaURL, s.SchemaURL = 0, 0
+		case 3:
+			r.SchemaURL, s.SchemaURL = text("v"), text("v")
+		case 4:
+			r.Service, s.Name = text("t"), text("t")
+		case 5:
+			a.Type = span.BytesValue
+		case 6:
+			a.Key = text("l")
+		case 7:
+			a = span.Attr{Key: text("k"), Type: span.IntValue, Value: 1}
+		}
+		if i < 8 {
+			b.ResourceAttrs, b.ScopeAttrs = append(b.ResourceAttrs, a), append(b.ScopeAttrs, a)
+		}
+		r.AttrEnd, s.AttrEnd = uint32(len(b.ResourceAttrs)), uint32(len(b.ScopeAttrs))
+		b.Resources, b.Scopes = append(b.Resources, r), append(b.Scopes, s)
 	}
 	o := newOdd(2)
-	for i := range uint32(14) {
+	for i := range uint32(9) {
 		o.row(b)
 		b.ResourceIDs[i], b.ScopeIDs[i] = i, i
 	}
@@ -56,39 +77,9 @@ func TestNearlyEqualResourcesAndScopesStayApart(t *testing.T) {
 	s := open(t, fs, "s")
 	defer s.Close()
 	wantContents(t, s, traces)
-	if n, m := len(s.Resources().Resources), len(s.Scopes().Scopes); n != 14 || m != 14 {
-		t.Fatalf("%d resources and %d scopes of 14", n, m)
+	if n, m := len(s.Resources().Resources), len(s.Scopes().Scopes); n != 9 || m != 9 {
+		t.Fatalf("%d resources and %d scopes of 9", n, m)
 	}
-}
-
-// addNearlyEqual adds a resource and a scope that differ from case 0 in one field.
-func addNearlyEqual(b *span.Batch, message string, i int) {
-	text := func(s string) span.TextID { return b.AddText([]byte(s)) }
-	r := span.Resource{Message: text(message), SchemaURL: text("u"), Service: text("s"), Present: true}
-	s := span.Scope{Message: text(message), SchemaURL: text("u"), Name: text("n"), Version: text("v"), Present: true}
-	a := span.Attr{Key: text("k"), Type: span.StringValue, Value: uint64(text("v"))}
-	switch i {
-	case 1:
-		r.Present, s.Present = false, false
-	case 2:
-		r.Message, s.Message = text(message+"u"), text(message+"u")
-		r.SchemaURL, s.SchemaURL = 0, 0
-	case 3:
-		r.SchemaURL, s.SchemaURL = text("v"), text("v")
-	case 4:
-		r.Service, s.Name = text("t"), text("t")
-	case 5:
-		a.Type = span.BytesValue
-	case 6:
-		a.Key = text("l")
-	case 7:
-		a = span.Attr{Key: text("k"), Type: span.IntValue, Value: 1}
-	}
-	if i < 8 {
-		b.ResourceAttrs, b.ScopeAttrs = append(b.ResourceAttrs, a), append(b.ScopeAttrs, a)
-	}
-	r.AttrEnd, s.AttrEnd = uint32(len(b.ResourceAttrs)), uint32(len(b.ScopeAttrs))
-	b.Resources, b.Scopes = append(b.Resources, r), append(b.Scopes, s)
 }
 
 // wantIndex checks all that stands beside the rows.

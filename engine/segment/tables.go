@@ -60,7 +60,7 @@ func (e envelope) copied(from *span.Batch, add func([]byte) span.TextID) envelop
 	return out
 }
 
-// hash is of the texts, the message among them, from which the attributes follow.
+// hash is of the texts, the message among them, from which the attributes follow mostly.
 func (e envelope) hash(b *span.Batch) (hash uint64) {
 	for _, id := range e.texts {
 		hash = codec.Hash64(b.Bytes(id), hash)
@@ -68,9 +68,8 @@ func (e envelope) hash(b *span.Batch) (hash uint64) {
 	return hash
 }
 
-// equal reports whether an envelope of b and one of another batch say the same. Attributes were read
-// from the message, where there is one: where both were read by this program, only it is looked at.
-func (e envelope) equal(b *span.Batch, other envelope, of *span.Batch, byMessage bool) bool {
+// equal reports whether an envelope of b and one of another batch say the same.
+func (e envelope) equal(b *span.Batch, other envelope, of *span.Batch) bool {
 	if e.present != other.present || len(e.attrs) != len(other.attrs) {
 		return false
 	}
@@ -79,9 +78,6 @@ func (e envelope) equal(b *span.Batch, other envelope, of *span.Batch, byMessage
 		if !same(id, other.texts[i]) {
 			return false
 		}
-	}
-	if byMessage && e.texts[1] != 0 {
-		return true
 	}
 	for i, a := range e.attrs {
 		o := other.attrs[i]
@@ -116,13 +112,12 @@ func newDictionary(of func(*span.Batch, uint32) envelope, add func(*span.Batch, 
 	return &dictionary{batch: b, interner: span.NewInterner(b), ids: map[uint64][]uint32{}, of: of, add: add}
 }
 
-// id gives the segment's id of entry i of b. The hash finds, the bytes decide: those of the message
-// alone where all batches were read from requests.
-func (d *dictionary) id(b *span.Batch, i uint32, byMessage bool) uint32 {
+// id gives the segment's id of entry i of b. The hash finds, the bytes decide.
+func (d *dictionary) id(b *span.Batch, i uint32) uint32 {
 	e := d.of(b, i)
 	hash := e.hash(b)
 	for _, id := range d.ids[hash] {
-		if e.equal(b, d.of(d.batch, id), d.batch, byMessage) {
+		if e.equal(b, d.of(d.batch, id), d.batch) {
 			return id
 		}
 	}

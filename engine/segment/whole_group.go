@@ -50,7 +50,7 @@ func (w *Writer) foreignOf(s *Segment) *foreign {
 // resource gives the number here of a resource of the segment.
 func (f *foreign) resource(w *Writer, id uint32) uint32 {
 	if f.resources[id] == 0 {
-		f.resources[id] = w.resources.id(f.s.resources, id, false) + 1
+		f.resources[id] = w.resources.id(f.s.resources, id) + 1
 	}
 	return f.resources[id] - 1
 }
@@ -58,7 +58,7 @@ func (f *foreign) resource(w *Writer, id uint32) uint32 {
 // scope does the same for a scope.
 func (f *foreign) scope(w *Writer, id uint32) uint32 {
 	if f.scopes[id] == 0 {
-		f.scopes[id] = w.scopes.id(f.s.scopes, id, false) + 1
+		f.scopes[id] = w.scopes.id(f.s.scopes, id) + 1
 	}
 	return f.scopes[id] - 1
 }
