@@ -283,11 +283,12 @@ func (w *Writer) Rehearse(rows []span.Row, total int) {
 		return
 	}
 	rows = slices.Clone(rows[:min(len(rows), RehearsalRowsMax)])
+	whole := NewCache(Projection{All: true, Messages: true}, 2, sourceBytesMax) // for what is there twice
 	slices.SortFunc(rows, func(a, b span.Row) int {
 		c := a.TraceID().Compare(b.TraceID())
 		if c == 0 {
 			var err error
-			if c, err = Compare(a, b, readWhole); err != nil {
+			if c, err = Compare(a, b, whole.Read); err != nil {
 				w.fail(err)
 			}
 		}
