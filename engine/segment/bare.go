@@ -61,11 +61,6 @@ func Compare(a, b span.Row, read ReadFunc) (int, error) {
 	return span.Compare(a, b), nil
 }
 
-// readWhole is a ReadFunc that keeps nothing.
-func readWhole(s *Segment, group int) (*span.Batch, error) {
-	return s.ReadGroup(group, Projection{All: true, Messages: true})
-}
-
 // isPlain reports whether all templates of a row group are the segment's, and all attributes in
 // columns of their own.
 func (g *groupRef) isPlain() bool {

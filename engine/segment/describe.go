@@ -342,6 +342,7 @@ func (w *Writer) byTrace(rows []span.Row) []span.Row {
 		begin uint64 // of the trace id: enough nearly always, and at hand
 		row   span.Row
 	}
+	whole := NewCache(Projection{All: true, Messages: true}, 2, sourceBytesMax) // for what is there twice
 	list := make([]begun, len(rows))
 	for i, r := range rows {
 		id := r.TraceID()
@@ -351,7 +352,7 @@ func (w *Writer) byTrace(rows []span.Row) []span.Row {
 		c := cmp.Or(cmp.Compare(a.begin, b.begin), a.row.TraceID().Compare(b.row.TraceID()))
 		if c == 0 {
 			var err error
-			if c, err = Compare(a.row, b.row, readWhole); err != nil {
+			if c, err = Compare(a.row, b.row, whole.Read); err != nil {
 				w.fail(err)
 			}
 		}
