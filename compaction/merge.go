@@ -37,10 +37,10 @@ func Merge(ctx context.Context, fs vfs.FS, inputs []*segment.Segment, out string
 	}
 	// Of resources and scopes the writer asks the inputs themselves, and rows compare by messages.
 	whole := segment.Projection{All: true, Messages: true}
-	bare := segment.Projection{All: true, Bare: true}
+	bare := segment.Projection{All: true, Bare: true, Messages: true}
 	m := &merge{
 		ctx: ctx, w: w, progress: progress,
-		cache: segment.NewCache(bare, len(inputs), cacheBytesMax), whole: segment.NewCache(whole, len(inputs), cacheBytesMax),
+		cache: segment.NewCache(bare, len(inputs), cacheBytesMax), whole: segment.NewCache(whole, 2, cacheBytesMax),
 	}
 	for _, s := range inputs {
 		m.inputs = append(m.inputs, &input{s: s, done: make([]uint64, (s.TraceCount()+63)/64), group: -1})

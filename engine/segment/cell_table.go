@@ -382,11 +382,14 @@ func (t *cellTable) lengthen() {
 	t.pairs = t.pairs[:n]
 }
 
-// lengthenToFewer goes to the shortest step that has fewer cells, or gives up: the same cells under
-// a longer step take as many bytes, but for a few.
+// lengthenToFewer goes to the shortest step that has fewer cells: the same cells under a longer step
+// take as many bytes, but for a few. One of each line, which get no fewer, go to the last step, where
+// they stand by their names alone; beyond that it gives up.
 func (t *cellTable) lengthenToFewer() {
-	if len(t.cells) <= len(t.lines) {
-		t.giveUp() // one of each line
+	if last := len(cellSteps) - 1; len(t.cells) <= len(t.lines) && t.step < last {
+		for !t.none && t.step < last {
+			t.lengthen()
+		}
 		return
 	}
 	for cells := len(t.cells); !t.none && len(t.cells) == cells; {

@@ -329,8 +329,12 @@ func (w *Writer) keepSources() {
 		}
 		w.sourceBytes += b.MemoryBytes()
 	}
-	if len(w.sources) == 0 || w.sourceBytes > sourceBytesMax || len(w.templateTexts.batch.Text) > rehearsedTextBytesMax {
+	// Whether texts stay may depend on the rows alone, as what they take decides about templates.
+	isMuch := len(w.sources) == 0 || len(w.templateTexts.batch.Text) > rehearsedTextBytesMax
+	if isMuch {
 		w.templateTexts.reset()
+	}
+	if isMuch || w.sourceBytes > sourceBytesMax {
 		clear(w.sources)
 		w.sourceBytes = 0
 	}
@@ -342,7 +346,7 @@ func (w *Writer) byTrace(rows []span.Row) []span.Row {
 		begin uint64 // of the trace id: enough nearly always, and at hand
 		row   span.Row
 	}
-	whole := NewCache(Projection{All: true, Messages: true}, 2, sourceBytesMax) // for what is there twice
+	whole := NewCache(Projection{All: true, Messages: true}, 8, sourceBytesMax) // for what is there twice
 	list := make([]begun, len(rows))
 	for i, r := range rows {
 		id := r.TraceID()
@@ -350,11 +354,17 @@ func (w *Writer) byTrace(rows []span.Row) []span.Row {
 	}
 	slices.SortFunc(list, func(a, b begun) int {
 		c := cmp.Or(cmp.Compare(a.begin, b.begin), a.row.TraceID().Compare(b.row.TraceID()))
-		if c == 0 {
-			var err error
-			if c, err = Compare(a.row, b.row, whole.Read); err != nil {
-				w.fail(err)
-			}
+		if c != 0 || w.err != nil {
+			return c
+		}
+		x, _ := a.row.Batch.Origin.(*origin)
+		y, _ := b.row.Batch.Origin.(*origin)
+		if x != nil && y != nil && x.s == y.s { // as they stand there
+			return cmp.Or(cmp.Compare(x.number, y.number), cmp.Compare(a.row.Pos, b.row.Pos))
+		}
+		c, err := Compare(a.row, b.row, whole.Read)
+		if err != nil {
+			w.fail(err)
 		}
 		return c
 	})

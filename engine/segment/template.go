@@ -222,6 +222,7 @@ func (t *templateTable) decodeSlots(r *codec.Reader, n int, columns []columnKey)
 	t.ends, t.ownEnds = make([]uint32, 0, n), make([]uint32, 0, n)
 	folded := 0
 	for range n {
+		text, behind := uint32(0), false // the last slot that is no attribute; whether attributes have begun
 		for range r.Count(1) {
 			ref := r.Uvarint()
 			s := slot{column: uint32(ref >> 1), own: ref&1 != 0}
@@ -229,6 +230,14 @@ func (t *templateTable) decodeSlots(r *codec.Reader, n int, columns []columnKey)
 			if _, ok := slotOf(t.level, ref>>1, columns); !ok || isMapped(t.level, s.column) && !s.own || name && s.own {
 				r.Fail("column %d in a template of level %d", ref>>1, t.level)
 				return
+			}
+			if isAttr := s.column >= colFixed || isMapped(t.level, s.column); isAttr {
+				behind = true
+			} else if behind || s.column <= text {
+				r.Fail("column %d out of order in a template", ref>>1)
+				return
+			} else {
+				text = s.column
 			}
 			if !s.own {
 				folded++
