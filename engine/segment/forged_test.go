@@ -211,6 +211,34 @@ func TestVerifyFindsAWrongNumberOfRowsOfATemplate(t *testing.T) {
 	}
 }
 
+// TestTemplatesWithTextsOutOfOrderAreRefused: rows of a merge are written by the order of slots, name,
+// status message and trace state in front.
+func TestTemplatesWithTextsOutOfOrderAreRefused(t *testing.T) {
+	const name, traceState = 7, 9 // columns
+	m, refused := forgeable(t, 1), 0
+	size := 0
+	segment.ForgeSection(m, "s", "templates", func(payload []byte) []byte { size = len(payload); return payload })
+	for at := range size - 1 {
+		data, ok := segment.ForgeSection(m, "s", "templates", func(payload []byte) []byte {
+			payload = slices.Clone(payload)
+			payload[at], payload[at+1] = payload[at+1], payload[at]
+			return payload
+		})
+		if !ok {
+			continue
+		}
+		_, err := segment.Open(with(t, "forged.seg", data), "forged.seg")
+		for column := name; column <= traceState; column++ {
+			if err != nil && strings.Contains(err.Error(), fmt.Sprintf("column %d out of order", column)) {
+				refused++
+			}
+		}
+	}
+	if refused == 0 {
+		t.Error("none")
+	}
+}
+
 func FuzzForgedPage(f *testing.F) {
 	forms := []*vfs.Crash{forgeable(f, 5), forgeableMixed(f)}
 	f.Add(uint8(0), uint16(3), uint16(0), uint8(0), []byte{0xff, 0xff, 0xff, 0xff, 0x0f})
