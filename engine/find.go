@@ -127,7 +127,7 @@ func (s *Shard) Find(ctx context.Context, q span.Query) ([]span.Found, error) {
 		return nil, err
 	}
 	found := best.sorted(q.Limit)
-	if q.Together != nil && best.tells() {
+	if best.tells() {
 		q.Together.Tell(q.Shard, found) // those that still search hear of the last ones too
 	}
 	if best.after != nil && best.after.err != nil {

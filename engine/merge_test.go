@@ -166,9 +166,14 @@ func heldStore(t *testing.T) (*vfs.Crash, *heldFS, *engine.Shard) {
 // applyNumbered applies the request of a number as the entry after it.
 func applyNumbered(t *testing.T, s *engine.Shard, number int) {
 	t.Helper()
-	payload := enginetest.Numbered(number)
-	part := engine.Part{Hash: codec.HashBytes(payload), Bytes: len(payload), Request: payload}
-	if _, err := s.Apply(uint64(number+1), &engine.Entry{Received: int64(time.Hour), Parts: []engine.Part{part}}); err != nil {
+	applyRequest(t, s, uint64(number+1), enginetest.Numbered(number))
+}
+
+// applyRequest applies an entry of one request.
+func applyRequest(t *testing.T, s *engine.Shard, seq uint64, request []byte) {
+	t.Helper()
+	part := engine.Part{Hash: codec.HashBytes(request), Bytes: len(request), Request: request}
+	if _, err := s.Apply(seq, &engine.Entry{Received: int64(time.Hour), Parts: []engine.Part{part}}); err != nil {
 		t.Fatal(err)
 	}
 }

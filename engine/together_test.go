@@ -4,12 +4,10 @@ import (
 	"context"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/stoadb/stoa/engine"
 	"github.com/stoadb/stoa/engine/enginetest"
 	"github.com/stoadb/stoa/engine/span"
-	"github.com/stoadb/stoa/internal/codec"
 	"github.com/stoadb/stoa/internal/vfs"
 )
 
@@ -22,11 +20,7 @@ func flushedAlone(t *testing.T, numbers, starts []int) *engine.Shard {
 	}
 	t.Cleanup(func() { _ = s.Close() })
 	for i, number := range numbers {
-		request := enginetest.NumberedAt(number, starts[i])
-		part := engine.Part{Hash: codec.HashBytes(request), Bytes: len(request), Request: request}
-		if _, err := s.Apply(uint64(i+1), &engine.Entry{Received: int64(time.Hour), Parts: []engine.Part{part}}); err != nil {
-			t.Fatal(err)
-		}
+		applyRequest(t, s, uint64(i+1), enginetest.NumberedAt(number, starts[i]))
 		if err := s.Flush(context.Background()); err != nil {
 			t.Fatal(err)
 		}

@@ -8,12 +8,9 @@ type unit struct {
 	minStart, maxStart uint64
 	batch              *memBatch      // of a memtable
 	search             *segmentSearch // of a segment
-	segment            *liveSegment   // of a segment whose rows are all read, or that is not opened yet
-	group              int            // unopened: the whole segment
+	segment            *liveSegment   // not opened yet; where all rows are read (allUnits), that of the group
+	group              int
 }
-
-// unopened is the group of a unit that stands for those of its segment.
-const unopened = -1
 
 // unitQueue gives units in the order of a scan: a heap.
 type unitQueue struct {
@@ -63,7 +60,7 @@ func (v *view) units(m *matcher) *unitQueue {
 			m.explain.SegmentsByTime.Add(1)
 			continue
 		}
-		q.push(unit{minStart: info.MinStart, maxStart: info.MaxStart, segment: l, group: unopened})
+		q.push(unit{minStart: info.MinStart, maxStart: info.MaxStart, segment: l})
 	}
 	return q
 }

@@ -346,7 +346,7 @@ func (w *Writer) byTrace(rows []span.Row) []span.Row {
 		begin uint64 // of the trace id: enough nearly always, and at hand
 		row   span.Row
 	}
-	whole := NewCache(Projection{All: true, Messages: true}, 8, sourceBytesMax) // for what is there twice
+	whole := NewCache(Projection{All: true, Messages: true}, rehearsedGroupsMax, sourceBytesMax) // for what is there twice
 	list := make([]begun, len(rows))
 	for i, r := range rows {
 		id := r.TraceID()

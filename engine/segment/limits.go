@@ -59,6 +59,9 @@ const (
 	// more than all rows.
 	templateTextBytesMax = 8 << 20
 	templateSlotsMax     = 2 << 20
+	// rehearsedGroupsMax is how many row groups of a merge's rehearsal are kept whole while its rows
+	// are put in order: as many as a merge shows.
+	rehearsedGroupsMax = 8
 	// rehearsedTextBytesMax is how much text of a rehearsal is kept for the rows that follow: it
 	// counts as text of the templates.
 	rehearsedTextBytesMax = templateTextBytesMax / 8
