@@ -7,7 +7,7 @@ const (
 	// memoryBytesDefault is the soft limit of the process's own memory, besides the tables of
 	// open segments. Memtables, frozen memtables and a flush together need about half of it; the
 	// rest is what garbage may pile up to between two collections.
-	memoryBytesDefault = 480 << 20
+	memoryBytesDefault = 448 << 20
 
 	// memoryInterval is how often the limit follows those tables: a flush or a merge changes them.
 	memoryInterval = time.Second
