@@ -4,15 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/stoadb/stoa/engine"
 	"github.com/stoadb/stoa/engine/enginetest"
 	"github.com/stoadb/stoa/engine/segment"
+	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/internal/vfs"
 )
 
@@ -262,5 +265,75 @@ func TestNobodyWaitsForRoomInVain(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
+	}
+}
+
+// heldFile is a disk on which the file made next, once holds is set, is made when it is released.
+type heldFile struct {
+	*vfs.Crash
+	mu    sync.Mutex
+	holds chan struct{}
+	at    chan struct{} // closed when it holds
+}
+
+func (d *heldFile) Create(name string) (vfs.File, error) {
+	d.mu.Lock()
+	holds := d.holds
+	d.holds = nil
+	d.mu.Unlock()
+	if holds != nil {
+		close(d.at)
+		<-holds
+	}
+	return d.Crash.Create(name)
+}
+
+// TestAMergeKeepsNoMemtable: what is flushed while a merge is under way leaves memory, though it was
+// there when the merge began.
+func TestAMergeKeepsNoMemtable(t *testing.T) {
+	disk := &heldFile{Crash: vfs.NewCrash(1), at: make(chan struct{})}
+	s, err := engine.Open(engine.Options{FS: disk, Dir: "shard", ManualCompaction: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	seq := uint64(0)
+	apply := func() weak.Pointer[span.Batch] {
+		seq++
+		p := partOf(enginetest.Numbered(int(seq)))
+		if _, err := s.Apply(seq, &engine.Entry{Received: 1, Parts: []engine.Part{p}}); err != nil {
+			t.Fatal(err)
+		}
+		return weak.Make(p.Batch)
+	}
+	flush := func() {
+		if err := s.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		apply()
+		flush()
+	}
+	batch := apply()
+	release := make(chan struct{})
+	disk.mu.Lock()
+	disk.holds = release
+	disk.mu.Unlock()
+	merged := make(chan error, 1)
+	go func() { merged <- s.Compact(t.Context()) }()
+	<-disk.at
+	flush()
+	for i := 0; batch.Value() != nil; i++ {
+		if i == 100 {
+			t.Error("a flushed batch is still in memory")
+			break
+		}
+		runtime.GC()
+		time.Sleep(time.Millisecond)
+	}
+	close(release)
+	if err := <-merged; err != nil {
+		t.Fatal(err)
 	}
 }
