@@ -167,32 +167,33 @@ func comes(t *testing.T, done <-chan error) error {
 	}
 }
 
-// ends tells whether Apply is done soon.
-func ends(t *testing.T, done <-chan error) bool {
+// freezeFirst applies to the first shard until it has a frozen memtable.
+func freezeFirst(t *testing.T, shards [2]*engine.Shard, apply func(int) <-chan error) {
 	t.Helper()
-	select {
-	case err := <-done:
-		if err != nil {
+	for shards[0].Stats().Frozen == 0 {
+		if err := comes(t, apply(0)); err != nil {
 			t.Fatal(err)
 		}
-		return true
-	case <-time.After(100 * time.Millisecond):
-		return false
 	}
 }
 
-// fill applies to both shards in turn until one waits, and gives what tells the end of that.
-func fill(t *testing.T, shards [2]*engine.Shard, apply func(int) <-chan error) (waiting <-chan error) {
+// fill applies to the named shards in turn until one is behind. It then applies once more, and gives
+// what tells the end of that.
+func fill(t *testing.T, shards [2]*engine.Shard, apply func(int) <-chan error, turn ...int) (waiting <-chan error) {
 	t.Helper()
 	for i := range 100 {
-		if waiting = apply(i % 2); !ends(t, waiting) {
-			return waiting
+		shard := turn[i%len(turn)]
+		if shards[shard].Behind(1, 1, 1) {
+			return apply(shard)
+		}
+		if err := comes(t, apply(shard)); err != nil {
+			t.Fatal(err)
 		}
 		if held := shards[0].Stats().MemtableBytes + shards[1].Stats().MemtableBytes; held > 70_000 {
 			t.Fatalf("%d bytes, 60,000 and a part are the bound", held)
 		}
 	}
-	t.Fatal("nobody waits")
+	t.Fatal("nobody is behind")
 	return nil
 }
 
@@ -200,13 +201,13 @@ func fill(t *testing.T, shards [2]*engine.Shard, apply func(int) <-chan error) (
 // flush is due, and Apply goes on when it has ended.
 func TestApplyWaitsWhereTheRoomIsTaken(t *testing.T) {
 	shards, apply, release := roomOfTwo(t, nil)
-	// The first alone: what is frozen counts, and what the other has free is its own too.
-	for shards[0].Stats().Frozen == 0 {
-		if !ends(t, apply(0)) {
-			t.Fatal("Apply waits though nothing is frozen")
-		}
+	freezeFirst(t, shards, apply)
+	waiting := fill(t, shards, apply, 1, 0)
+	select {
+	case err := <-waiting:
+		t.Fatalf("Apply did not wait: %v", err)
+	case <-time.After(20 * time.Millisecond):
 	}
-	waiting := fill(t, shards, apply)
 	held := shards[0].Stats().MemtableBytes + shards[1].Stats().MemtableBytes
 	if held < 60_000 {
 		t.Errorf("Apply waits at %d bytes", held)
@@ -240,15 +241,8 @@ func TestNobodyWaitsForRoomInVain(t *testing.T) {
 	for name, mine := range map[string]bool{"own shard closes": true, "the other closes": false} {
 		t.Run(name, func(t *testing.T) {
 			shards, apply, release := roomOfTwo(t, nil)
-			for shards[0].Stats().Frozen == 0 {
-				if !ends(t, apply(0)) {
-					t.Fatal("Apply waits though nothing is frozen")
-				}
-			}
-			var waiting <-chan error
-			for ok := true; ok; ok = ends(t, waiting) {
-				waiting = apply(1)
-			}
+			freezeFirst(t, shards, apply)
+			waiting := fill(t, shards, apply, 1)
 			closes := 0
 			if mine {
 				closes = 1
