@@ -56,7 +56,7 @@ type Options struct {
 	Log wal.Options // file size and sync interval; SyncInterval 0 syncs before every answer
 
 	MemtableBytesMax int64         // of requests in one shard's open memtable; default MemtableBytes / shards
-	MemtableBytes    int64         // of requests in the open memtables of all shards; default 96 MiB
+	MemtableBytes    int64         // of requests in the open memtables of all shards; default 192 MiB
 	MemtableAge      time.Duration // an open memtable is sealed at this age
 	Retention        time.Duration // 0 keeps everything
 	DiskBudget       int64         // bytes of all segments, beyond which the oldest windows go; 0 is none

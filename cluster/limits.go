@@ -62,7 +62,8 @@ const (
 	reserveBytesDefault = 512 << 20
 
 	// ReserveBytesMin is the least reserve that does its work: the next log file, 128 MiB,
-	// and the flush of all memtables, 96 MiB of requests before compression.
+	// and the flush of all memtables: 240 MiB of requests, which have to shrink by half and
+	// shrink to a tenth.
 	ReserveBytesMin = 256 << 20
 
 	// heartbeatInterval is how often the keeper looks at idle shards, the log's size and
@@ -70,8 +71,15 @@ const (
 	heartbeatInterval = time.Second
 
 	// memtableBytesTotal is what the open memtables of a node may hold of requests
-	// together before they seal; each shard gets an equal part.
-	memtableBytesTotal = 96 << 20
+	// together before they seal; each shard gets an equal part. The more it is, the fewer traces
+	// are cut by a flush and the fewer segments are merged; a span takes in memory some eight
+	// tenths of its request, and with roomQuarters of this all has to fit the process's limit.
+	memtableBytesTotal = 192 << 20
+
+	// roomQuarters of what open memtables may hold is what open and frozen ones may hold together
+	// before writes wait for a flush. Two shards that freeze in turns have three quarters when one
+	// freezes, and its flush has the time in which the others take two more.
+	roomQuarters = 5
 
 	// memtableAgeDefault seals a memtable whose first entry is this old.
 	memtableAgeDefault = 30 * time.Second

@@ -13,7 +13,7 @@ import (
 // what has no bound gets none.
 func TestDividedStoresTakeTogetherWhatOneTakes(t *testing.T) {
 	whole := cluster.Options{DiskBudget: 1 << 40}.Divided(1)
-	if whole.MemtableBytes != 96<<20 || whole.PagesBytesMax != 96<<20 || whole.SplitCellsBytesMax != 48<<20 || whole.LogBytesMax != 1<<30 || whole.Log.FileBytes != wal.FileBytesDefault || whole.DiskBudget != 1<<40 {
+	if whole.MemtableBytes != 192<<20 || whole.PagesBytesMax != 96<<20 || whole.SplitCellsBytesMax != 48<<20 || whole.LogBytesMax != 1<<30 || whole.Log.FileBytes != wal.FileBytesDefault || whole.DiskBudget != 1<<40 {
 		t.Errorf("one has %+v", whole)
 	}
 	for n := 1; n <= 64; n++ {

@@ -23,9 +23,12 @@ type Applied struct {
 // replicas alike. It reads no clock and decides by what was applied before, so the same
 // entries give the same segments everywhere. An entry at or below Applied was applied
 // already and is skipped. A nil entry only moves Applied on: a log record that is not
-// ours. Apply waits while a sealed memtable still waits for its flush; it fails only on
-// a closed shard.
+// ours. Apply waits while a sealed memtable still waits for its flush, or while the gate's
+// room for memtables is taken; it fails only on a closed shard.
 func (s *Shard) Apply(seq uint64, e *Entry) (Applied, error) {
+	if e != nil && len(e.Parts) > 0 {
+		s.awaitRoom()
+	}
 	s.applying.Lock()
 	defer s.applying.Unlock()
 	var did Applied
@@ -57,7 +60,7 @@ func (s *Shard) Apply(seq uint64, e *Entry) (Applied, error) {
 	}
 	mem.publish(next)
 	s.advance(seq, e.Received)
-	if mem.bytes >= s.o.MemtableBytesMax {
+	if mem.bytes >= s.sealBytes(mem.window) {
 		return did, s.freeze()
 	}
 	if len(e.Parts) == 0 {
@@ -99,6 +102,19 @@ func (s *Shard) sealedBy(received, first int64) bool {
 	return segment.WindowOf(received) != segment.WindowOf(first) || received-first >= int64(s.o.MemtableAge)
 }
 
+// noWindow is older than every window.
+const noWindow = math.MinInt64
+
+// sealBytes gives the bytes at which a memtable of that window is sealed. The first of a window
+// may have fewer; what was sealed before says whether it is the first, and the segments hold
+// just that after a restart, however they were merged.
+func (s *Shard) sealBytes(window int64) int64 {
+	if window > s.sealedWindow {
+		return s.o.FirstMemtableBytesMax
+	}
+	return s.o.MemtableBytesMax
+}
+
 // advance moves Applied on.
 func (s *Shard) advance(seq uint64, received int64) {
 	s.mu.Lock()
@@ -106,6 +122,7 @@ func (s *Shard) advance(seq uint64, received int64) {
 	s.applied = seq
 	s.newest = max(s.newest, received)
 	s.oldest, s.memRows, s.memBytes = s.mem.firstReceived, s.mem.rows, s.mem.bytes
+	s.takeRoom()
 }
 
 // freeze hands the memtable to the flusher and begins a new one; s.applying is held. It
@@ -128,8 +145,10 @@ func (s *Shard) freeze() error {
 	}
 	invariant.Check(s.mem.lastSeq >= s.mem.firstSeq, "memtable of Seq %d to %d", s.mem.firstSeq, s.mem.lastSeq)
 	s.frozen = append(s.frozen, s.mem)
+	s.sealedWindow = max(s.sealedWindow, s.mem.window)
 	s.mem = newMemtable()
 	s.oldest, s.memRows, s.memBytes = 0, 0, 0
+	s.takeRoom()
 	s.signal()
 	wake(s.flushWake)
 	return nil

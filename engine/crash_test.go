@@ -35,6 +35,7 @@ func (w *world) script(requests [][]byte) {
 // smallWorld is a world with requests enough for three flushes and a merge.
 func smallWorld(t *testing.T, seed uint64) (*world, [][]byte) {
 	w := newWorld(t, seed, 4)
+	w.options.FirstMemtableBytesMax, w.options.RoomBytes = 10_000, 50_000
 	requests := w.deliveries(w.gen.Spans(24))
 	return w, requests[:min(len(requests), 20)]
 }

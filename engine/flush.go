@@ -54,6 +54,7 @@ func (s *Shard) noteFlush(err error) {
 	} else {
 		s.stats.Flushes++
 	}
+	s.takeRoom()
 	s.signal()
 }
 
@@ -90,6 +91,7 @@ func (s *Shard) flushOne(ctx context.Context, m *memtable) error {
 	s.mu.Lock()
 	s.frozen = slices.Clone(s.frozen[1:])
 	s.flushed = max(s.flushed, m.lastSeq)
+	s.takeRoom()
 	// The new version holds every segment of the old one, so letting go of it here does no
 	// disk work; and who waits for this flush never meets a version that lingers.
 	s.release(s.installed(append(slices.Clone(s.live.segments), added)))

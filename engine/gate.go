@@ -4,17 +4,19 @@ import "context"
 
 // Gate lets one flush and one merge run at a time for all shards that share it: both
 // read and write much and hold much memory, and a node has few disks. One question at a time
-// works out what split traces count, which takes several times what is kept of it. The zero Gate
-// is not usable; see NewGate.
+// works out what split traces count, which takes several times what is kept of it. And what the
+// shards' memtables hold together is bounded, where Options.RoomBytes says so. The zero Gate is
+// not usable; see NewGate.
 type Gate struct {
 	flushes chan struct{}
 	merges  chan struct{}
 	cells   chan struct{}
+	room    *room
 }
 
 // NewGate gives the gate of one node.
 func NewGate() *Gate {
-	return &Gate{flushes: make(chan struct{}, 1), merges: make(chan struct{}, 1), cells: make(chan struct{}, 1)}
+	return &Gate{flushes: make(chan struct{}, 1), merges: make(chan struct{}, 1), cells: make(chan struct{}, 1), room: newRoom()}
 }
 
 // enter waits for a place and returns how to leave it.

@@ -9,7 +9,8 @@ import (
 // Limits of one shard. Each bounds memory, files or the work of one question.
 const (
 	// memtableBytesMax is how many bytes of requests the spans of a memtable took before it is
-	// sealed, by default. Four shards with one frozen memtable each then hold at most 200 MiB.
+	// sealed, by default. Four shards with one frozen memtable each then hold at most 200 MiB;
+	// Options.RoomBytes may bound that further.
 	memtableBytesMax = 24 << 20
 	// memtableAge is the default entry time a memtable spans before it is sealed: what a
 	// restart replays stays short, and an idle shard lets go of the log.

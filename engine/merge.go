@@ -66,8 +66,8 @@ func (s *Shard) mergePicked(ctx context.Context) (merged bool, err error) {
 	return err == nil, err
 }
 
-// alone waits until nobody else merges or drops segments, and takes a view: its segments are
-// the live ones until done is called.
+// alone waits until nobody else merges or drops segments, and takes a view of segments only: they
+// are the live ones until done is called.
 func (s *Shard) alone(ctx context.Context) (v *view, done func(), err error) {
 	leave, err := enter(ctx, s.merging)
 	if err != nil {
@@ -77,6 +77,7 @@ func (s *Shard) alone(ctx context.Context) (v *view, done func(), err error) {
 		leave()
 		return nil, nil, err
 	}
+	v.tables = nil // a merge lasts, and memtables that are flushed meanwhile shall go
 	return v, func() { v.close(); leave() }, nil
 }
 

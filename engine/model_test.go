@@ -39,6 +39,7 @@ func TestAnySplitOfTheSameSpansGivesTheSameAnswers(t *testing.T) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, seed, 2+int(seed%15))
+			w.options.FirstMemtableBytesMax, w.options.RoomBytes = 10_000, 50_000
 			if seed%3 == 0 { // merges in the background, at moments of their own
 				w.options.ManualCompaction = false
 				w.options.Compaction = compaction.Policy{MergeMin: 2, MergeMax: 4, RowsMax: 1 << 20, BytesMax: 1 << 30}

@@ -52,6 +52,12 @@ func (s *Shard) recover() error {
 		}
 		return err
 	}
+	s.sealedWindow = noWindow
+	for _, l := range segments {
+		for _, window := range l.Info().Windows {
+			s.sealedWindow = max(s.sealedWindow, window)
+		}
+	}
 	s.live = newVersion(segments)
 	s.applied, s.flushed = s.man.flushed, s.man.flushed
 	return nil

@@ -41,9 +41,12 @@ type Options struct {
 	Tenant string
 	Log    *slog.Logger
 
-	MemtableBytesMax int64         // of requests, before a seal
-	MemtableAge      time.Duration // entry time before a seal
-	Retention        time.Duration // by receive time; 0 keeps everything
+	MemtableBytesMax int64 // of requests, before a seal
+	// FirstMemtableBytesMax is the same for the first memtable of a window; default and at most
+	// MemtableBytesMax. Shards that fill at one pace freeze in turns where theirs differ.
+	FirstMemtableBytesMax int64
+	MemtableAge           time.Duration // entry time before a seal
+	Retention             time.Duration // by receive time; 0 keeps everything
 	// SyncLog, where set, makes everything durable that the log holds. It is called, without
 	// locks, before the manifest says that segments go so far: an owner whose log answers
 	// before it syncs must set it.
@@ -60,6 +63,10 @@ type Options struct {
 	SplitCellsBytesMax int
 	// Gate is shared by the shards of one node.
 	Gate *Gate
+	// RoomBytes is what this shard adds to what the memtables of all shards of the gate may hold of
+	// requests together, frozen ones too, before Apply waits for a flush. Where none adds any there
+	// is no such bound.
+	RoomBytes int64
 
 	// Background, where set, is called first by each goroutine that flushes or merges, which the
 	// process may want to give way to others.
@@ -109,6 +116,9 @@ type Shard struct {
 	quarantined int
 	unsaved     []setAside // files of the quarantine that could not be written yet
 	stats       Stats
+	taken       roomTaken // what the gate was told
+	// sealedWindow is the newest window of what was sealed, noWindow for nothing.
+	sealedWindow int64
 
 	flushWake chan struct{}
 	mergeWake chan struct{}
@@ -122,6 +132,9 @@ type Shard struct {
 func (o *Options) setDefaults() {
 	if o.MemtableBytesMax <= 0 {
 		o.MemtableBytesMax = memtableBytesMax
+	}
+	if o.FirstMemtableBytesMax <= 0 || o.FirstMemtableBytesMax > o.MemtableBytesMax {
+		o.FirstMemtableBytesMax = o.MemtableBytesMax
 	}
 	if o.MemtableAge <= 0 {
 		o.MemtableAge = memtableAge
@@ -157,6 +170,9 @@ func Open(o Options) (*Shard, error) {
 	if err := s.recover(); err != nil {
 		return nil, fmt.Errorf("shard %d: %w", o.Shard, err)
 	}
+	s.mu.Lock()
+	s.takeRoom()
+	s.mu.Unlock()
 	s.running, s.stop = context.WithCancel(context.Background())
 	s.merges, s.stopMerge = context.WithCancel(s.running)
 	s.done.Go(func() { s.flushLoop(s.running) })
@@ -180,6 +196,7 @@ func (s *Shard) Close() error {
 		return nil
 	}
 	s.closed = true
+	s.takeRoom()
 	s.signal()
 	s.mu.Unlock()
 	s.stop()
@@ -234,16 +251,26 @@ func (s *Shard) OldestReceived() (received int64, ok bool) {
 	return s.oldest, s.memRows > 0
 }
 
-// Behind tells whether Apply would wait for a flush now, because entries received then,
-// with so many parts of so many bytes, seal the memtable: an owner who has other things
-// to do may let another wait.
+// Behind tells whether Apply would wait for a flush now, because the gate's room is taken, or
+// because entries received then, with so many parts of so many bytes, seal the memtable: an
+// owner who has other things to do may let another wait.
 func (s *Shard) Behind(received int64, parts int, bytes int64) bool {
+	_, full := s.o.Gate.room.full()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if full && parts > 0 && !s.closed {
+		return true
+	}
 	if len(s.frozen) < frozenMax || s.flushErr != nil || s.closed {
 		return false
 	}
-	return s.memBytes+bytes+int64(parts)*partOverheadBytes >= s.o.MemtableBytesMax || s.memRows > 0 && s.sealedBy(received, s.oldest)
+	first := received
+	if s.memRows > 0 {
+		if first = s.oldest; s.sealedBy(received, first) {
+			return true
+		}
+	}
+	return s.memBytes+bytes+int64(parts)*partOverheadBytes >= s.sealBytes(segment.WindowOf(first))
 }
 
 // Err is why the last flush failed, nil when it did not. Nothing is lost meanwhile, but
