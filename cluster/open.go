@@ -93,7 +93,7 @@ func (s *Store) openShard(ctx context.Context, i int, pages *segment.Pages, entr
 		FS: s.o.FS, Dir: shardDir(i), Shard: uint32(i), Log: s.log.With("shard", i),
 		MemtableBytesMax: memtableBytesMax, MemtableAge: s.o.MemtableAge, Retention: s.o.Retention,
 		Gate: s.o.Shared.gate, Pages: pages, SplitCellsBytesMax: max(s.o.SplitCellsBytesMax/s.epoch.Shards, 1),
-		CheckPart: s.o.CheckPart, SyncLog: s.wal.Sync, Background: s.o.Background,
+		CheckPart: s.o.CheckPart, SyncLog: s.wal.Sync, Background: s.o.Background, Pause: s.o.Questions.pause,
 	})
 	if err != nil {
 		return err
