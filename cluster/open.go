@@ -161,7 +161,7 @@ func (s *Store) start() {
 	for i := range shards {
 		shards[i] = DirectShard{Log: StreamLog{s.wal.Stream(uint32(i))}, Shard: s.shards[i]}
 	}
-	s.groups = NewDirect(s.o.Now, shards...)
+	s.groups = NewDirect(s.o.Now, s.o.Questions, shards...)
 	beats, stop := s.o.Heartbeat, func() {}
 	if beats == nil {
 		ticker := time.NewTicker(heartbeatInterval)

@@ -9,15 +9,15 @@ import (
 // Questions go first. Who answers them tells of each with Begin and End, and while any are in flight
 // what can wait makes way:
 //
-//   - of the turns for walking requests half are left, so that the other half of the processors
-//     has no request to walk. A walk under way goes on to its end: it takes milliseconds.
+//   - of the turns for walking requests half are left, and a round logs and applies with half of
+//     the processors. A walk under way goes on to its end: it takes milliseconds.
 //   - a flush or a merge pauses after each engine.StretchRows rows until no question is in flight,
 //     but not for longer than pauseMax; a flush not at all while a write waits for one.
 //
-// So nothing that gives way waits for ever, however many questions there are, and one that waits
-// itself, for a slow reader or a flush, holds nobody up beyond that. Nothing is given up and no
-// priority is set: while no question is in flight nothing is different. The simpler way, to let a
-// request wait until it is quiet, needs a limit of time, after which all that waited begin at once.
+// So nothing that makes way waits for ever, however many questions there are, and a question that
+// waits itself, for a slow reader or a flush, takes no more than that from others. While no question
+// is in flight nothing is different. The simpler way, to let each request wait until it is quiet,
+// needs a bound of time, after which all that waited begin at once.
 //
 // A nil Questions is never told of any.
 type Questions struct {
@@ -44,6 +44,16 @@ func (q *Questions) End() {
 		close(q.quiet)
 		q.quiet = nil
 	}
+}
+
+// areInFlight tells whether any are.
+func (q *Questions) areInFlight() bool {
+	if q == nil {
+		return false
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.inFlight > 0
 }
 
 // untilQuiet gives what is closed when no question is in flight any more; nil where none is now.
@@ -76,6 +86,9 @@ func (q *Questions) pause() {
 	}
 }
 
+// besideQuestions gives how many of n turns or processors are left while questions are in flight.
+func besideQuestions(n int) int { return max(1, n/2) }
+
 // turns are those of requests to be walked.
 type turns struct {
 	all    chan struct{} // a slot for each that is walked
@@ -83,12 +96,12 @@ type turns struct {
 }
 
 func newTurns(n int) turns {
-	return turns{all: make(chan struct{}, n), beside: make(chan struct{}, max(1, n/2))}
+	return turns{all: make(chan struct{}, n), beside: make(chan struct{}, besideQuestions(n))}
 }
 
 // take waits for a turn, until ctx ends, and returns how to end it.
 func (t turns) take(ctx context.Context, q *Questions) (leave func(), err error) {
-	beside := q.untilQuiet() != nil
+	beside := q.areInFlight()
 	if beside {
 		if err := enter(ctx, t.beside); err != nil {
 			return nil, err

@@ -67,6 +67,47 @@ func TestRequestsLeaveHalfOfTheTurnsToQuestions(t *testing.T) {
 	write(t, store, enginetest.Numbered(103)) // who gave up has left the turn beside questions
 }
 
+// A round works for all of its shards at once, and while questions are in flight on half of the
+// processors; all are done then too.
+func TestARoundLeavesHalfOfTheProcessorsToQuestions(t *testing.T) {
+	half, processors := cluster.WriterTurns(cluster.NewShared())
+	for _, ask := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			questions, gate := cluster.NewQuestions(), make(chan struct{})
+			shards := make([]*fakeShard, 2*processors+1)
+			parts := make([][]engine.Part, len(shards))
+			for i := range shards {
+				shards[i] = newFakeShard(&fakeLog{})
+				shards[i].gate = gate
+				parts[i] = []engine.Part{partOf(uint64(i), 512<<10)}
+			}
+			group := newDirectBeside(questions, shards...)
+			want := len(shards)
+			if ask {
+				questions.Begin()
+				want = half
+			}
+			done := make(chan error, 1)
+			go func() { done <- group.Propose(context.Background(), parts) }()
+			for left := len(shards); left > 0; left-- {
+				synctest.Wait()
+				inside := 0
+				for _, s := range shards {
+					inside += int(s.inside.Load())
+				}
+				if inside != min(want, left) {
+					t.Errorf("asked %v: %d shards at once with %d left, want %d", ask, inside, left, min(want, left))
+				}
+				gate <- struct{}{}
+			}
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			group.Close()
+		})
+	}
+}
+
 // However many questions there are and however long they take, what is written is taken, flushed and
 // merged; one that waits for the flush itself is no exception.
 func TestNothingStandsStillUnderEndlessQuestions(t *testing.T) {
