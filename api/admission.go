@@ -39,3 +39,23 @@ func (b *budget) grow(have, want int64) bool {
 		}
 	}
 }
+
+// admitQuestion reports whether there is room for one more question, and tells Questions of it;
+// then questionEnded must be called once.
+func (p *process) admitQuestion() bool {
+	if !p.queries.take(1) {
+		return false
+	}
+	if p.options.Questions != nil {
+		p.options.Questions.Begin()
+	}
+	return true
+}
+
+// questionEnded ends what admitQuestion began.
+func (p *process) questionEnded() {
+	if p.options.Questions != nil {
+		p.options.Questions.End()
+	}
+	p.queries.give(1)
+}

@@ -64,10 +64,10 @@ func (s *Server) serveCall(service any, grpcStream grpc.ServerStream, info *grpc
 	isWrite := isWriter(info.FullMethod)
 	c := &call{ServerStream: grpcStream, method: info.FullMethod, isWrite: isWrite, server: side}
 	if !isWrite {
-		if !s.queries.take(1) {
+		if !s.admitQuestion() {
 			return s.refuse("%d queries run already", s.options.QueriesMax)
 		}
-		defer s.queries.give(1)
+		defer s.questionEnded()
 	}
 	ctx, cancel := context.WithCancelCause(grpcStream.Context())
 	defer cancel(nil)

@@ -44,12 +44,12 @@ func (s *Server) queryHandler() http.Handler {
 			queryhttp.Refuse(counted, http.StatusForbidden, err.Error())
 		case handler == nil:
 			queryhttp.Refuse(counted, http.StatusNotFound, "not served")
-		case !s.queries.take(1):
+		case !s.admitQuestion():
 			delay := retryDelayMin + time.Duration(s.options.Random()*float64(retryDelaySpread))
 			counted.Header().Set("Retry-After", strconv.Itoa(int((delay+time.Second-1)/time.Second)))
 			queryhttp.Refuse(counted, http.StatusServiceUnavailable, fmt.Sprintf("%d queries run already", s.options.QueriesMax))
 		default:
-			defer s.queries.give(1)
+			defer s.questionEnded()
 			handler.ServeHTTP(counted, r)
 		}
 	})

@@ -53,6 +53,10 @@ type Options struct {
 	// Query answers the query port, all of it; see package queryhttp. nil: 404.
 	Query http.Handler
 
+	// Questions, where set, is told of each question: the store, or what works beside it, may
+	// make way. Its methods may be called from any goroutine.
+	Questions Questions
+
 	BytesInFlightMax int64         // requests received and not yet answered
 	QueriesMax       int64         // reading calls at once
 	PeerTimeMax      time.Duration // for a peer to send a request or take a message

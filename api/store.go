@@ -55,6 +55,13 @@ type Catalog interface {
 	Edges(ctx context.Context, startMin, startMax uint64) ([]span.Edge, error)
 }
 
+// Questions hears of the questions in flight: Begin of each when it is admitted, and End when it
+// is answered or given up.
+type Questions interface {
+	Begin()
+	End()
+}
+
 // Operator is what the admin port may ask for.
 type Operator interface {
 	// Flush writes every memtable to a segment; returns when the manifest names them.

@@ -69,6 +69,8 @@ type Options struct {
 
 	// Shared is what this store shares with others of the process; nil is nothing.
 	Shared *Shared
+	// Questions, where set, go first: what can wait makes way for those that it is told of.
+	Questions *Questions
 	// Background, where set, is called first by each goroutine that flushes or merges.
 	Background func()
 	// CheckPart, where set, may refuse a part during Apply: it injects the fault that a
@@ -100,7 +102,7 @@ type Store struct {
 
 	recovery Recovery
 	readers  chan struct{} // a slot for each shard that is being read
-	writers  chan struct{} // a slot for each request that is walked
+	writers  turns         // of requests to be walked
 	imports  *Imports
 
 	fatal     chan error // holds the one error that ends the process

@@ -42,7 +42,8 @@ import (
 // but not for ever: the flush waits for its turn among the shards' flushes, for disk and
 // for Log.Sync, and none of them for a leader, who holds no lock while he applies.
 type Direct struct {
-	now func() time.Time
+	now       func() time.Time
+	questions *Questions // go first; nil: are never told of
 
 	mu      sync.Mutex
 	members []*member
@@ -103,9 +104,10 @@ type DirectShard struct {
 	Shard Applier
 }
 
-// NewDirect makes the groups of a node's shards. Close ends them.
-func NewDirect(now func() time.Time, shards ...DirectShard) *Direct {
-	d := &Direct{now: now}
+// NewDirect makes the groups of a node's shards, whose rounds make way for questions, which may be
+// nil. Close ends them.
+func NewDirect(now func() time.Time, questions *Questions, shards ...DirectShard) *Direct {
+	d := &Direct{now: now, questions: questions}
 	d.idle = sync.NewCond(&d.mu)
 	for _, s := range shards {
 		d.members = append(d.members, &member{

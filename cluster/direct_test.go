@@ -158,12 +158,15 @@ func partOf(n uint64, bytes int) engine.Part {
 func at0() time.Time { return time.Unix(0, 0) }
 
 // newDirect makes the groups of some shards in memory.
-func newDirect(shards ...*fakeShard) *cluster.Direct {
+func newDirect(shards ...*fakeShard) *cluster.Direct { return newDirectBeside(nil, shards...) }
+
+// newDirectBeside makes them beside questions.
+func newDirectBeside(questions *cluster.Questions, shards ...*fakeShard) *cluster.Direct {
 	var members []cluster.DirectShard
 	for _, s := range shards {
 		members = append(members, cluster.DirectShard{Log: s.log, Shard: s})
 	}
-	return cluster.NewDirect(at0, members...)
+	return cluster.NewDirect(at0, questions, members...)
 }
 
 // propose sends parts to the first shard.

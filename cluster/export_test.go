@@ -22,12 +22,27 @@ func Held(s *Store, shard int) bool {
 
 // TakeWriterTurns takes all turns of requests to be walked, until free is called.
 func TakeWriterTurns(s *Shared) (free func()) {
-	for range cap(s.writers) {
-		s.writers <- struct{}{}
+	for range cap(s.writers.all) {
+		s.writers.all <- struct{}{}
 	}
 	return func() {
-		for range cap(s.writers) {
-			<-s.writers
+		for range cap(s.writers.all) {
+			<-s.writers.all
+		}
+	}
+}
+
+// WriterTurns gives how many requests are walked at once beside questions, and without any.
+func WriterTurns(s *Shared) (beside, all int) { return cap(s.writers.beside), cap(s.writers.all) }
+
+// TakeTurnsBesideQuestions takes those that are left beside questions, until free is called.
+func TakeTurnsBesideQuestions(s *Shared) (free func()) {
+	for range cap(s.writers.beside) {
+		s.writers.beside <- struct{}{}
+	}
+	return func() {
+		for range cap(s.writers.beside) {
+			<-s.writers.beside
 		}
 	}
 }

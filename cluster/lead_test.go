@@ -361,7 +361,7 @@ func BenchmarkPropose(b *testing.B) {
 // is gone.
 func TestAPanicOfTheLeaderLeavesNobodyWaiting(t *testing.T) {
 	log := &fakeLog{}
-	group := cluster.NewDirect(at0, cluster.DirectShard{Log: log, Shard: panickingShard{newFakeShard(log)}})
+	group := cluster.NewDirect(at0, nil, cluster.DirectShard{Log: log, Shard: panickingShard{newFakeShard(log)}})
 	func() {
 		defer func() {
 			if recover() == nil {

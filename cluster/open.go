@@ -97,7 +97,7 @@ func (s *Store) openShard(ctx context.Context, i int, pages *segment.Pages, entr
 		MemtableBytesMax: memtableBytesMax, FirstMemtableBytesMax: first, RoomBytes: memtableBytesMax / 4 * roomQuarters,
 		MemtableAge: s.o.MemtableAge, Retention: s.o.Retention,
 		Gate: s.o.Shared.gate, Pages: pages, SplitCellsBytesMax: max(s.o.SplitCellsBytesMax/s.epoch.Shards, 1),
-		CheckPart: s.o.CheckPart, SyncLog: s.wal.Sync, Background: s.o.Background,
+		CheckPart: s.o.CheckPart, SyncLog: s.wal.Sync, Background: s.o.Background, Pause: s.o.Questions.pause,
 	})
 	if err != nil {
 		return err
@@ -165,7 +165,7 @@ func (s *Store) start() {
 	for i := range shards {
 		shards[i] = DirectShard{Log: StreamLog{s.wal.Stream(uint32(i))}, Shard: s.shards[i]}
 	}
-	s.groups = NewDirect(s.o.Now, shards...)
+	s.groups = NewDirect(s.o.Now, s.o.Questions, shards...)
 	beats, stop := s.o.Heartbeat, func() {}
 	if beats == nil {
 		ticker := time.NewTicker(heartbeatInterval)

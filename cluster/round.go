@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/stoadb/stoa/cluster/raftstore"
 	"github.com/stoadb/stoa/engine"
@@ -36,11 +37,11 @@ func (d *Direct) round() {
 		}
 	}()
 	received := d.now().UnixNano()
-	each(batches, func(b *batch) { b.queueEntries(received) })
+	d.each(batches, func(b *batch) { b.queueEntries(received) })
 	err := waitAll(batches)
 	if err == nil {
 		batches = d.hold(batches, received)
-		each(batches, (*batch).apply)
+		d.each(batches, (*batch).apply)
 		err = firstError(batches)
 	}
 	settled = true
@@ -214,21 +215,31 @@ func (r *request) decide(err error) {
 }
 
 // each does work for all batches: at once where there is enough of it to be worth
-// waking somebody.
-func each(batches []batch, work func(*batch)) {
-	bytes := 0
+// waking somebody, and only on half of the processors while questions are in flight.
+func (d *Direct) each(batches []batch, work func(*batch)) {
+	bytes, atOnce := 0, len(batches)
 	for i := range batches {
 		bytes += batches[i].bytes
 	}
-	if bytes < spreadBytesMin || len(batches) < 2 {
+	if bytes < spreadBytesMin {
+		atOnce = 1
+	} else if d.questions.areInFlight() {
+		atOnce = min(atOnce, besideQuestions(processors))
+	}
+	if atOnce < 2 {
 		for i := range batches {
 			work(&batches[i])
 		}
 		return
 	}
 	var all sync.WaitGroup
-	for i := range batches {
-		all.Go(func() { work(&batches[i]) })
+	var next atomic.Int64
+	for range atOnce {
+		all.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(batches)); i = next.Add(1) - 1 {
+				work(&batches[i])
+			}
+		})
 	}
 	all.Wait()
 }

@@ -13,12 +13,12 @@ import (
 type Shared struct {
 	gate    *engine.Gate  // one flush, one merge, one making of cells at a time
 	readers chan struct{} // a slot for each shard that is being read
-	writers chan struct{} // a slot for each request that is walked
+	writers turns         // of requests to be walked
 }
 
 // NewShared gives the turns of one node.
 func NewShared() *Shared {
-	return &Shared{gate: engine.NewGate(), readers: make(chan struct{}, 2*processors), writers: make(chan struct{}, processors)}
+	return &Shared{gate: engine.NewGate(), readers: make(chan struct{}, 2*processors), writers: newTurns(processors)}
 }
 
 // processors is how many there are for this process when it starts. It may let the Go runtime use

@@ -35,13 +35,13 @@ var freeForm = (*engine.Part).FreeForm
 
 // cut makes parts of a request, by shard, when it is its turn: as many are walked at once as there
 // are processors. More would take turns anyway, and hold the threads that questions are answered by.
+// While questions are in flight it is fewer; see Questions.
 func (s *Store) cut(ctx context.Context, request []byte) (parts [][]engine.Part, counts otlp.Counts, err error) {
-	select {
-	case s.writers <- struct{}{}:
-		defer func() { <-s.writers }()
-	case <-ctx.Done():
-		return nil, otlp.Counts{}, ctx.Err()
+	leave, err := s.writers.take(ctx, s.o.Questions)
+	if err != nil {
+		return nil, otlp.Counts{}, err
 	}
+	defer leave()
 	cut, counts, err := otlp.Cut(request, s.epoch.Shards, func(id span.TraceID) int { return Place(id, "", s.epoch.Shards) })
 	if err != nil {
 		return nil, otlp.Counts{}, err

@@ -134,7 +134,9 @@ func (s *Shard) freeze() error {
 	for len(s.frozen) >= frozenMax && s.flushErr == nil && !s.closed {
 		changed := s.changed
 		s.mu.Unlock()
+		s.o.Gate.held.Add(1)
 		<-changed
+		s.o.Gate.held.Add(-1)
 		s.mu.Lock()
 	}
 	if s.closed {

@@ -116,11 +116,13 @@ func (s *Shard) writeSegment(m *memtable, name string) (segment.Info, error) {
 		return segment.Info{}, err
 	}
 	w.Rehearse(atEqualRanks(traces, total), total)
+	written := stretch{pause: s.pauseFlush}
 	for _, t := range traces {
 		if err := w.Add(t.id, t.rows); err != nil {
 			w.Abort()
 			return segment.Info{}, err
 		}
+		written.add(len(t.rows))
 	}
 	info, err := w.Finish()
 	if err != nil {
@@ -128,6 +130,26 @@ func (s *Shard) writeSegment(m *memtable, name string) (segment.Info, error) {
 		return segment.Info{}, err
 	}
 	return info, nil
+}
+
+// pauseFlush pauses unless a write waits for this flush, or for one that waits for its turn.
+func (s *Shard) pauseFlush() {
+	if s.o.Gate.held.Load() == 0 {
+		s.o.Pause()
+	}
+}
+
+// stretch counts rows written, and pauses after each StretchRows of them.
+type stretch struct {
+	rows  int // since the last pause
+	pause func()
+}
+
+func (s *stretch) add(rows int) {
+	if s.rows += rows; s.rows >= StretchRows {
+		s.rows = 0
+		s.pause()
+	}
 }
 
 // atEqualRanks gives some rows of the traces, from all parts of them alike.

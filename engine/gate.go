@@ -1,6 +1,9 @@
 package engine
 
-import "context"
+import (
+	"context"
+	"sync/atomic"
+)
 
 // Gate lets one flush and one merge run at a time for all shards that share it: both
 // read and write much and hold much memory, and a node has few disks. One question at a time
@@ -12,6 +15,7 @@ type Gate struct {
 	merges  chan struct{}
 	cells   chan struct{}
 	room    *room
+	held    atomic.Int32 // writes that wait for a flush
 }
 
 // NewGate gives the gate of one node.

@@ -19,6 +19,9 @@ const (
 	// apart from its spans (1.2 KB measured) and its place in the maps. Without it, a flood
 	// of one-span requests would fill memory long before the bound of bytes is met.
 	partOverheadBytes = 2 << 10
+	// StretchRows is how many rows a flush or a merge writes from one Pause to the next: some
+	// milliseconds of work, and few enough that questions need not wait for more.
+	StretchRows = 1 << 10
 	// frozenMax is how many frozen memtables may wait before Apply waits too.
 	frozenMax = 1
 	// seenHashesMax and seenAge bound the exactly-once window; older copies are still

@@ -158,7 +158,11 @@ func (s *Shard) mergeInto(ctx context.Context, inputs []*liveSegment, name strin
 	for i, l := range inputs {
 		segments[i] = l.Segment
 	}
-	info, err := compaction.Merge(ctx, s.o.FS, segments, s.dir+"/"+name, nil)
+	written, before := stretch{pause: s.o.Pause}, 0
+	info, err := compaction.Merge(ctx, s.o.FS, segments, s.dir+"/"+name, func(done, _ int) {
+		written.add(done - before)
+		before = done
+	})
 	if err != nil {
 		return fmt.Errorf("merge of %d segments: %w", len(inputs), err)
 	}

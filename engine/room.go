@@ -79,6 +79,8 @@ func (s *Shard) awaitRoom() {
 		if closed {
 			return
 		}
+		s.o.Gate.held.Add(1)
 		<-changed
+		s.o.Gate.held.Add(-1)
 	}
 }

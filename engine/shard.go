@@ -71,6 +71,9 @@ type Options struct {
 	// Background, where set, is called first by each goroutine that flushes or merges, which the
 	// process may want to give way to others.
 	Background func()
+	// Pause, where set, is called by a flush and a merge after each StretchRows rows, and may let
+	// them wait for a while; by a flush not while a write waits for one.
+	Pause func()
 	// CheckPart refuses a part in Apply, which quarantines it: fault injection.
 	CheckPart func(*span.Batch) error
 }
@@ -153,6 +156,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Background == nil {
 		o.Background = func() {}
+	}
+	if o.Pause == nil {
+		o.Pause = func() {}
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -25,7 +25,7 @@ and compare show what was measured. docs/bench.md has the command lines for othe
 		Args: exactly(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newBenchGen(), newBenchAmplify(), newBenchLoad(), newBenchQuery(), newBenchRun(), newBenchBaseline(), newBenchSink(), newBenchReport(), newBenchCompare())
+	cmd.AddCommand(newBenchGen(), newBenchAmplify(), newBenchLoad(), newBenchIngest(), newBenchQuery(), newBenchRun(), newBenchBaseline(), newBenchSink(), newBenchReport(), newBenchCompare())
 	return cmd
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"slices"
@@ -198,12 +199,8 @@ func (f *queryFlags) ask(cmd *cobra.Command, mix *bench.Mix, clients []int) (all
 		var records []bench.QueryRecord
 		switch {
 		case f.ingest != "":
-			load := bench.Loading{Target: f.target, Connections: 4, Patience: time.Minute}
-			if load.SpansASecond, err = parseRate(f.ingest); err != nil {
-				return nil, err
-			}
 			run.State = "ingest"
-			records, err = mix.AskDuringIngest(cmd.Context(), run, load)
+			records, err = f.askDuringIngest(cmd.Context(), mix, run)
 		default:
 			if f.cold {
 				run.State, run.Once = "cold", true
@@ -216,6 +213,19 @@ func (f *queryFlags) ask(cmd *cobra.Command, mix *bench.Mix, clients []int) (all
 		all = slices.Concat(all, records)
 	}
 	return all, nil
+}
+
+// askDuringIngest asks while spans arrive.
+func (f *queryFlags) askDuringIngest(ctx context.Context, mix *bench.Mix, run bench.MixRun) ([]bench.QueryRecord, error) {
+	rate, err := parseRate(f.ingest)
+	if err != nil {
+		return nil, err
+	}
+	command, err := ingestCommand(f.target, ingestConnections, rate)
+	if err != nil {
+		return nil, err
+	}
+	return mix.AskDuringIngest(ctx, run, command)
 }
 
 // parseRate reads spans a second; max is 0, as fast as they are acknowledged.

@@ -211,8 +211,11 @@ func (f *runFlags) askServer(ctx context.Context, server *bench.Server, mix *ben
 		return err
 	}
 	run.State, run.Clients = "ingest", clients[0]
-	load := bench.Loading{Target: server.OTLP, Connections: f.connections, SpansASecond: rate, Patience: time.Minute}
-	records, err = mix.AskDuringIngest(ctx, run, load)
+	command, err := ingestCommand(server.OTLP, f.connections, rate)
+	if err != nil {
+		return err
+	}
+	records, err = mix.AskDuringIngest(ctx, run, command)
 	record.Queries = slices.Concat(record.Queries, records)
 	return err
 }

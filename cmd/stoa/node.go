@@ -44,6 +44,8 @@ type node struct {
 	tenants []tenant
 	server  *api.Server
 	log     *slog.Logger
+
+	questions *cluster.Questions // of all stores
 }
 
 // openNode opens the folder and makes its server, which does not listen yet.
@@ -56,7 +58,7 @@ func openNode(ctx context.Context, o nodeOptions) (*node, error) {
 	if err := checkTenants(o); err != nil {
 		return nil, err
 	}
-	n := &node{log: o.logger}
+	n := &node{log: o.logger, questions: cluster.NewQuestions()}
 	if err := n.openStores(ctx, o); err != nil {
 		return nil, errors.Join(err, n.close(ctx))
 	}
@@ -64,7 +66,7 @@ func openNode(ctx context.Context, o nodeOptions) (*node, error) {
 		Log: o.logger, Metrics: metricsHandler(n), Tenants: n.served(o.tenantHeader),
 		Imports: importsHandler(n.store.Imports()), Attributes: attributesHandler(n.store), Rates: ratesHandler(n.store),
 		Query: queryhttp.New(n.store, queryhttp.Options{Log: o.logger}),
-		Edges: edgesHandler(n.store),
+		Edges: edgesHandler(n.store), Questions: n.questions,
 	}
 	if n.archive != nil {
 		served.Archive = n.archive
@@ -76,14 +78,14 @@ func openNode(ctx context.Context, o nodeOptions) (*node, error) {
 // openStores opens the store, and then what lies in folders of its folder: only then is
 // that known to be ours. What is open is in n also where one fails.
 func (n *node) openStores(ctx context.Context, o nodeOptions) (err error) {
-	if n.store, err = openFolder(ctx, o.data, mainOptions(o)); err != nil {
+	if n.store, err = n.openFolder(ctx, o.data, mainOptions(o)); err != nil {
 		return err
 	}
 	if len(o.tenants) > 0 {
 		return n.openTenants(ctx, o)
 	}
 	if o.archive {
-		n.archive, err = openFolder(ctx, filepath.Join(o.data, archiveFolder), archiveOptions(o))
+		n.archive, err = n.openFolder(ctx, filepath.Join(o.data, archiveFolder), archiveOptions(o))
 	}
 	return err
 }
@@ -101,12 +103,12 @@ func archiveOptions(o nodeOptions) cluster.Options {
 	}
 }
 
-func openFolder(ctx context.Context, folder string, o cluster.Options) (*cluster.Store, error) {
+func (n *node) openFolder(ctx context.Context, folder string, o cluster.Options) (*cluster.Store, error) {
 	disk, err := vfs.NewOS(folder)
 	if err != nil {
 		return nil, err
 	}
-	o.FS, o.Background = disk, lowerPriority
+	o.FS, o.Background, o.Questions = disk, lowerPriority, n.questions
 	store, err := cluster.Open(ctx, o)
 	if errors.Is(err, vfs.ErrLocked) {
 		return nil, fmt.Errorf("data folder %s is in use: a server (or another command) runs there; "+

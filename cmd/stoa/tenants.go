@@ -157,7 +157,7 @@ func (n *node) openTenants(ctx context.Context, o nodeOptions) error {
 			Log: wal.Options{SyncInterval: o.syncInterval}, Progress: replayLog(logger), Shared: shared,
 		}.Divided(len(o.tenants))
 		options.DiskBudget = share64(o.budget, len(o.tenants)+1)
-		store, err := openFolder(ctx, folder, options)
+		store, err := n.openFolder(ctx, folder, options)
 		if err != nil {
 			return fmt.Errorf("tenant %s: %w", name, err)
 		}
@@ -169,7 +169,7 @@ func (n *node) openTenants(ctx context.Context, o nodeOptions) error {
 		part.data, part.logger = folder, logger
 		archive := archiveOptions(part)
 		archive.Shared = shared
-		if n.tenants[len(n.tenants)-1].archive, err = openFolder(ctx, filepath.Join(folder, archiveFolder), archive.Divided(len(o.tenants))); err != nil {
+		if n.tenants[len(n.tenants)-1].archive, err = n.openFolder(ctx, filepath.Join(folder, archiveFolder), archive.Divided(len(o.tenants))); err != nil {
 			return fmt.Errorf("tenant %s: %w", name, err)
 		}
 	}
