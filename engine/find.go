@@ -21,6 +21,8 @@ type hit struct {
 // lies below the floor altogether.
 func (v *view) scan(ctx context.Context, m *matcher, floor func() uint64, visit func(h hit) error) error {
 	filtered := m.rowFilter().before(visit)
+	m.group = groupSearches.Get().(*groupSearch)
+	defer m.endScan()
 	var b bound
 	if m.query.Scan {
 		for _, u := range v.allUnits() {

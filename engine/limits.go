@@ -63,6 +63,11 @@ const (
 	// traces are looked at: names that never repeat must not pile up.
 	internedMax      = 1 << 16
 	internedBytesMax = 4 << 20
+	// summarizedRowsKept: what was used to summarize traces of more rows, some 60 bytes each, does not
+	// stay for other answers.
+	summarizedRowsKept = 1 << 16
+	// summaryTextBytesKept: no more names of services and roots stay either, for as long as there are answers.
+	summaryTextBytesKept = 32 << 10
 	// operationsAskedMax: of a service with more operations, templates are not sought by them. To
 	// seek those of one takes half a microsecond, and who has so many has most of a segment's.
 	operationsAskedMax = 1 << 10

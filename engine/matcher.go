@@ -36,7 +36,7 @@ type matcher struct {
 	wantRows    bool // visited rows are needed whole: with ids, kind and status
 	oldestFirst bool // a scan goes from old to new; who lowers query.StartMax ends it early
 
-	group groupSearch // of the row group that a scan looks into
+	group *groupSearch // of the row group that a scan looks into, while there is one
 }
 
 // tagTest is one tag.

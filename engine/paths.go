@@ -54,7 +54,7 @@ func (s *Shard) Paths(ctx context.Context, q span.PathQuery, paths *span.Paths) 
 		return err
 	}
 	defer v.close()
-	c := &pathCounter{query: q, paths: paths, facts: newTraceFacts()}
+	c := &pathCounter{query: q, paths: paths, facts: new(traceFacts)}
 	split := v.splitTraces()
 	for _, l := range v.segments {
 		info := l.Info()
@@ -149,7 +149,7 @@ func (c *pathCounter) countSegment(ctx context.Context, l *liveSegment, split *s
 // add takes the next row of the trace at hand.
 func (c *pathCounter) add(row span.Row) error {
 	c.facts.add(row)
-	c.names = append(c.names, c.facts.intern(row.Name()))
+	c.names = append(c.names, c.facts.texts.intern(row.Name()))
 	return nil
 }
 
@@ -213,7 +213,7 @@ func (c *pathCounter) climb(row int32, parents []int32) {
 		if above >= 0 {
 			way = c.known[above]
 		}
-		if way.hop < 0 || c.query.IsHop(c.facts.services[way.hop], c.facts.services[row], c.facts.kinds[row]) {
+		if way.hop < 0 || c.query.IsHop(c.facts.serviceOf(way.hop), c.facts.serviceOf(row), c.facts.kinds[row]) {
 			way.before, way.hop = way.hop, row
 			way.depth++
 			if way.focal < 0 && c.query.IsFocal(c.hop(row)) {
@@ -227,7 +227,7 @@ func (c *pathCounter) climb(row int32, parents []int32) {
 }
 
 func (c *pathCounter) hop(row int32) span.Hop {
-	return span.Hop{Service: c.facts.services[row], Name: c.names[row]}
+	return span.Hop{Service: c.facts.serviceOf(row), Name: c.names[row]}
 }
 
 // place gives the place of a hop in the tree of paths.

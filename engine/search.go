@@ -17,7 +17,7 @@ type segmentSearch struct {
 	l         *liveSegment
 	served    []uint32 // the resources of the service asked for, ascending
 	servedAt  places
-	resources []uint64 // by resource: the tags it satisfies
+	resources []uint64 // by resource: the tags it satisfies, where it is served
 	scopes    uint64   // tags that some scope satisfies
 	// onlyFiltered are tags that no resource, scope or template of the segment satisfies, so that
 	// only values in columns with filters may, or templates of a row group's own.
@@ -25,7 +25,8 @@ type segmentSearch struct {
 	levels       [span.Levels]levelTags
 	columns      []tagColumns // by tag
 	filters      map[uint32]columnFilters
-	judge        *judge // of the query's filter, nil where it has none
+	judge        *judge            // of the query's filter, nil where it has none
+	whole        [span.Levels]bool // of templates: no row group has its own
 
 	group *groupSearch // the matcher's: one row group is looked into at a time
 	rows  bound        // for rows that are read
@@ -41,10 +42,7 @@ var templateLevels = [...]span.Level{span.SpanLevel, span.EventLevel, span.LinkL
 
 // newSegmentSearch readies a query for a segment; nil where nothing in it can match.
 func newSegmentSearch(m *matcher, l *liveSegment) (*segmentSearch, error) {
-	s := &segmentSearch{matcher: m, l: l, group: &m.group}
-	var b bound
-	m.bind(&b, l.Resources())
-	s.resources = b.resources
+	s := &segmentSearch{matcher: m, l: l, group: m.group, whole: l.TemplatesWhole()}
 	if m.filter != nil {
 		var err error
 		if s.judge, err = newJudge(m.filter, m.effort, l); err != nil {
@@ -54,13 +52,7 @@ func newSegmentSearch(m *matcher, l *liveSegment) (*segmentSearch, error) {
 			return nil, s.judge.failure()
 		}
 	}
-	above := uint64(0)
-	for i, tags := range s.resources {
-		if b.service[i] {
-			s.served = append(s.served, uint32(i))
-			above |= tags
-		}
-	}
+	above := s.tellResources()
 	if len(s.served) == 0 {
 		return nil, nil
 	}
@@ -99,6 +91,24 @@ func newSegmentSearch(m *matcher, l *liveSegment) (*segmentSearch, error) {
 	return s, nil
 }
 
+// tellResources works out which resources are of the service asked for, and which tags these satisfy;
+// above are all of these tags.
+func (s *segmentSearch) tellResources() (above uint64) {
+	batch := s.l.Resources()
+	var b bound
+	s.bindTexts(&b, batch)
+	s.resources = make([]uint64, len(batch.Resources))
+	for i := range batch.Resources {
+		if s.query.Service != "" && string(batch.Bytes(batch.Resources[i].Service)) != s.query.Service {
+			continue
+		}
+		s.served = append(s.served, uint32(i))
+		s.resources[i] = b.resourceTags(uint32(i))
+		above |= s.resources[i]
+	}
+	return above
+}
+
 // tellTemplates works out what the templates of all levels say of the query; false where nothing
 // of the segment can match. Tags in above hold by a resource or scope, scopes are those of each.
 func (s *segmentSearch) tellTemplates(above uint64, scopes []uint64) (possible bool, err error) {
@@ -132,8 +142,7 @@ func (s *segmentSearch) keepTemplates(above uint64) bool {
 			beside |= t.tags[i].any()
 		}
 	}
-	whole := s.l.TemplatesWhole()
-	if !whole[span.EventLevel] || !whole[span.LinkLevel] {
+	if !s.whole[span.EventLevel] || !s.whole[span.LinkLevel] {
 		beside = s.all
 	}
 	t := &s.levels[span.SpanLevel]
@@ -142,7 +151,7 @@ func (s *segmentSearch) keepTemplates(above uint64) bool {
 	for _, level := range templateLevels {
 		s.levels[level].places = placesOf(s.levels[level].ids)
 	}
-	return len(t.ids) > 0 || !whole[span.SpanLevel]
+	return len(t.ids) > 0 || !s.whole[span.SpanLevel]
 }
 
 // templatesMatched counts the templates of spans that may satisfy the query.

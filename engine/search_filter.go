@@ -18,7 +18,7 @@ func (s *segmentSearch) judgeTemplates() bool {
 
 // judgeGroup answers for what that left open by what the group knows beside.
 func (s *segmentSearch) judgeGroup() (bool, error) {
-	s.judge.enter(s.group.index, s.group.scan)
+	s.judge.enter(s.group.index, &s.group.scan)
 	s.group.rests, s.group.counted = cleared(s.group.rests, len(s.group.answers)), false
 	may := s.judgePairs(func(a answer, template, class int) answer {
 		if a != answerOpen {

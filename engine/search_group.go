@@ -3,6 +3,7 @@ package engine
 import (
 	"math/bits"
 	"slices"
+	"sync"
 
 	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
@@ -10,9 +11,9 @@ import (
 )
 
 // groupSearch is what a search knows of the row group it looks into. Buffers are kept from
-// group to group.
+// group to group, and from search to search.
 type groupSearch struct {
-	scan  *segment.GroupScan
+	scan  segment.GroupScan
 	index int
 	first int // row of the segment
 
@@ -46,11 +47,24 @@ type groupSearch struct {
 	counted bool     // how many that are, see judge
 }
 
+// groupSearches are those between two scans.
+var groupSearches = sync.Pool{New: func() any { return new(groupSearch) }}
+
+// endScan gives back what the scan has worked with.
+func (m *matcher) endScan() {
+	g := m.group
+	m.group = nil
+	g.scan.Forget()
+	clear(g.rests[:cap(g.rests)])
+	groupSearches.Put(g)
+}
+
 // scanGroup visits the matching rows of a row group that start at least at least. Rows that
 // were read go to filtered, where the query's filter still is to be asked.
 func (s *segmentSearch) scanGroup(i int, least uint64, visit, filtered visitor) error {
 	g := s.group
-	g.scan, g.index, g.first = s.l.Scan(i), i, s.l.Group(i).FirstRow
+	g.index, g.first = i, s.l.Group(i).FirstRow
+	s.l.ScanInto(&g.scan, i)
 	defer func() {
 		opened := g.scan.PageCounts()
 		s.explain.PagesRead.Add(int64(opened.Read + g.opened.Read))

@@ -19,8 +19,8 @@ func (s *segmentSearch) byCode() (any bool, err error) {
 	rows := s.l.Group(g.index).Rows
 	g.left = sized(g.left, (rows+63)/64)
 	g.foundOf, g.valuesOf = cleared(g.foundOf, len(s.tags)), cleared(g.valuesOf, len(s.tags))
-	if g.found == nil {
-		g.found = make([][]uint64, len(s.tags))
+	if more := len(s.tags) - len(g.found); more > 0 {
+		g.found = append(g.found, make([][]uint64, more)...)
 	}
 	few := rows
 	if slices.Contains(g.asked, false) && (g.must == 0 || s.query.DurationMin > 0) {

@@ -46,7 +46,7 @@ func (s *segmentSearch) candidates(above uint64) (ids []uint32, possible bool, e
 	if ids, err = s.ofService(standing); err != nil {
 		return nil, false, err
 	}
-	whole := s.l.TemplatesWhole()
+	whole := s.whole
 	if len(ids) == 0 && whole[span.SpanLevel] {
 		return nil, false, nil
 	}

@@ -5,7 +5,9 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 
+	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
 )
 
@@ -17,23 +19,43 @@ func (s *Shard) Summaries(ctx context.Context, found []span.Found) ([]span.Summa
 		return nil, err
 	}
 	defer v.close()
-	f := traceParts{traceFacts: newTraceFacts()}
+	f := traceSummaries.Get().(*traceParts)
+	defer f.giveBack()
 	summaries := make([]span.Summary, 0, len(found))
 	for _, trace := range found {
 		if err := f.take(ctx, v, trace.TraceID); err != nil {
 			return nil, err
 		}
 		if len(f.spanIDs) > 0 {
-			summaries = append(summaries, f.summary(trace.TraceID, f.rootNames))
+			summaries = append(summaries, f.summary(trace.TraceID))
 		}
 	}
 	return summaries, nil
 }
 
+// traceSummaries are the traceParts between two answers.
+var traceSummaries = sync.Pool{New: func() any { return new(traceParts) }}
+
+// giveBack keeps the memory for another answer, where it is not that of a huge trace.
+func (f *traceParts) giveBack() {
+	if cap(f.spanIDs) > summarizedRowsKept {
+		return
+	}
+	f.begin()
+	f.of, f.from = nil, nil
+	if f.texts.bytes > summaryTextBytesKept {
+		f.texts.forget()
+	}
+	clear(f.read.Roots[:cap(f.read.Roots)]) // they point into segments
+	traceSummaries.Put(f)
+}
+
 // traceParts gathers the facts of a trace from all sources that it stands in.
 type traceParts struct {
-	*traceFacts
-	rootNames []string // by row, of those without a parent id
+	traceFacts
+	rootNames []uint32 // by row, of those without a parent id: the number of the name
+	counts    []int32  // by number of a service: its position + 1 among the summary's, 0 between summaries
+	counted   []uint32 // those that are not 0
 	ends      []int    // of the rows of each source
 	at        []int    // by source: the next row
 	order     []int    // the rows as they stand in the trace
@@ -50,7 +72,7 @@ func (f *traceParts) take(ctx context.Context, v *view, id span.TraceID) error {
 	}
 	for _, l := range v.segments {
 		if i, ok := l.FindTrace(id); ok {
-			if err := f.addFrom(ctx, l, i, f.name); err != nil {
+			if err := f.addFrom(ctx, l, i, f.nameRoots); err != nil {
 				return err
 			}
 			f.ends = append(f.ends, len(f.spanIDs))
@@ -73,15 +95,23 @@ func (f *traceParts) begin() {
 	f.rootNames, f.ends = f.rootNames[:0], f.ends[:0]
 }
 
-func (f *traceParts) name(name string) { f.rootNames = append(f.rootNames, name) }
-
 func (f *traceParts) addRow(row span.Row) {
 	f.add(row)
-	name := ""
+	name := uint32(0)
 	if row.ParentID().IsZero() {
-		name = string(row.Name())
+		name = f.texts.number(row.Name())
 	}
-	f.name(name)
+	f.rootNames = append(f.rootNames, name)
+}
+
+// nameRoots notes the names of the rows added last.
+func (f *traceParts) nameRoots(rows int, roots []segment.RootFact) {
+	at := len(f.rootNames)
+	f.rootNames = slices.Grow(f.rootNames, rows)[:at+rows]
+	clear(f.rootNames[at:])
+	for _, root := range roots {
+		f.rootNames[at+root.Row] = f.texts.number(root.Name)
+	}
 }
 
 // merge puts the rows of all sources, each of which has its own in order, in the order of the
@@ -138,33 +168,38 @@ func ordered[T any](values []T, order []int) []T {
 	return sorted
 }
 
-// summary counts over the rows added; names has a name for each row without parent id.
-func (f *traceFacts) summary(id span.TraceID, names []string) span.Summary {
+// summary counts over the rows added.
+func (f *traceParts) summary(id span.TraceID) span.Summary {
 	sum := span.Summary{TraceID: id, Start: f.starts[0], End: f.end, Spans: len(f.spanIDs)}
-	services := make(map[string]*span.ServiceCount)
+	if more := len(f.texts.list) - len(f.counts); more > 0 {
+		f.counts = append(f.counts, make([]int32, more)...)
+	}
 	for i, parent := range f.resolve() {
 		switch parent {
 		case span.Orphan:
 			sum.Orphans++
 		case span.NoParent:
 			if !sum.HasRoot {
-				sum.HasRoot, sum.RootService, sum.RootName = true, f.services[i], names[i]
+				sum.HasRoot, sum.RootService, sum.RootName = true, f.serviceOf(int32(i)), f.texts.list[f.rootNames[i]]
 			}
 		}
-		count := services[f.services[i]]
-		if count == nil {
-			count = &span.ServiceCount{Service: f.services[i]}
-			services[f.services[i]] = count
+		at := &f.counts[f.services[i]]
+		if *at == 0 {
+			sum.Services = append(sum.Services, span.ServiceCount{Service: f.serviceOf(int32(i))})
+			*at = int32(len(sum.Services))
+			f.counted = append(f.counted, f.services[i])
 		}
+		count := &sum.Services[*at-1]
 		count.Spans++
 		if f.errors[i] {
 			count.Errors++
 			sum.Errors++
 		}
 	}
-	for _, count := range services {
-		sum.Services = append(sum.Services, *count)
+	for _, service := range f.counted {
+		f.counts[service] = 0
 	}
+	f.counted = f.counted[:0]
 	slices.SortFunc(sum.Services, func(a, b span.ServiceCount) int { return strings.Compare(a.Service, b.Service) })
 	return sum
 }

@@ -14,33 +14,30 @@ type traceFacts struct {
 	parentIDs []span.SpanID
 	kinds     []int32
 	starts    []uint64
-	services  []string
+	services  []uint32 // as number numbers them
 	end       uint64
 	errors    []bool
 	parents   []int32
-	interned  map[string]string
-	bytes     int // of the texts in interned
+	resolver  span.Resolver
+	texts     numberedTexts
 
-	of      *span.Batch // of the row added last
-	read    segment.Facts
-	names   []string // of its facts
-	serving []string // by resource of that batch, once a row has it: its service
-	served  []bool
+	of      *span.Batch  // of the row added last
+	from    *liveSegment // that rows were added from last
+	read    segment.RowFacts
+	serving []uint32 // by resource of either, once a row has it: its service + 1
 }
 
 // factsProjection is what traceFacts reads of a row group.
 var factsProjection = segment.Projection{Times: true, Identity: true, Services: true}
-
-func newTraceFacts() *traceFacts { return &traceFacts{interned: make(map[string]string)} }
 
 // reset forgets the trace, and the texts where they are many.
 func (f *traceFacts) reset() {
 	f.spanIDs, f.parentIDs, f.kinds = f.spanIDs[:0], f.parentIDs[:0], f.kinds[:0]
 	f.starts, f.services, f.errors, f.end = f.starts[:0], f.services[:0], f.errors[:0], 0
 	f.of = nil
-	if f.bytes > internedBytesMax || len(f.interned) > internedMax {
-		clear(f.interned)
-		f.bytes = 0
+	if f.texts.bytes > internedBytesMax || len(f.texts.list) > internedMax {
+		f.texts.forget()
+		f.from = nil
 	}
 }
 
@@ -57,21 +54,21 @@ func (f *traceFacts) add(row span.Row) {
 
 // service gives the row's service. Rows have few resources, and one text is not looked for as
 // often as there are rows.
-func (f *traceFacts) service(row span.Row) string {
+func (f *traceFacts) service(row span.Row) uint32 {
 	if f.of != row.Batch {
-		f.of = row.Batch
-		f.serving, f.served = cleared(f.serving, len(row.Batch.Resources)), cleared(f.served, len(row.Batch.Resources))
+		f.of, f.from = row.Batch, nil
+		f.serving = cleared(f.serving, len(row.Batch.Resources))
 	}
 	id := row.Batch.ResourceIDs[row.Pos]
-	if !f.served[id] {
-		f.serving[id], f.served[id] = f.intern(row.Service()), true
+	if f.serving[id] == 0 {
+		f.serving[id] = f.texts.number(row.Service()) + 1
 	}
-	return f.serving[id]
+	return f.serving[id] - 1
 }
 
 // addFrom takes the rows that a segment has of its trace i, in their order: by their facts, without
-// making rows. told hears the name of each row without a parent id, "" of others.
-func (f *traceFacts) addFrom(ctx context.Context, l *liveSegment, i int, told func(name string)) error {
+// making rows. told hears how many rows there were each time, and the names of those without a parent id.
+func (f *traceFacts) addFrom(ctx context.Context, l *liveSegment, i int, told func(rows int, roots []segment.RootFact)) error {
 	first, n := l.TraceRows(i)
 	for row, end := first, first+n; row < end; {
 		if err := ctx.Err(); err != nil {
@@ -83,46 +80,69 @@ func (f *traceFacts) addFrom(ctx context.Context, l *liveSegment, i int, told fu
 		if err := l.ReadRowFacts(group, row-info.FirstRow, to-info.FirstRow, &f.read); err != nil {
 			return err
 		}
-		f.addRead(told)
+		f.addRead(l)
+		told(to-row, f.read.Roots)
 		row = to
 	}
 	return nil
 }
 
-func (f *traceFacts) addRead(told func(name string)) {
-	r := &f.read
-	f.serving, f.names = f.serving[:0], f.names[:0]
-	for k := range r.List {
-		f.serving, f.names = append(f.serving, f.intern(r.List[k].Service)), append(f.names, f.intern(r.List[k].Name))
+func (f *traceFacts) addRead(l *liveSegment) {
+	resources := l.Resources()
+	if f.from != l {
+		f.of, f.from = nil, l
+		f.serving = cleared(f.serving, len(resources.Resources))
 	}
-	f.of = nil // serving is of facts now
-	f.spanIDs, f.parentIDs, f.starts = append(f.spanIDs, r.SpanIDs...), append(f.parentIDs, r.ParentIDs...), append(f.starts, r.Starts...)
-	for row, of := range r.Of {
-		f.kinds = append(f.kinds, r.List[of].Kind)
-		f.services = append(f.services, f.serving[of])
-		f.errors = append(f.errors, r.List[of].Failed)
-		f.end = max(f.end, r.End(row))
-		if r.ParentIDs[row].IsZero() {
-			told(f.names[of])
-		} else {
-			told("")
+	r := &f.read
+	f.spanIDs, f.parentIDs = append(f.spanIDs, r.SpanIDs...), append(f.parentIDs, r.ParentIDs...)
+	f.starts, f.kinds, f.errors = append(f.starts, r.Starts...), append(f.kinds, r.Kinds...), append(f.errors, r.Failed...)
+	for _, id := range r.Resources {
+		if f.serving[id] == 0 {
+			f.serving[id] = f.texts.number(resources.Bytes(resources.Resources[id].Service)) + 1
 		}
+		f.services = append(f.services, f.serving[id]-1)
+	}
+	for _, end := range r.Ends {
+		f.end = max(f.end, end)
 	}
 }
 
-// intern gives a text that stays when the row is gone, one for equal ones.
-func (f *traceFacts) intern(text []byte) string {
-	known, ok := f.interned[string(text)]
-	if !ok {
-		known = string(text)
-		f.interned[known] = known
-		f.bytes += len(known)
-	}
-	return known
-}
+// serviceOf gives the service of a row.
+func (f *traceFacts) serviceOf(row int32) string { return f.texts.list[f.services[row]] }
 
 // resolve finds the parents of all rows.
 func (f *traceFacts) resolve() []int32 {
-	f.parents = span.ResolveParents(f.parents, f.spanIDs, f.parentIDs, f.kinds)
+	f.parents = f.resolver.Resolve(f.parents, f.spanIDs, f.parentIDs, f.kinds)
 	return f.parents
+}
+
+// numberedTexts numbers texts, one number for equal ones. The texts stay when that from which they
+// came is gone.
+type numberedTexts struct {
+	numbers map[string]uint32
+	list    []string
+	bytes   int
+}
+
+func (t *numberedTexts) number(text []byte) uint32 {
+	n, ok := t.numbers[string(text)]
+	if !ok {
+		if t.numbers == nil {
+			t.numbers = make(map[string]uint32)
+		}
+		n = uint32(len(t.list))
+		known := string(text)
+		t.numbers[known], t.list = n, append(t.list, known)
+		t.bytes += len(known)
+	}
+	return n
+}
+
+// intern gives the text.
+func (t *numberedTexts) intern(text []byte) string { return t.list[t.number(text)] }
+
+func (t *numberedTexts) forget() {
+	clear(t.numbers)
+	clear(t.list)
+	t.list, t.bytes = t.list[:0], 0
 }

@@ -62,46 +62,87 @@ func (s *Segment) ReadFacts(i int, f *Facts, keep bool) error {
 	for row, length := range f.lengths {
 		f.Durations = append(f.Durations, span.Duration(f.Starts[row], f.Starts[row]+length))
 	}
-	return f.facts(&scan.rowReader, 0, scan.group.Rows)
+	return f.facts(&scan.rowReader)
+}
+
+// RowFacts are rows of a row group as summaries need them. They keep their memory from one ReadRowFacts to
+// the next.
+type RowFacts struct {
+	Starts, Ends       []uint64 // as they were received
+	SpanIDs, ParentIDs []span.SpanID
+	Resources          []uint32 // of the segment
+	Kinds              []int32
+	Failed             []bool // status Error
+	Roots              []RootFact
+}
+
+// RootFact is a row without a parent id: its position among those read, and its name, which is not to be
+// changed.
+type RootFact struct {
+	Row  int
+	Name []byte
 }
 
 // ReadRowFacts reads the facts of rows [from, to) of row group i, of pages that stay with Pages.
-func (s *Segment) ReadRowFacts(i, from, to int, f *Facts) error {
+func (s *Segment) ReadRowFacts(i, from, to int, f *RowFacts) error {
 	r := s.reader(i, from, to, factsProjection)
 	defer r.done()
-	n := r.group.Rows
-	f.Starts = append(f.Starts[:0], r.integers(colStart, n, from, to)...)
-	f.lengths = append(f.lengths[:0], r.integers(colDuration, n, from, to)...)
-	f.resources = append(f.resources[:0], r.integers(colResource, n, from, to)...)
-	for _, code := range f.resources {
-		if code >= uint64(len(r.group.resources)) {
-			r.fail(colResource, codec.Corrupt("resource %d of %d", code, len(r.group.resources)))
-		}
+	n, group := r.group.Rows, r.group
+	f.Starts = r.appendIntegers(f.Starts[:0], colStart, n, from, to)
+	f.Ends = r.appendIntegers(f.Ends[:0], colDuration, n, from, to)
+	for row, start := range f.Starts {
+		f.Ends[row] += start
 	}
+	f.Resources = f.Resources[:0]
+	for _, code := range r.integers(colResource, n, from, to) {
+		if code >= uint64(len(group.resources)) {
+			r.fail(colResource, codec.Corrupt("resource %d of %d", code, len(group.resources)))
+			break
+		}
+		f.Resources = append(f.Resources, group.resources[code])
+	}
+	r.b.SpanIDs, r.b.ParentIDs = f.SpanIDs[:0], f.ParentIDs[:0]
 	if r.ids(); r.err != nil {
 		return r.err
 	}
-	f.SpanIDs, f.ParentIDs, f.Durations = r.b.SpanIDs, r.b.ParentIDs, f.Durations[:0]
-	for row, length := range f.lengths {
-		f.Durations = append(f.Durations, span.Duration(f.Starts[row], f.Starts[row]+length))
+	f.SpanIDs, f.ParentIDs = r.b.SpanIDs, r.b.ParentIDs
+	it, err := r.itemsOfSpans()
+	if err != nil {
+		return err
 	}
-	return f.facts(r, from, to)
+	f.Kinds, f.Failed, f.Roots = f.Kinds[:0], f.Failed[:0], f.Roots[:0]
+	for row, code := range it.items.codes[from:to] {
+		t, id := s.templateOf(group, span.SpanLevel, it.items, code)
+		scalars := t.scalarsAt(id)
+		f.Kinds = append(f.Kinds, int32(scalars[scalarKind]))
+		f.Failed = append(f.Failed, int32(scalars[scalarStatusCode]) == span.StatusError)
+		if f.ParentIDs[row].IsZero() {
+			f.Roots = append(f.Roots, RootFact{row, t.nameOf(id)})
+		}
+	}
+	return nil
 }
 
-// End gives the end of a row, as it was received.
-func (f *Facts) End(row int) uint64 { return f.Starts[row] + f.lengths[row] }
-
-// facts finds the pairs of resources and templates of rows [from, to).
-func (f *Facts) facts(r *rowReader, from, to int) error {
+// itemsOfSpans opens the templates of the rows.
+func (r *rowReader) itemsOfSpans() (*itemReader, error) {
 	it := r.openCodes(span.SpanLevel, r.group.Rows)
 	if it == nil {
 		r.fail(colTemplate, codec.Corrupt("no templates of spans"))
-		return r.err
+		return nil, r.err
+	}
+	return it, nil
+}
+
+// facts finds the pairs of resources and templates of the rows.
+func (f *Facts) facts(r *rowReader) error {
+	it, err := r.itemsOfSpans()
+	if err != nil {
+		return err
 	}
 	f.Of, f.List = f.Of[:0], f.List[:0]
 	templates := uint64(r.group.codes(span.SpanLevel))
-	f.numbers.reset(to - from)
-	for row, code := range it.items.codes[from:to] {
+	f.numbers.reset(r.group.Rows)
+	for row, code := range it.items.codes {
 		at := f.numbers.at(f.resources[row]*templates + uint64(code))
 		if *at == 0 {
 			f.List = append(f.List, r.fact(it, f.resources[row], code))

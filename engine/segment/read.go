@@ -339,10 +339,12 @@ func (r *rowReader) times() {
 	}
 }
 
-// ids fills span ids and parent ids. A parent stands as the distance to its row.
+// ids fills span ids and parent ids, in memory that the batch may have for them. A parent stands as the
+// distance to its row.
 func (r *rowReader) ids() {
 	b, n, rows := r.b, r.group.Rows, r.rows()
-	b.SpanIDs, b.ParentIDs = make([]span.SpanID, rows), make([]span.SpanID, rows)
+	b.SpanIDs, b.ParentIDs = slices.Grow(b.SpanIDs, rows)[:rows], slices.Grow(b.ParentIDs, rows)[:rows]
+	clear(b.ParentIDs)
 	ids := r.page(colSpanID, func(payload []byte) (*page, error) { return openRaw(payload, n, 8) })
 	if ids == nil {
 		r.fail(colSpanID, codec.Corrupt("no span ids"))

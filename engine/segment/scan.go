@@ -212,12 +212,30 @@ func (s *Segment) Filters(id uint32) (filters []*index.Filter, ok bool, err erro
 type GroupScan struct {
 	rowReader
 	items *itemReader // of spans, once somebody asked for them
+
+	scanBuffers
 }
+
+// scanBuffers are the memory of looks at values, from one to the next.
+type scanBuffers struct{ positions, marked, perCode []uint32 }
 
 // Scan looks into row group i; what it opens stays with Pages.
 func (s *Segment) Scan(i int) *GroupScan {
-	g := &s.groups[i]
-	return &GroupScan{rowReader: rowReader{s: s, group: g, to: g.Rows}}
+	g := new(GroupScan)
+	s.ScanInto(g, i)
+	return g
+}
+
+// ScanInto makes g, the zero GroupScan or one that is done with, what Scan gives, with the memory
+// that it has.
+func (s *Segment) ScanInto(g *GroupScan, i int) {
+	group := &s.groups[i]
+	*g = GroupScan{rowReader: rowReader{s: s, group: group, to: group.Rows}, scanBuffers: g.scanBuffers}
+}
+
+// Forget lets go of the row group, and keeps the memory.
+func (g *GroupScan) Forget() {
+	*g = GroupScan{scanBuffers: g.scanBuffers}
 }
 
 // PageCounts tells how many pages were read from the file for this scan, and how many were

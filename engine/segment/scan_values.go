@@ -13,7 +13,8 @@ import (
 // MarkValues sets the bits of the rows that have a value of an attribute column, standing
 // with the row, that is text or number: which of both counts is the column's to say.
 func (g *GroupScan) MarkValues(rows []uint64, id uint32, text []byte, number uint64) error {
-	found, err := g.ItemsEqual(nil, id, text, number)
+	found, err := g.ItemsEqual(g.marked[:0], id, text, number)
+	g.marked = larger(g.marked, found)
 	if err != nil || len(found) == 0 {
 		return err
 	}
@@ -28,12 +29,23 @@ func (g *GroupScan) MarkValues(rows []uint64, id uint32, text []byte, number uin
 // ItemsEqual appends to dst the spans, events or links of the group, by their number in it,
 // that have such a value; a column is of one level.
 func (g *GroupScan) ItemsEqual(dst []uint32, id uint32, text []byte, number uint64) ([]uint32, error) {
-	return g.itemsOf(dst, id, func(texts *column.TextColumn, ints *column.Ints) ([]uint32, error) {
+	return g.itemsOf(dst, id, func(texts *column.TextColumn, ints *column.Ints) (found []uint32, err error) {
 		if texts != nil {
-			return texts.RowsEqual(nil, text)
+			found, err = texts.RowsEqual(g.positions[:0], text)
+		} else {
+			found, err = ints.RowsEqual(g.positions[:0], number)
 		}
-		return ints.RowsEqual(nil, number)
+		g.positions = larger(g.positions, found)
+		return found, err
 	})
+}
+
+// larger is the one of two buffers that is kept.
+func larger(a, b []uint32) []uint32 {
+	if cap(b) > cap(a) {
+		return b
+	}
+	return a
 }
 
 // ItemsWhere is ItemsEqual with a question for each value: text is asked of texts, once for
@@ -116,17 +128,17 @@ func (g *GroupScan) itemsOf(dst []uint32, id uint32, find func(*column.TextColum
 	if g.err != nil || len(found) == 0 {
 		return dst, g.err
 	}
-	return append(dst, it.itemsWith(id, found)...), nil
+	g.perCode = slices.Grow(g.perCode[:0], len(it.items.counts))[:len(it.items.counts)]
+	clear(g.perCode)
+	return it.itemsWith(dst, id, found, g.perCode), nil
 }
 
-// itemsWith gives the items that have the values of a column at some positions, ascending:
-// values stand in the order of the items.
-func (it *itemReader) itemsWith(id uint32, positions []uint32) []uint32 {
-	perCode := make([]uint32, len(it.items.counts))
+// itemsWith appends to dst the items that have the values of a column at some positions, ascending:
+// values stand in the order of the items. perCode is a zero for each code.
+func (it *itemReader) itemsWith(dst []uint32, id uint32, positions, perCode []uint32) []uint32 {
 	for _, code := range it.items.usersOf(id) {
 		perCode[code]++
 	}
-	var found []uint32
 	at, codes := uint32(0), it.items.codes
 	for i := 0; i < len(codes) && len(positions) > 0; {
 		// Eight items at once, as long as the next position is not theirs.
@@ -142,11 +154,11 @@ func (it *itemReader) itemsWith(id uint32, positions []uint32) []uint32 {
 			if at += perCode[codes[i]]; positions[0] >= at {
 				continue
 			}
-			found = append(found, uint32(i))
+			dst = append(dst, uint32(i))
 			for len(positions) > 0 && positions[0] < at {
 				positions = positions[1:]
 			}
 		}
 	}
-	return found
+	return dst
 }
