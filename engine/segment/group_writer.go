@@ -30,10 +30,11 @@ type groupWriter struct {
 	// The item that is being added, as describe needs it.
 	source       *source
 	level        span.Level
-	pos          int // the row, or the event's or link's position in the batch
-	list         []span.Attr
-	bare         []slot // of a bare row: what the slots are there
-	template     uint32 // of the segment, or noTemplate
+	pos          int         // the row, or the event's or link's position in the batch
+	list         []span.Attr // of an event or link
+	ids          []uint32    // of a span: its attributes
+	bare         []slot      // of a bare row: what the slots are there
+	template     uint32      // of the segment, or noTemplate
 	describe     [span.Levels]func(t *templateWriter)
 	describeBare func(t *templateWriter)
 
@@ -137,8 +138,8 @@ func (g *groupWriter) addItem(level span.Level, pos int) {
 		g.addBareItem(level, pos)
 		return
 	}
-	g.pos, g.list = pos, g.source.attrsAt(level, pos)
-	g.bytes += 16 * len(g.list)
+	attrs := g.take(level, pos)
+	g.bytes += 16 * attrs
 	carried := g.source.carriedAt(level, pos)
 	if g.addCarried(carried, level) {
 		for _, s := range carried.own {
@@ -147,15 +148,39 @@ func (g *groupWriter) addItem(level span.Level, pos int) {
 		return
 	}
 	fold, code := g.w.folding[level], g.addTemplate(level, g.describe[level])
-	texts := len(fold.slots) - len(g.list)
+	texts := len(fold.slots) - attrs
 	for i, s := range fold.slots {
 		if s.own {
 			g.addSlot(s.column, i, texts)
 		}
 	}
 	if carried != nil {
-		g.source.carry(carried, level, pos, len(g.list), fold, code)
+		g.source.carry(carried, level, pos, attrs, fold, code)
 	}
+}
+
+// take makes an item the one that is being added, and says how many attributes it has.
+func (g *groupWriter) take(level span.Level, pos int) int {
+	b := g.source.batch
+	g.pos, g.list, g.ids = pos, nil, nil
+	switch level {
+	case span.EventLevel:
+		g.list = b.EventAttrsOf(uint32(pos))
+	case span.LinkLevel:
+		g.list = b.LinkAttrsOf(uint32(pos))
+	default:
+		g.ids = span.Row{Batch: b, Pos: pos}.AttrIDs()
+		return len(g.ids)
+	}
+	return len(g.list)
+}
+
+// attrAt gives an attribute of the item.
+func (g *groupWriter) attrAt(i int) span.Attr {
+	if g.ids != nil {
+		return g.source.batch.Attrs[g.ids[i]]
+	}
+	return g.list[i]
 }
 
 // addCarried appends the template of an item where it is known what it came to.
@@ -191,9 +216,9 @@ func (g *groupWriter) addSlot(col uint32, i, texts int) {
 	case i < texts:
 		g.text(int(col), b, g.ownText(col, g.pos))
 	case col < colFixed:
-		g.addMapped(int(col), b, g.list[i-texts])
+		g.addMapped(int(col), b, g.attrAt(i-texts))
 	default:
-		g.addOwn(col, b, g.list[i-texts])
+		g.addOwn(col, b, g.attrAt(i-texts))
 	}
 }
 

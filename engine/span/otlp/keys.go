@@ -17,6 +17,7 @@ type keyState struct {
 	from, to   uint32    // where the value of attr stands there, if it is a string
 	badText    bool      // that value is no UTF-8
 	invalid    bool      // the key is no UTF-8
+	id         uint32    // of attr among the attributes of spans, plus 1; 0 is not known
 	attr       span.Attr // the last one of a plain message; its Key is always set
 	message    []byte    // that message in its frame, in the request's memory; nil where each must be counted
 }
@@ -99,30 +100,40 @@ func (w *walker) internKey(key []byte) int32 {
 	return k
 }
 
-// stringAttr gives the attribute of key k whose value is a text, and whose plain message stands
+// stringAttr makes the attribute of key k one whose value is a text, and whose plain message stands
 // in the frame.
-func (w *walker) stringAttr(k int32, text, frame []byte) span.Attr {
+func (w *walker) stringAttr(k int32, text, frame []byte) {
 	state, b := &w.keys[k], &w.batch
 	if state.attr.Type != span.StringValue || string(b.Text[state.from:state.to]) != string(text) {
 		id := w.texts.Intern(text)
 		state.attr.Type, state.attr.Value = span.StringValue, uint64(id)
 		state.from, state.to = b.TextEnd[max(id, 1)-1], b.TextEnd[id]
 		state.badText = !validUTF8(text)
+		state.id = 0
 	}
 	if state.badText {
 		w.counts.InvalidUTF8++
 	}
 	state.remember(frame)
-	return state.attr
 }
 
 // numberAttr is stringAttr for a value of another type, which is all of a but the key.
-func (w *walker) numberAttr(k int32, a span.Attr, frame []byte) span.Attr {
+func (w *walker) numberAttr(k int32, a span.Attr, frame []byte) {
 	state := &w.keys[k]
-	a.Key = state.attr.Key
-	state.attr, state.badText = a, false
+	if a.Key = state.attr.Key; state.attr != a {
+		state.attr, state.id = a, 0
+	}
+	state.badText = false
 	state.remember(frame)
-	return a
+}
+
+// attrID gives the id of the attribute of key k.
+func (w *walker) attrID(k int32) uint32 {
+	state := &w.keys[k]
+	if state.id == 0 {
+		state.id = w.attrs.ID(&w.batch, state.attr) + 1
+	}
+	return state.id - 1
 }
 
 // remember notes the message of attr, unless each that comes must be counted.
