@@ -66,9 +66,13 @@ func (v *value) list(kind span.ValueType, data []byte) {
 // Where the message that is likely to come comes, framed as it was, nothing is read at all.
 func (w *walker) attributes(dst []span.Attr, f *fields) ([]span.Attr, *wireError) {
 	for {
-		var err *wireError
-		if dst, err = w.appendAttribute(dst, f.b[f.begin:f.at], f.data); err != nil {
-			return dst, err
+		if k := w.attribute(f.b[f.begin:f.at], f.data); k > 0 {
+			dst = append(dst, w.keys[k].attr)
+		} else {
+			var err *wireError
+			if dst, err = w.oddAttribute(dst, f.data); err != nil {
+				return dst, err
+			}
 		}
 		b, at, keys, before := f.b, f.at, w.keys, w.before
 		for at < len(b) && uint32(b[at]) == f.tag {
@@ -86,14 +90,6 @@ func (w *walker) attributes(dst []span.Attr, f *fields) ([]span.Attr, *wireError
 			return dst, nil
 		}
 	}
-}
-
-// appendAttribute appends the attribute of the KeyValue message kv, which stands in its frame.
-func (w *walker) appendAttribute(dst []span.Attr, frame, kv []byte) ([]span.Attr, *wireError) {
-	if k := w.attribute(frame, kv); k > 0 {
-		return append(dst, w.keys[k].attr), nil
-	}
-	return w.oddAttribute(dst, kv)
 }
 
 // spanAttributes is attributes for those of a span, whose ids it appends.

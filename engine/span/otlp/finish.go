@@ -18,7 +18,7 @@ const scratchBytesMax = 8 << 20
 const envelopeEntryBytes = 64
 
 // keyStateBytes is what one entry of walker.keys takes.
-const keyStateBytes = 72
+const keyStateBytes = 64
 
 func newWalker(stubs *int) *walker {
 	w := walkers.Get().(*walker)

@@ -12,14 +12,15 @@ import (
 // time its last message is compared whole, then the key alone, then its last value, before any
 // hash is taken.
 type keyState struct {
-	next       int32     // in keys: what followed last time, 0 unknown
-	begin, end uint32    // where the key stands in the batch's text
-	from, to   uint32    // where the value of attr stands there, if it is a string
-	badText    bool      // that value is no UTF-8
-	invalid    bool      // the key is no UTF-8
-	id         uint32    // of attr among the attributes of spans, plus 1; 0 is not known
-	attr       span.Attr // the last one of a plain message; its Key is always set
-	message    []byte    // that message in its frame, in the request's memory; nil where each must be counted
+	next     int32     // in keys: what followed last time, 0 unknown
+	begin    uint32    // where the key stands in the batch's text
+	bytes    uint16    // and how long it is, see KeyBytesMax
+	badText  bool      // the value of attr is no UTF-8
+	invalid  bool      // the key is no UTF-8
+	id       uint32    // of attr among the attributes of spans, plus 1; 0 is not known
+	from, to uint32    // where the value of attr stands in the batch's text, if it is a string
+	attr     span.Attr // the last one of a plain message; its Key is always set
+	message  []byte    // that message in its frame, in the request's memory; nil where each must be counted
 }
 
 // The first states stand for the begin of an attribute list, one per level, so that each
@@ -65,7 +66,7 @@ func (w *walker) lookUpKey(key []byte) int32 {
 // isKey reports whether a state is that of the key; of an empty key none is.
 func (w *walker) isKey(k int32, key []byte) bool {
 	state := &w.keys[k]
-	return len(key) > 0 && string(w.batch.Text[state.begin:state.end]) == string(key)
+	return len(key) > 0 && string(w.batch.Text[state.begin:state.begin+uint32(state.bytes)]) == string(key)
 }
 
 // placeOfKey gives a place of keyAt. Keys differ in their ends.
@@ -93,7 +94,7 @@ func (w *walker) internKey(key []byte) int32 {
 	k := int32(len(w.keys))
 	state := keyState{attr: span.Attr{Key: id}, invalid: !utf8.Valid(key)}
 	if id > 0 {
-		state.begin, state.end = w.batch.TextEnd[id-1], w.batch.TextEnd[id]
+		state.begin, state.bytes = w.batch.TextEnd[id-1], uint16(len(key))
 	}
 	w.keys = append(w.keys, state)
 	w.keyOf[id] = k
