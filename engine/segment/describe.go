@@ -17,7 +17,7 @@ func (g *groupWriter) describeSpan(t *templateWriter) {
 	g.describeText(t, f, colName, b.Names[pos])
 	g.describeText(t, f, colStatusMessage, b.StatusMessages[pos])
 	g.describeText(t, f, colTraceState, b.TraceStates[pos])
-	g.describeIDs(t, f)
+	g.describeAttrs(t, f, span.SpanLevel)
 }
 
 func (g *groupWriter) describeEvent(t *templateWriter) {
@@ -49,61 +49,38 @@ func (g *groupWriter) describeText(t *templateWriter, f *folding, col uint32, id
 	}
 }
 
-// describeIDs adds a slot for each attribute of the span, in order. What an attribute of the batch
-// came to is remembered by its id, unless it comes from a row group: rows of one template there
-// are carried over, and values that stand with them have an id each.
-func (g *groupWriter) describeIDs(t *templateWriter, f *folding) {
-	src, attrs := g.source, g.source.batch.Attrs
-	if !t.remembered || src.origin != nil {
-		for _, id := range g.ids {
-			f.slots = append(f.slots, g.attrSlot(t, f, span.SpanLevel, &attrs[id]))
-		}
-		return
-	}
-	known := src.slotsOf(f.version)
-	at := len(f.slots)
-	f.slots = slices.Grow(f.slots, len(g.ids))[:at+len(g.ids)]
-	slots := f.slots[at:]
-	for i, id := range g.ids {
-		s := &known[id]
-		if s.column == 0 {
-			*s = g.attrSlot(t, f, span.SpanLevel, &attrs[id])
-		}
-		slots[i] = *s
-	}
-}
-
-// describeAttrs adds a slot for each attribute of an event or link, in order.
+// describeAttrs adds a slot for each attribute of the item, in order.
+//
+// The simpler way for spans, to remember by id what an attribute came to, is slower: rows come in
+// the order of traces, from all over their batches, and one place more to look at in each is one
+// more to wait for.
 func (g *groupWriter) describeAttrs(t *templateWriter, f *folding, level span.Level) {
-	for i := range g.list {
-		f.slots = append(f.slots, g.attrSlot(t, f, level, &g.list[i]))
-	}
-}
-
-// attrSlot gives the slot of an attribute.
-func (g *groupWriter) attrSlot(t *templateWriter, f *folding, level span.Level, a *span.Attr) slot {
 	src := g.source
 	columns := src.columnsOf(level, f.version)
-	var c knownColumn
-	if int(a.Key) < len(columns) {
-		c = columns[a.Key]
+	for _, id := range g.ids {
+		a := &g.list[id]
+		var c knownColumn
+		if int(a.Key) < len(columns) {
+			c = columns[a.Key]
+		}
+		if c.id == 0 || c.kind != a.Type {
+			c = g.w.columnOf(src, level, *a, f)
+			columns = src.columns[level].byKey
+		}
+		s := slot{column: c.id, own: c.alone}
+		switch {
+		case c.alone:
+		case !a.Type.HasText():
+			s.value = a.Value
+		case t.remembered && src.texts[a.Value] != 0:
+			s.value = uint64(src.texts[a.Value])
+		case src.batch.TextBytes(span.TextID(a.Value)) > foldTextBytesMax:
+			s.own = true
+		default:
+			s.value = src.text(t, span.TextID(a.Value))
+		}
+		f.slots = append(f.slots, s)
 	}
-	if c.id == 0 || c.kind != a.Type {
-		c = g.w.columnOf(src, level, *a, f)
-	}
-	s := slot{column: c.id, own: c.alone}
-	switch {
-	case c.alone:
-	case !a.Type.HasText():
-		s.value = a.Value
-	case t.remembered && src.texts[a.Value] != 0:
-		s.value = uint64(src.texts[a.Value])
-	case src.batch.TextBytes(span.TextID(a.Value)) > foldTextBytesMax:
-		s.own = true
-	default:
-		s.value = src.text(t, span.TextID(a.Value))
-	}
-	return s
 }
 
 // groupCodes are the codes of a row group's rows, events or links: which resource, which
@@ -184,8 +161,7 @@ type source struct {
 	resources []uint32 // id + 1 in the segment, 0 unknown
 	scopes    []uint32
 	columns   [span.Levels]knownColumns
-	texts     []uint32 // by text that is not too long for templates: its id among those of the segment's, 0 unknown
-	slots     knownSlots
+	texts     []uint32               // by text that is not too long for templates: its id among those of the segment's, 0 unknown
 	origin    *origin                // where the batch is a row group
 	foreign   *foreign               // and what its segment's are here
 	carried   [span.Levels][]carried // by template of the row group's own
@@ -211,25 +187,6 @@ type knownColumn struct {
 	id    uint32
 	kind  span.ValueType
 	alone bool
-}
-
-// knownSlots are what the attributes of a source's spans came to.
-type knownSlots struct {
-	version int    // of the folding
-	byID    []slot // column 0 is not known; nil until one is
-}
-
-// slotsOf gives, by id, the slots that are known under a version of the folding of spans.
-func (s *source) slotsOf(version int) []slot {
-	known := &s.slots
-	switch {
-	case known.byID == nil:
-		known.byID = make([]slot, len(s.batch.Attrs))
-	case known.version != version:
-		clear(known.byID)
-	}
-	known.version = version
-	return known.byID
 }
 
 func newSource(b *span.Batch) *source {

@@ -31,8 +31,9 @@ type groupWriter struct {
 	source       *source
 	level        span.Level
 	pos          int         // the row, or the event's or link's position in the batch
-	list         []span.Attr // of an event or link
-	ids          []uint32    // of a span: its attributes
+	list         []span.Attr // where its attributes stand
+	ids          []uint32    // and which they are there
+	counting     []uint32    // 0, 1, 2 and so on: those of an event or link
 	bare         []slot      // of a bare row: what the slots are there
 	template     uint32      // of the segment, or noTemplate
 	describe     [span.Levels]func(t *templateWriter)
@@ -138,7 +139,8 @@ func (g *groupWriter) addItem(level span.Level, pos int) {
 		g.addBareItem(level, pos)
 		return
 	}
-	attrs := g.take(level, pos)
+	g.take(level, pos)
+	attrs := len(g.ids)
 	g.bytes += 16 * attrs
 	carried := g.source.carriedAt(level, pos)
 	if g.addCarried(carried, level) {
@@ -159,28 +161,23 @@ func (g *groupWriter) addItem(level span.Level, pos int) {
 	}
 }
 
-// take makes an item the one that is being added, and says how many attributes it has.
-func (g *groupWriter) take(level span.Level, pos int) int {
+// take makes an item the one that is being added.
+func (g *groupWriter) take(level span.Level, pos int) {
 	b := g.source.batch
-	g.pos, g.list, g.ids = pos, nil, nil
+	g.pos = pos
 	switch level {
 	case span.EventLevel:
 		g.list = b.EventAttrsOf(uint32(pos))
 	case span.LinkLevel:
 		g.list = b.LinkAttrsOf(uint32(pos))
 	default:
-		g.ids = span.Row{Batch: b, Pos: pos}.AttrIDs()
-		return len(g.ids)
+		g.list, g.ids = b.Attrs, span.Row{Batch: b, Pos: pos}.AttrIDs()
+		return
 	}
-	return len(g.list)
-}
-
-// attrAt gives an attribute of the item.
-func (g *groupWriter) attrAt(i int) span.Attr {
-	if g.ids != nil {
-		return g.source.batch.Attrs[g.ids[i]]
+	for len(g.counting) < len(g.list) {
+		g.counting = append(g.counting, uint32(len(g.counting)))
 	}
-	return g.list[i]
+	g.ids = g.counting[:len(g.list)]
 }
 
 // addCarried appends the template of an item where it is known what it came to.
@@ -216,9 +213,9 @@ func (g *groupWriter) addSlot(col uint32, i, texts int) {
 	case i < texts:
 		g.text(int(col), b, g.ownText(col, g.pos))
 	case col < colFixed:
-		g.addMapped(int(col), b, g.attrAt(i-texts))
+		g.addMapped(int(col), b, g.list[g.ids[i-texts]])
 	default:
-		g.addOwn(col, b, g.attrAt(i-texts))
+		g.addOwn(col, b, g.list[g.ids[i-texts]])
 	}
 }
 
