@@ -16,6 +16,7 @@ func contents(p otlp.Part) string {
 	for _, r := range rowsOf(p.Batch) {
 		b = span.AppendContent(b, r)
 	}
+	b = fmt.Append(b, p.Batch.AttrIDs, p.Batch.Attrs)
 	return string(p.Batch.AppendBinary(b))
 }
 
