@@ -300,6 +300,7 @@ func (r *rowReader) key(col uint32) span.TextID {
 // often as it does.
 func (it *itemReader) eachSpan(text func(i int, col uint32, id span.TextID), end func(i int, scalars []uint32)) {
 	b := it.b
+	ids, attrs := b.AttrIDs, b.Attrs
 	for i, code := range it.items.codes[it.from:it.to] {
 		c := it.template(code)
 		if it.err != nil {
@@ -311,7 +312,7 @@ func (it *itemReader) eachSpan(text func(i int, col uint32, id span.TextID), end
 				if s.isText {
 					text(i, s.column, span.TextID(s.attr.Value))
 				} else {
-					b.AttrIDs = append(b.AttrIDs, s.id)
+					ids = append(ids, s.id)
 				}
 				continue
 			}
@@ -320,9 +321,11 @@ func (it *itemReader) eachSpan(text func(i int, col uint32, id span.TextID), end
 			case s.isText:
 				text(i, s.column, span.TextID(a.Value))
 			case s.column >= colFixed || it.p.Keys == nil || it.p.Keys[string(it.textOf(a.Key))]:
-				b.AddAttr(a)
+				ids = append(ids, uint32(len(attrs)))
+				attrs = append(attrs, a)
 			}
 		}
+		b.AttrIDs, b.Attrs = ids, attrs
 		end(i, c.scalars)
 	}
 }
