@@ -51,14 +51,14 @@ func (g *groupWriter) describeText(t *templateWriter, f *folding, col uint32, id
 
 // describeAttrs adds a slot for each attribute of the item, in order.
 //
-// The simpler way for spans, to remember by id what an attribute came to, is slower: rows come in
-// the order of traces, from all over their batches, and one place more to look at in each is one
-// more to wait for.
+// Another way for spans, to remember by id what an attribute came to, is slower: rows come in the
+// order of traces, from all over their batches, and one place more to look at in each is one more to
+// wait for.
 func (g *groupWriter) describeAttrs(t *templateWriter, f *folding, level span.Level) {
 	src := g.source
 	columns := src.columnsOf(level, f.version)
-	for _, id := range g.ids {
-		a := &g.list[id]
+	for i := range g.list {
+		a := &g.list[i]
 		var c knownColumn
 		if int(a.Key) < len(columns) {
 			c = columns[a.Key]

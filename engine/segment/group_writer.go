@@ -30,10 +30,9 @@ type groupWriter struct {
 	// The item that is being added, as describe needs it.
 	source       *source
 	level        span.Level
-	pos          int         // the row, or the event's or link's position in the batch
-	list         []span.Attr // where its attributes stand
-	ids          []uint32    // and which they are there
-	counting     []uint32    // 0, 1, 2 and so on: those of an event or link
+	pos          int // the row, or the event's or link's position in the batch
+	list         []span.Attr
+	spanList     []span.Attr // of a span: its memory
 	bare         []slot      // of a bare row: what the slots are there
 	template     uint32      // of the segment, or noTemplate
 	describe     [span.Levels]func(t *templateWriter)
@@ -140,7 +139,7 @@ func (g *groupWriter) addItem(level span.Level, pos int) {
 		return
 	}
 	g.take(level, pos)
-	attrs := len(g.ids)
+	attrs := len(g.list)
 	g.bytes += 16 * attrs
 	carried := g.source.carriedAt(level, pos)
 	if g.addCarried(carried, level) {
@@ -171,13 +170,10 @@ func (g *groupWriter) take(level span.Level, pos int) {
 	case span.LinkLevel:
 		g.list = b.LinkAttrsOf(uint32(pos))
 	default:
-		g.list, g.ids = b.Attrs, span.Row{Batch: b, Pos: pos}.AttrIDs()
-		return
+		// All are fetched before one is looked at, so that they are waited for at once.
+		g.spanList = span.Row{Batch: b, Pos: pos}.AppendAttrs(g.spanList[:0])
+		g.list = g.spanList
 	}
-	for len(g.counting) < len(g.list) {
-		g.counting = append(g.counting, uint32(len(g.counting)))
-	}
-	g.ids = g.counting[:len(g.list)]
 }
 
 // addCarried appends the template of an item where it is known what it came to.
@@ -213,9 +209,9 @@ func (g *groupWriter) addSlot(col uint32, i, texts int) {
 	case i < texts:
 		g.text(int(col), b, g.ownText(col, g.pos))
 	case col < colFixed:
-		g.addMapped(int(col), b, g.list[g.ids[i-texts]])
+		g.addMapped(int(col), b, g.list[i-texts])
 	default:
-		g.addOwn(col, b, g.list[g.ids[i-texts]])
+		g.addOwn(col, b, g.list[i-texts])
 	}
 }
 

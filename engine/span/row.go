@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"math"
+	"slices"
 )
 
 // Row is one span: a position in a batch.
@@ -73,8 +74,12 @@ func (r Row) AttrIDs() []uint32 {
 
 // AppendAttrs appends the attributes of the span, in the order received.
 func (r Row) AppendAttrs(dst []Attr) []Attr {
-	for _, id := range r.AttrIDs() {
-		dst = append(dst, r.Batch.Attrs[id])
+	ids, table := r.AttrIDs(), r.Batch.Attrs
+	at := len(dst)
+	dst = slices.Grow(dst, len(ids))[:at+len(ids)]
+	list := dst[at:]
+	for i, id := range ids {
+		list[i] = table[id]
 	}
 	return dst
 }
