@@ -73,7 +73,7 @@ func matches(r span.Row, q span.Query) bool {
 		return false
 	}
 	for _, tag := range q.Tags {
-		if !slices.ContainsFunc(r.Attrs(), func(a span.Attr) bool {
+		if !slices.ContainsFunc(r.AppendAttrs(nil), func(a span.Attr) bool {
 			return r.Batch.String(a.Key) == tag.Key && string(otlp.AppendText(nil, r.Batch, a)) == tag.Value
 		}) {
 			return false

@@ -51,11 +51,10 @@ func textOf(attribute *storagev2.KeyValue) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("attribute %q: %w", attribute.GetKey(), err)
 	}
-	row := span.Row{Batch: batch}
-	if batch.Len() != 1 || len(row.Attrs()) == 0 || counts.NestedTooDeep+counts.TruncatedValues+counts.TruncatedKeys > 0 {
+	if batch.Len() != 1 || len(batch.AttrIDs) == 0 || counts.NestedTooDeep+counts.TruncatedValues+counts.TruncatedKeys > 0 {
 		return "", fmt.Errorf("%w: attribute %q is deeper or longer than any stored one", span.ErrTooMuch, attribute.GetKey())
 	}
-	return string(otlp.AppendText(nil, batch, row.Attrs()[0])), nil
+	return string(otlp.AppendText(nil, batch, batch.Attrs[batch.AttrIDs[0]])), nil
 }
 
 // spanWith wraps an attribute, whose wire form is that of OTLP's KeyValue, in the

@@ -352,7 +352,7 @@ func shape(t *testing.T, requests [][]byte) (spans []string, ids map[span.TraceI
 			}
 			ids[row.TraceID()] = true
 			spans = append(spans, fmt.Sprint(traces[row.TraceID()], number(row.SpanID()), number(row.ParentID()),
-				row.Start()-first, row.End()-row.Start(), string(row.Service()), string(row.Name()), row.Kind(), row.StatusCode(), len(row.Attrs())))
+				row.Start()-first, row.End()-row.Start(), string(row.Service()), string(row.Name()), row.Kind(), row.StatusCode(), len(row.AppendAttrs(nil))))
 		}
 	}
 	return spans, ids

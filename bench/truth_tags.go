@@ -16,7 +16,8 @@ type tagReader struct {
 	keys      []uint64 // by TextID: the tags with this key
 	resources []uint64 // by resource: the tags that it satisfies
 	scopes    []uint64
-	errors    uint64 // the tags error=true
+	errors    uint64      // the tags error=true
+	attrs     []span.Attr // of the row under way
 }
 
 func newTagReader(tags []span.Tag, batch *span.Batch) *tagReader {
@@ -43,7 +44,7 @@ func newTagReader(tags []span.Tag, batch *span.Batch) *tagReader {
 // row gives a bit for each tag that holds on row pos.
 func (r *tagReader) row(pos int) uint64 {
 	row := span.Row{Batch: r.batch, Pos: pos}
-	got := r.resources[r.batch.ResourceIDs[pos]] | r.scopes[r.batch.ScopeIDs[pos]] | r.list(row.Attrs())
+	got := r.resources[r.batch.ResourceIDs[pos]] | r.scopes[r.batch.ScopeIDs[pos]] | r.list(r.attrsOf(row))
 	if row.StatusCode() == span.StatusError {
 		got |= r.errors
 	}
@@ -54,6 +55,12 @@ func (r *tagReader) row(pos int) uint64 {
 		got |= r.list(r.batch.LinkAttrsOf(begin))
 	}
 	return got
+}
+
+// attrsOf gives the attributes of a row, until the next call.
+func (r *tagReader) attrsOf(row span.Row) []span.Attr {
+	r.attrs = row.AppendAttrs(r.attrs[:0])
+	return r.attrs
 }
 
 // list gives a bit for each tag that one list of attributes satisfies. A later value of
@@ -115,7 +122,7 @@ func RareTags(requests [][]byte, key string, tracesMax, n int) ([]span.Tag, erro
 					traces[value][row.TraceID()] = true
 				}
 			}
-			note(row.Attrs())
+			note(r.attrsOf(row))
 			for begin, end := row.EventRange(); begin < end; begin++ {
 				note(batch.EventAttrsOf(begin))
 			}

@@ -48,12 +48,12 @@ func pool(random *rand.Rand, rows, traces int) *span.Batch {
 		b.ResourceIDs, b.ScopeIDs = append(b.ResourceIDs, random.Uint32N(3)), append(b.ScopeIDs, random.Uint32N(3))
 		b.Residues = append(b.Residues, 0)
 		for range random.IntN(3) {
-			b.Attrs = append(b.Attrs, span.Attr{Key: text("key", 3), Type: span.IntValue, Value: random.Uint64N(3)})
+			b.AddAttr(span.Attr{Key: text("key", 3), Type: span.IntValue, Value: random.Uint64N(3)})
 		}
 		for range random.IntN(2) {
 			b.Events = append(b.Events, span.Event{Time: start, Name: text("event", 2)})
 		}
-		b.AttrEnds, b.EventEnds = append(b.AttrEnds, uint32(len(b.Attrs))), append(b.EventEnds, uint32(len(b.Events)))
+		b.AttrEnds, b.EventEnds = append(b.AttrEnds, uint32(len(b.AttrIDs))), append(b.EventEnds, uint32(len(b.Events)))
 		b.LinkEnds = append(b.LinkEnds, 0)
 	}
 	return b

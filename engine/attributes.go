@@ -130,8 +130,8 @@ func (s *Shard) Keys(ctx context.Context, k *KeyCounter) error {
 	return nil
 }
 
-// eachAttr visits all attributes of a batch's rows; those of a resource or scope once, with the
-// number of rows that have it.
+// eachAttr visits all attributes of a batch's rows; those of a resource, a scope or the batch's
+// table once, with the number of rows that have it.
 func eachAttr(b *span.Batch, visit func(level span.Level, a span.Attr, n uint64)) {
 	rows := make([]uint64, len(b.Resources))
 	for _, id := range b.ResourceIDs {
@@ -143,8 +143,14 @@ func eachAttr(b *span.Batch, visit func(level span.Level, a span.Attr, n uint64)
 		rows[id]++
 	}
 	eachTableAttr(rows, b.ScopeAttrsOf, func(a span.Attr, n uint64) { visit(span.ScopeLevel, a, n) })
-	for _, a := range b.Attrs {
-		visit(span.SpanLevel, a, 1)
+	rows = make([]uint64, len(b.Attrs))
+	for _, id := range b.AttrIDs {
+		rows[id]++
+	}
+	for id, n := range rows {
+		if n > 0 {
+			visit(span.SpanLevel, b.Attrs[id], n)
+		}
 	}
 	for _, a := range b.EventAttrs {
 		visit(span.EventLevel, a, 1)

@@ -40,7 +40,7 @@ func countSlowly(m *enginetest.Model) (keys map[keyOf]uint64, values map[valueOf
 	for _, id := range m.TraceIDs() {
 		for _, row := range m.Trace(id) {
 			b := row.Batch
-			add(span.SpanLevel, b, row.Attrs())
+			add(span.SpanLevel, b, row.AppendAttrs(nil))
 			add(span.ResourceLevel, b, b.ResourceAttrsOf(b.ResourceIDs[row.Pos]))
 			add(span.ScopeLevel, b, b.ScopeAttrsOf(b.ScopeIDs[row.Pos]))
 			for i, end := row.EventRange(); i < end; i++ {

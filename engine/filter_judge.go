@@ -199,19 +199,20 @@ func (j *judge) ask(s *source, slot uint32, test valueTest) answer {
 		return answerOpen
 	}
 	run := j.runs[s.level]
-	attrs := span.Row{Batch: t.Batch, Pos: at}.Attrs()
-	for i := len(attrs) - 1; i >= 0; i-- {
-		if !run.isKey(attrs[i].Key, s.key) {
+	ids := span.Row{Batch: t.Batch, Pos: at}.AttrIDs()
+	for i := len(ids) - 1; i >= 0; i-- {
+		a := t.Attrs[ids[i]]
+		if !run.isKey(a.Key, s.key) {
 			continue
 		}
 		switch {
 		case test == nil:
 			return answerYes
-		case attrs[i].Type < span.ValueTypes:
-			run.tested = attrValue(t.Batch, attrs[i])
+		case a.Type < span.ValueTypes:
+			run.tested = attrValue(t.Batch, a)
 			return answerOf(test.passes(run, &run.tested))
 		}
-		return j.askColumn(s.level, attrs, i, slot, test)
+		return j.askColumn(s.level, ids[:i], a, slot, test)
 	}
 	return answerNo
 }
@@ -270,10 +271,10 @@ func asked(test valueTest, run *filterRun, v filterValue) answer {
 	return answerOf(test == nil || test.passes(run, &run.tested))
 }
 
-// askColumn answers for the value of an attribute that stands in a column: attrs[i] is the
-// attribute of the template.
-func (j *judge) askColumn(level span.Level, attrs []span.Attr, i int, slot uint32, test valueTest) answer {
-	column := uint32(attrs[i].Value)
+// askColumn answers for the value of an attribute that stands in a column: a is the attribute of
+// the template, before those that stand in front of it.
+func (j *judge) askColumn(level span.Level, before []uint32, a span.Attr, slot uint32, test valueTest) answer {
+	column := uint32(a.Value)
 	kind := j.l.ColumnType(column)
 	if !mayPass(test, kind) {
 		return answerNo
@@ -284,7 +285,7 @@ func (j *judge) askColumn(level span.Level, attrs []span.Attr, i int, slot uint3
 	c := j.columnOf(slot, column)
 	if c.inGroup == 0 {
 		c.inGroup = 1 + uint8(answerOpen)
-		if equal, isEqual := test.(*equalTest); isEqual && attrs[i].Type == segment.OpenFiltered {
+		if equal, isEqual := test.(*equalTest); isEqual && a.Type == segment.OpenFiltered {
 			c.inGroup = 1 + uint8(j.inFilters(column, kind, equal))
 		}
 	}
@@ -301,9 +302,7 @@ func (j *judge) askColumn(level span.Level, attrs []span.Attr, i int, slot uint3
 		return answerOpen
 	case !hasBit(items, at):
 		return answerNo
-	case slices.ContainsFunc(attrs[:i], func(a span.Attr) bool {
-		return a.Type >= span.ValueTypes && uint32(a.Value) == column
-	}):
+	case slices.ContainsFunc(before, func(id uint32) bool { return j.templates[level].Attrs[id] == a }):
 		return answerOpen // the value may be of the one before, which does not count
 	}
 	return answerYes

@@ -101,20 +101,36 @@ func (r *filterRun) value(s *source, i uint32, side int) (v filterValue, ok bool
 	if s.field != span.NoField {
 		return r.fieldValue(s.field, i, side)
 	}
-	attrs := r.attrs(s.level, i)
-	if len(attrs) > attrsOfALook {
-		r.effort.spend(len(attrs) / attrsOfALook)
+	if s.level == span.SpanLevel {
+		return r.spanValue(s.key)
 	}
+	attrs := r.attrs(s.level, i)
+	r.spendOn(len(attrs))
 	for at := len(attrs) - 1; at >= 0; at-- {
-		state := r.keyOf[attrs[at].Key]
-		if state == keyUnasked {
-			state = r.learnKey(attrs[at].Key)
-		}
-		if state == keyInUse+s.key {
+		if r.isKey(attrs[at].Key, s.key) {
 			return attrValue(r.batch, attrs[at]), true
 		}
 	}
 	return v, false
+}
+
+// spanValue is value for an attribute of the span.
+func (r *filterRun) spanValue(key uint16) (v filterValue, ok bool) {
+	ids, attrs := span.Row{Batch: r.batch, Pos: r.pos}.AttrIDs(), r.batch.Attrs
+	r.spendOn(len(ids))
+	for at := len(ids) - 1; at >= 0; at-- {
+		if a := &attrs[ids[at]]; r.isKey(a.Key, key) {
+			return attrValue(r.batch, *a), true
+		}
+	}
+	return v, false
+}
+
+// spendOn spends what so many attributes cost beyond a look.
+func (r *filterRun) spendOn(attrs int) {
+	if attrs > attrsOfALook {
+		r.effort.spend(attrs / attrsOfALook)
+	}
 }
 
 // has reports whether the source has a value at element i.
@@ -123,6 +139,7 @@ func (r *filterRun) has(s *source, i uint32) bool {
 	return ok
 }
 
+// attrs gives the attributes of a resource, a scope, an event or a link.
 func (r *filterRun) attrs(level span.Level, i uint32) []span.Attr {
 	switch level {
 	case span.ResourceLevel:
@@ -131,10 +148,9 @@ func (r *filterRun) attrs(level span.Level, i uint32) []span.Attr {
 		return r.batch.ScopeAttrsOf(r.batch.ScopeIDs[r.pos])
 	case span.EventLevel:
 		return r.batch.EventAttrsOf(i)
-	case span.LinkLevel:
+	default:
 		return r.batch.LinkAttrsOf(i)
 	}
-	return span.Row{Batch: r.batch, Pos: r.pos}.Attrs()
 }
 
 // learnKey finds out which of the filter's keys a text is.

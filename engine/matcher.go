@@ -215,6 +215,7 @@ type bound struct {
 	resources []uint64 // by resource: the tags it satisfies
 	scopes    []uint64
 	keyState  []uint8 // by TextID: what is known of it as a key
+	attrState []uint8 // by attribute of the table of spans': the same of its key
 	text      []byte
 }
 
@@ -244,6 +245,7 @@ func (m *matcher) bind(into *bound, b *span.Batch) {
 func (m *matcher) bindTexts(into *bound, b *span.Batch) {
 	into.matcher, into.batch = m, b
 	into.keyState = cleared(into.keyState, len(b.TextEnd)+1)
+	into.attrState = cleared(into.attrState, len(b.Attrs))
 }
 
 // cleared gives a buffer of zeros, in the memory of the old one where it suffices.
@@ -311,7 +313,7 @@ func (b *bound) matches(pos int) bool {
 	}
 	row := span.Row{Batch: batch, Pos: pos}
 	if got != b.all {
-		got |= b.listTags(row.Attrs())
+		got |= b.spanTags(row.AttrIDs())
 	}
 	if got != b.all {
 		begin, end := row.EventRange()
@@ -384,26 +386,51 @@ func (b *bound) eventTags(i uint32, want uint64) uint64 {
 func (b *bound) listTags(attrs []span.Attr) (got uint64) {
 	var decided uint64
 	for i := len(attrs) - 1; i >= 0; i-- {
-		state := b.keyState[attrs[i].Key]
-		if state == keyOther {
-			continue
-		}
-		if state == keyUnknown && !b.learnKey(attrs[i].Key) {
-			continue
-		}
-		key := b.batch.Bytes(attrs[i].Key)
-		for j := range b.tags {
-			bit := uint64(1) << j
-			if decided&bit != 0 || string(key) != b.tags[j].key {
-				continue
-			}
-			decided |= bit
-			if b.valueIs(&b.tags[j], attrs[i]) {
-				got |= bit
-			}
+		if b.isAsked(attrs[i].Key) {
+			got, decided = b.attrTags(attrs[i], got, decided)
 		}
 	}
 	return got
+}
+
+// spanTags is listTags for the attributes of a span: what is known of their keys is known by id.
+func (b *bound) spanTags(ids []uint32) (got uint64) {
+	var decided uint64
+	for i := len(ids) - 1; i >= 0; i-- {
+		id := ids[i]
+		state := b.attrState[id]
+		if state == keyUnknown {
+			b.isAsked(b.batch.Attrs[id].Key)
+			state = b.keyState[b.batch.Attrs[id].Key]
+			b.attrState[id] = state
+		}
+		if state == keyAsked {
+			got, decided = b.attrTags(b.batch.Attrs[id], got, decided)
+		}
+	}
+	return got
+}
+
+// attrTags adds to got the tags that an attribute satisfies, but for those that are decided.
+func (b *bound) attrTags(a span.Attr, got, decided uint64) (uint64, uint64) {
+	key := b.batch.Bytes(a.Key)
+	for j := range b.tags {
+		bit := uint64(1) << j
+		if decided&bit != 0 || string(key) != b.tags[j].key {
+			continue
+		}
+		decided |= bit
+		if b.valueIs(&b.tags[j], a) {
+			got |= bit
+		}
+	}
+	return got, decided
+}
+
+// isAsked reports whether a tag asks for a key.
+func (b *bound) isAsked(key span.TextID) bool {
+	state := b.keyState[key]
+	return state == keyAsked || state == keyUnknown && b.learnKey(key)
 }
 
 // learnKey finds out whether a tag asks for a key, once for each TextID.

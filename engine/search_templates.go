@@ -198,7 +198,7 @@ func (t *levelTags) tell(m *matcher, level span.Level, scopes []uint64, candidat
 }
 
 func (t *levelTags) tellOne(b *bound, level span.Level, scopes []uint64, id int) (out templateTags) {
-	out = b.templateTags(span.Row{Batch: t.templates.Batch, Pos: id}.Attrs())
+	out = b.templateTags(span.Row{Batch: t.templates.Batch, Pos: id}.AttrIDs())
 	if t.templates.Mapped[id] { // an attribute there may be the last of its key
 		out.holds, out.other, out.exact = 0, b.all, 0
 	}
@@ -291,12 +291,11 @@ func (p *places) inCommon(dst []common, group []uint32) []common {
 
 // templateTags is listTags over the attributes of a template: besides the tags that hold it
 // gives those that values standing with the row may satisfy.
-func (b *bound) templateTags(attrs []span.Attr) (out templateTags) {
+func (b *bound) templateTags(ids []uint32) (out templateTags) {
 	var decided uint64
-	for i := len(attrs) - 1; i >= 0; i-- {
-		a := attrs[i]
-		state := b.keyState[a.Key]
-		if state == keyOther || state == keyUnknown && !b.learnKey(a.Key) {
+	for i := len(ids) - 1; i >= 0; i-- {
+		a := b.batch.Attrs[ids[i]]
+		if !b.isAsked(a.Key) {
 			continue
 		}
 		key := b.batch.Bytes(a.Key)

@@ -48,10 +48,10 @@ func Spans(chunk []byte, yield func(*apiv2.Span) error) error {
 
 // restAttr gives the rest of a span that came as version 1.
 func restAttr(r span.Row) (encoded []byte, ok bool) {
-	attrs := r.Attrs()
-	for i := len(attrs) - 1; i >= 0; i-- { // it was written last
-		if attrs[i].Type == span.BytesValue && string(r.Batch.Bytes(attrs[i].Key)) == RestKey {
-			return r.Batch.Bytes(span.TextID(attrs[i].Value)), true
+	ids := r.AttrIDs()
+	for i := len(ids) - 1; i >= 0; i-- { // it was written last
+		if a := r.Batch.Attrs[ids[i]]; a.Type == span.BytesValue && string(r.Batch.Bytes(a.Key)) == RestKey {
+			return r.Batch.Bytes(span.TextID(a.Value)), true
 		}
 	}
 	return nil, false
@@ -105,7 +105,8 @@ func plainTags(r span.Row, isWarned bool) []*apiv2.KeyValue {
 	}
 	text(tagScopeName, b.String(scope.Name))
 	text(tagScopeVersion, b.String(scope.Version))
-	for _, a := range r.Attrs() {
+	for _, id := range r.AttrIDs() {
+		a := b.Attrs[id]
 		switch key := string(b.Bytes(a.Key)); {
 		case strings.HasPrefix(key, Prefix), isWarned && key == otlp.WarningsKey:
 		default:
@@ -202,7 +203,8 @@ func plainLogs(r span.Row) []*apiv2.Log {
 // plainWarnings reads the warnings attribute: its texts, where it is a list, its value
 // else. Other items of the list are empty texts, as in Jaeger. An empty list is a tag.
 func plainWarnings(r span.Row) (warnings []string, ok bool) {
-	for _, a := range r.Attrs() {
+	for _, id := range r.AttrIDs() {
+		a := r.Batch.Attrs[id]
 		if string(r.Batch.Bytes(a.Key)) != otlp.WarningsKey {
 			continue
 		}

@@ -124,7 +124,7 @@ func (n *counted) row(row span.Row, newest uint64) {
 		n.late++
 	}
 	b := row.Batch
-	for _, attr := range row.Attrs() {
+	for _, attr := range row.AppendAttrs(nil) {
 		n.attrs++
 		n.keys[b.String(attr.Key)] = true
 		if attr.Type == span.StringValue {

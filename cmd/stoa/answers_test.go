@@ -329,7 +329,7 @@ func (a *answers) levels(service, key, text string) levels {
 		if holds(row.Batch.ResourceAttrsOf(row.Batch.ResourceIDs[row.Pos])) {
 			n.resource++
 		}
-		if holds(row.Attrs()) {
+		if holds(row.AppendAttrs(nil)) {
 			n.span++
 			n.traces[row.TraceID()] = true
 		}

@@ -127,7 +127,7 @@ func spanToJSON(row span.Row) spanJSON {
 		Kind: kindName(row.Kind()), Start: timeOf(row.Start()).Format(time.RFC3339Nano),
 		StartUnixNano: strconv.FormatUint(row.Start(), 10), EndUnixNano: strconv.FormatUint(row.End(), 10),
 		StatusMessage: b.String(b.StatusMessages[row.Pos]),
-		Attributes:    attributesJSON(b, row.Attrs()),
+		Attributes:    attributesJSON(b, row.AppendAttrs(nil)),
 		Resource:      attributesJSON(b, b.ResourceAttrsOf(b.ResourceIDs[row.Pos])),
 	}
 	if parent := row.ParentID(); !parent.IsZero() {

@@ -67,7 +67,7 @@ func pairsOf(t teller) map[span.Tag]bool {
 			pairs[span.Tag{Key: key, Value: value}] = true
 		}
 	}
-	add("", row.Attrs())
+	add("", row.AppendAttrs(nil))
 	add("", b.ResourceAttrsOf(b.ResourceIDs[row.Pos]))
 	add("resource.", b.ResourceAttrsOf(b.ResourceIDs[row.Pos]))
 	add("", b.ScopeAttrsOf(b.ScopeIDs[row.Pos]))

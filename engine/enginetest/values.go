@@ -25,7 +25,7 @@ func (t teller) attribute(a span.Attribute) (values []any) {
 	b, pos := t.row.Batch, t.row.Pos
 	var lists [][]span.Attr
 	if a.Unqualified || a.Level == span.SpanLevel {
-		lists = append(lists, t.row.Attrs())
+		lists = append(lists, t.row.AppendAttrs(nil))
 	}
 	switch {
 	case a.Unqualified || a.Level == span.ResourceLevel:

@@ -278,9 +278,11 @@ func (s *Segment) EachMapped(i int, level span.Level, keys map[string]bool, visi
 	if err != nil {
 		return err
 	}
-	for _, a := range append(append(b.Attrs, b.EventAttrs...), b.LinkAttrs...) {
-		if !s.hasColumn(level, b.String(a.Key), a.Type) {
-			visit(b, a)
+	for _, list := range [...][]span.Attr{b.Attrs, b.EventAttrs, b.LinkAttrs} { // of spans, each stands as often as it is there
+		for _, a := range list {
+			if !s.hasColumn(level, b.String(a.Key), a.Type) {
+				visit(b, a)
+			}
 		}
 	}
 	return nil

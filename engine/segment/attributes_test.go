@@ -54,7 +54,7 @@ func TestNumbersOfAllKindsAreCountedAndFiltered(t *testing.T) {
 		distinct := map[uint64]bool{}
 		b.AttrEnds = make([]uint32, 9000)
 		for row := range b.AttrEnds {
-			b.Attrs = append(b.Attrs, span.Attr{Key: key, Type: span.IntValue, Value: value(row)})
+			b.AddAttr(span.Attr{Key: key, Type: span.IntValue, Value: value(row)})
 			b.AttrEnds[row] = uint32(row + 1)
 			distinct[value(row)] = true
 		}

@@ -93,18 +93,6 @@ func (s *source) templateAt(level span.Level, pos int) (*templateTable, uint32) 
 	return s.origin.s.templateOf(s.origin.group, level, it, it.codes[pos])
 }
 
-// attrsAt gives the attributes of the item at pos.
-func (s *source) attrsAt(level span.Level, pos int) []span.Attr {
-	switch level {
-	case span.EventLevel:
-		return s.batch.EventAttrsOf(uint32(pos))
-	case span.LinkLevel:
-		return s.batch.LinkAttrsOf(uint32(pos))
-	default:
-		return span.Row{Batch: s.batch, Pos: pos}.Attrs()
-	}
-}
-
 // again counts one more item of a template.
 func (f *folding) again(id uint32) { f.more(id, 1) }
 

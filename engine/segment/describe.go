@@ -50,6 +50,10 @@ func (g *groupWriter) describeText(t *templateWriter, f *folding, col uint32, id
 }
 
 // describeAttrs adds a slot for each attribute of the item, in order.
+//
+// Another way for spans, to remember by id what an attribute came to, is slower: rows come in the
+// order of traces, from all over their batches, and one place more to look at in each is one more to
+// wait for.
 func (g *groupWriter) describeAttrs(t *templateWriter, f *folding, level span.Level) {
 	src := g.source
 	columns := src.columnsOf(level, f.version)
@@ -380,6 +384,6 @@ func (g *groupWriter) rehearse(level span.Level, pos int) {
 		g.w.folding[level].end(g.describeBare)
 		return
 	}
-	g.list = g.source.attrsAt(level, pos)
+	g.take(level, pos)
 	g.w.folding[level].end(g.describe[level])
 }

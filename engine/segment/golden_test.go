@@ -45,11 +45,13 @@ func readable() *span.Batch {
 	b.DroppedAttrs, b.DroppedEvents, b.DroppedLinks = make([]uint32, 4), make([]uint32, 4), make([]uint32, 4)
 	b.ResourceIDs, b.ScopeIDs = []uint32{0, 0, 0, 1}, make([]uint32, 4)
 	b.Residues = []span.TextID{0, 0, 0, text("\xa0\x06\x01")}
-	b.Attrs = []span.Attr{
+	for _, a := range []span.Attr{
 		attr("http.status_code", span.IntValue, 200),
 		attr("db", span.StringValue, uint64(text("pg"))), attr("db", span.StringValue, uint64(text("again"))),
 		attr("http.status_code", span.StringValue, uint64(text("200"))), attr("ratio", span.DoubleValue, 0x7ff8000000000001),
 		attr("db", span.StringValue, uint64(text("pg"))),
+	} {
+		b.AddAttr(a)
 	}
 	b.AttrEnds = []uint32{1, 3, 3, 6}
 	b.EventAttrs = []span.Attr{attr("ok", span.BoolValue, 1)}
@@ -116,20 +118,20 @@ func many(rows int) *span.Batch {
 		b.TraceStates, b.Residues = append(b.TraceStates, 0), append(b.Residues, 0)
 		b.Flags, b.ResourceIDs, b.ScopeIDs = append(b.Flags, 257), append(b.ResourceIDs, 0), append(b.ScopeIDs, 0)
 		b.DroppedAttrs, b.DroppedEvents, b.DroppedLinks = append(b.DroppedAttrs, 0), append(b.DroppedEvents, 0), append(b.DroppedLinks, 0)
-		b.Attrs = append(b.Attrs,
+		attrs := []span.Attr{
 			textAttr("method", []string{"GET", "PUT"}[i%2]),
 			textAttr("half", []string{"first", "second"}[2*i/rows]),
 			textAttr("order", fmt.Sprintf("order %x", mixed>>20)),
 			textAttr("customer", fmt.Sprint("customer ", mixed%11)),
 			textAttr("request", fmt.Sprintf("%08x-0000-4000-8000-%012x", uint32(mixed), mixed>>16)),
 			textAttr("digits", fmt.Sprint(mixed>>30)),
-			span.Attr{Key: text("bytes"), Type: span.IntValue, Value: mixed >> 44},
-			span.Attr{Key: text("ratio"), Type: span.DoubleValue, Value: math.Float64bits(float64(mixed>>50) / 8)},
-			span.Attr{Key: text("cached"), Type: span.BoolValue, Value: n % 2},
-		)
+			{Key: text("bytes"), Type: span.IntValue, Value: mixed >> 44},
+			{Key: text("ratio"), Type: span.DoubleValue, Value: math.Float64bits(float64(mixed>>50) / 8)},
+			{Key: text("cached"), Type: span.BoolValue, Value: n % 2},
+		}
 		switch i % 8 {
 		case 1:
-			b.Attrs = append(b.Attrs, textAttr("mapped", fmt.Sprint("in the map ", i)), span.Attr{Key: text("mapped"), Type: span.IntValue, Value: n})
+			attrs = append(attrs, textAttr("mapped", fmt.Sprint("in the map ", i)), span.Attr{Key: text("mapped"), Type: span.IntValue, Value: n})
 		case 2:
 			b.EventAttrs = append(b.EventAttrs, textAttr("message", fmt.Sprintf("try %x", mixed>>30)), span.Attr{Key: text("mapped"), Type: span.BoolValue, Value: 1})
 			b.Events = append(b.Events, span.Event{Time: start + 5, Name: text("retry"), AttrEnd: uint32(len(b.EventAttrs))})
@@ -137,7 +139,10 @@ func many(rows int) *span.Batch {
 			b.LinkAttrs = append(b.LinkAttrs, span.Attr{Key: text("batch"), Type: span.IntValue, Value: n % 16})
 			b.Links = append(b.Links, span.Link{TraceID: span.TraceID{15: 1}, SpanID: span.SpanID{7: byte(i)}, TraceState: text("k=v"), AttrEnd: uint32(len(b.LinkAttrs))})
 		}
-		b.AttrEnds = append(b.AttrEnds, uint32(len(b.Attrs)))
+		for _, a := range attrs {
+			b.AddAttr(a)
+		}
+		b.AttrEnds = append(b.AttrEnds, uint32(len(b.AttrIDs)))
 		b.EventEnds, b.LinkEnds = append(b.EventEnds, uint32(len(b.Events))), append(b.LinkEnds, uint32(len(b.Links)))
 	}
 	return b

@@ -272,7 +272,7 @@ func (g *groupWriter) reset() {
 
 // memoryBytes is what stays for the next group, but for what always is small.
 func (g *groupWriter) memoryBytes() int {
-	total := cap(g.payload) + cap(g.page) + g.pages.MemoryBytes()
+	total := cap(g.payload) + cap(g.page) + g.pages.MemoryBytes() + 16*cap(g.spanList)
 	for col := range g.ints {
 		total += 8*cap(g.ints[col]) + g.texts[col].MemoryBytes()
 	}

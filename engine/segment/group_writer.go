@@ -32,8 +32,9 @@ type groupWriter struct {
 	level        span.Level
 	pos          int // the row, or the event's or link's position in the batch
 	list         []span.Attr
-	bare         []slot // of a bare row: what the slots are there
-	template     uint32 // of the segment, or noTemplate
+	spanList     []span.Attr // of a span: its memory
+	bare         []slot      // of a bare row: what the slots are there
+	template     uint32      // of the segment, or noTemplate
 	describe     [span.Levels]func(t *templateWriter)
 	describeBare func(t *templateWriter)
 
@@ -137,8 +138,9 @@ func (g *groupWriter) addItem(level span.Level, pos int) {
 		g.addBareItem(level, pos)
 		return
 	}
-	g.pos, g.list = pos, g.source.attrsAt(level, pos)
-	g.bytes += 16 * len(g.list)
+	g.take(level, pos)
+	attrs := len(g.list)
+	g.bytes += 16 * attrs
 	carried := g.source.carriedAt(level, pos)
 	if g.addCarried(carried, level) {
 		for _, s := range carried.own {
@@ -147,14 +149,30 @@ func (g *groupWriter) addItem(level span.Level, pos int) {
 		return
 	}
 	fold, code := g.w.folding[level], g.addTemplate(level, g.describe[level])
-	texts := len(fold.slots) - len(g.list)
+	texts := len(fold.slots) - attrs
 	for i, s := range fold.slots {
 		if s.own {
 			g.addSlot(s.column, i, texts)
 		}
 	}
 	if carried != nil {
-		g.source.carry(carried, level, pos, len(g.list), fold, code)
+		g.source.carry(carried, level, pos, attrs, fold, code)
+	}
+}
+
+// take makes an item the one that is being added.
+func (g *groupWriter) take(level span.Level, pos int) {
+	b := g.source.batch
+	g.pos = pos
+	switch level {
+	case span.EventLevel:
+		g.list = b.EventAttrsOf(uint32(pos))
+	case span.LinkLevel:
+		g.list = b.LinkAttrsOf(uint32(pos))
+	default:
+		// All are fetched before one is looked at, so that they are waited for at once.
+		g.spanList = span.Row{Batch: b, Pos: pos}.AppendAttrs(g.spanList[:0])
+		g.list = g.spanList
 	}
 }
 

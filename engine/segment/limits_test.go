@@ -50,7 +50,7 @@ func TestKeysBeyondTheColumnsComeBackExactly(t *testing.T) {
 func TestAKeyWithoutValueInTheMapColumnComesBackExactly(t *testing.T) {
 	b := newOdd(1).batch(0)
 	for i := range 4100 {
-		b.Attrs = append(b.Attrs, span.Attr{Key: b.AddText(fmt.Append(nil, "key ", i)), Type: span.NoValue})
+		b.AddAttr(span.Attr{Key: b.AddText(fmt.Append(nil, "key ", i)), Type: span.NoValue})
 	}
 	o := newOdd(2)
 	o.row(b)
@@ -93,7 +93,7 @@ func TestLargeRowsCloseARowGroupEarly(t *testing.T) {
 	o := newOdd(6)
 	b := o.batch(0)
 	for i := range 80 {
-		b.Attrs = append(b.Attrs, span.Attr{
+		b.AddAttr(span.Attr{
 			Key: b.AddText([]byte("body")), Type: span.StringValue, Value: uint64(b.AddText(bytes.Repeat(fmt.Append(nil, i), 300_000))),
 		})
 		o.row(b)

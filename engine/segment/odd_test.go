@@ -23,6 +23,7 @@ type odd struct {
 	keys   int // distinct attribute keys
 	traces int // distinct trace ids
 	large  int // bytes of the largest text
+	ids    span.AttrInterner
 }
 
 func newOdd(seed uint64) *odd {
@@ -146,8 +147,10 @@ func (o *odd) row(b *span.Batch) {
 	b.ResourceIDs = append(b.ResourceIDs, uint32(o.IntN(len(b.Resources))))
 	b.ScopeIDs = append(b.ScopeIDs, uint32(o.IntN(len(b.Scopes))))
 	b.Residues = append(b.Residues, o.rarely(b))
-	b.Attrs = o.attrs(b, b.Attrs)
-	b.AttrEnds = append(b.AttrEnds, uint32(len(b.Attrs)))
+	for _, a := range o.attrs(b, nil) {
+		b.AttrIDs = append(b.AttrIDs, o.ids.ID(b, a))
+	}
+	b.AttrEnds = append(b.AttrEnds, uint32(len(b.AttrIDs)))
 	for range max(0, o.IntN(5)-2) {
 		b.EventAttrs = o.attrs(b, b.EventAttrs)
 		b.Events = append(b.Events, span.Event{

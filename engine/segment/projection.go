@@ -12,7 +12,7 @@ type Projection struct {
 	Times    bool // Starts, Ends
 	Names    bool // Names
 	Identity bool // SpanIDs, ParentIDs, Kinds, StatusCodes, StatusMessages, StatusPresent
-	Attrs    bool // AttrEnds, Attrs
+	Attrs    bool // AttrEnds, AttrIDs, Attrs
 	Events   bool // EventEnds, Events, EventAttrs
 	Links    bool // LinkEnds, Links, LinkAttrs
 	All      bool // every column, with those that no other field names

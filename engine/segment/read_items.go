@@ -37,6 +37,7 @@ type compiledTemplate struct {
 
 type compiledSlot struct {
 	attr   span.Attr
+	id     uint32 // of attr in the batch, where that is of a span and has the value
 	column uint32
 	isText bool // and no attribute
 	own    int  // position in own + 1, 0 where attr has the value
@@ -271,6 +272,9 @@ func (it *itemReader) template(code uint32) *compiledTemplate {
 		default:
 			out.attr.Value = s.value
 		}
+		if attrs && it.level == span.SpanLevel && isAttr && !s.own {
+			out.id = it.attrs.ID(it.b, out.attr)
+		}
 		it.slots = append(it.slots, out)
 	}
 	it.tables = append(it.tables, compiledTemplate{t.scalarsAt(id), it.slots[first:len(it.slots):len(it.slots)]})
@@ -291,7 +295,54 @@ func (r *rowReader) key(col uint32) span.TextID {
 	return r.keys[col] - 1
 }
 
-// each visits the items in order: text is handed those texts that are no attributes, and
+// eachSpan visits spans in order: text is handed those texts that are no attributes, and the
+// attributes go to the batch. Those of templates stand there once, what stands with the rows as
+// often as it does.
+func (it *itemReader) eachSpan(text func(i int, col uint32, id span.TextID), end func(i int, scalars []uint32)) {
+	b := it.b
+	ids, attrs := b.AttrIDs, b.Attrs
+	for i, code := range it.items.codes[it.from:it.to] {
+		c := it.template(code)
+		if it.err != nil {
+			return
+		}
+		for k := range c.slots {
+			s := &c.slots[k]
+			if s.own == 0 {
+				if s.isText {
+					text(i, s.column, span.TextID(s.attr.Value))
+				} else {
+					ids = append(ids, s.id)
+				}
+				continue
+			}
+			a := it.nextOwn(s)
+			switch {
+			case s.isText:
+				text(i, s.column, span.TextID(a.Value))
+			case s.column >= colFixed || it.p.Keys == nil || it.p.Keys[string(it.textOf(a.Key))]:
+				ids = append(ids, uint32(len(attrs)))
+				attrs = append(attrs, a)
+			}
+		}
+		b.AttrIDs, b.Attrs = ids, attrs
+		end(i, c.scalars)
+	}
+}
+
+// nextOwn gives the attribute of a slot whose value stands with the item.
+func (it *itemReader) nextOwn(s *compiledSlot) span.Attr {
+	own, a := &it.own[s.own-1], s.attr
+	if own.attrs != nil {
+		a = own.attrs[own.at]
+	} else {
+		a.Value = it.values[own.first+own.at]
+	}
+	own.at++
+	return a
+}
+
+// each visits events or links in order: text is handed those texts that are no attributes, and
 // the attributes go to dst.
 func (it *itemReader) each(dst *[]span.Attr, text func(i int, col uint32, id span.TextID), end func(i int, scalars []uint32)) {
 	for i, code := range it.items.codes[it.from:it.to] {
@@ -303,13 +354,7 @@ func (it *itemReader) each(dst *[]span.Attr, text func(i int, col uint32, id spa
 			s := &c.slots[k]
 			a := s.attr
 			if s.own > 0 {
-				own := &it.own[s.own-1]
-				if own.attrs != nil {
-					a = own.attrs[own.at]
-				} else {
-					a.Value = it.values[own.first+own.at]
-				}
-				own.at++
+				a = it.nextOwn(s)
 			}
 			switch {
 			case s.isText:
@@ -333,6 +378,14 @@ func (r *rowReader) textOf(id span.TextID) []byte {
 func (it *itemReader) total() (n int) {
 	for _, code := range it.codes {
 		n += int(it.within[code]) * len(it.template(code).slots)
+	}
+	return n
+}
+
+// totalOwn is how many values stand with the items, at most as many attributes.
+func (it *itemReader) totalOwn() (n int) {
+	for i := range it.own {
+		n += it.own[i].count
 	}
 	return n
 }

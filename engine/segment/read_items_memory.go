@@ -16,6 +16,8 @@ type itemBuffers struct {
 	ownUsed []uint32
 	values  []uint64 // of all of them
 
+	attrs span.AttrInterner // of templates of spans
+
 	// Of rows that are read bare: places in own of a template's slots, and by code where they end.
 	places, placeEnds []uint32
 
@@ -42,7 +44,7 @@ func (m *itemBuffers) forget() {
 
 func (m *itemBuffers) memoryBytes() int {
 	return 4*(cap(m.within)+cap(m.compiled)+cap(m.codes)+cap(m.ownAt)+cap(m.ownUsed)+cap(m.places)+cap(m.placeEnds)+cap(m.folded)+cap(m.foldedUsed)) + 8*cap(m.values) +
-		48*cap(m.tables) + 32*cap(m.slots) + 80*cap(m.own)
+		48*cap(m.tables) + 40*cap(m.slots) + 80*cap(m.own) + m.attrs.MemoryBytes()
 }
 
 // zeros gives s with n entries at least, new ones 0.

@@ -31,10 +31,11 @@ func (r *rowReader) spans() {
 	}
 	if r.p.Attrs {
 		b.AttrEnds = make([]uint32, rows)
-		b.Attrs = make([]span.Attr, 0, it.total())
+		b.AttrIDs = make([]uint32, 0, it.total()) // this compiles all templates
+		b.Attrs = append(make([]span.Attr, 0, len(b.Attrs)+it.totalOwn()), b.Attrs...)
 	}
 	scopes, lastScope, lastIn := map[uint32]uint32{}, ^uint32(0), uint32(0)
-	it.each(&b.Attrs, func(i int, col uint32, id span.TextID) {
+	it.eachSpan(func(i int, col uint32, id span.TextID) {
 		switch col {
 		case colName:
 			b.Names[i] = id
@@ -70,7 +71,7 @@ func (r *rowReader) spans() {
 			b.DroppedEvents[i], b.DroppedLinks[i] = scalars[scalarDroppedEvents], scalars[scalarDroppedLinks]
 		}
 		if r.p.Attrs {
-			b.AttrEnds[i] = uint32(len(b.Attrs))
+			b.AttrEnds[i] = uint32(len(b.AttrIDs))
 		}
 	})
 }

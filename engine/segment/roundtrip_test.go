@@ -244,7 +244,7 @@ func told(b *span.Batch, p segment.Projection) []string {
 			row += fmt.Sprintf(" identity %s %s %d %d %v %q", r.SpanID(), r.ParentID(), r.Kind(), r.StatusCode(), b.StatusPresent[pos], b.Bytes(b.StatusMessages[pos]))
 		}
 		if p.Attrs {
-			row += " attrs " + attrs(r.Attrs())
+			row += " attrs " + attrs(r.AppendAttrs(nil))
 		}
 		if p.Events {
 			for i, end := r.EventRange(); i < end; i++ {

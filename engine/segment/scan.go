@@ -72,7 +72,7 @@ func (s *Segment) tellTemplates(table *templateTable) (*Templates, error) {
 	b.TraceIDs, b.AttrEnds, b.Names = make([]span.TraceID, n), make([]uint32, n), make([]span.TextID, n)
 	b.Kinds, b.StatusCodes, b.ScopeIDs = make([]int32, n), make([]int32, n), make([]uint32, n)
 	b.StatusMessages, b.TraceStates = make([]span.TextID, n), make([]span.TextID, n)
-	keys := make([]span.TextID, len(s.columns))
+	keys, attrs := make([]span.TextID, len(s.columns)), span.AttrInterner{}
 	for i := range n {
 		if table.level == span.SpanLevel {
 			scalars := table.scalarsAt(uint32(i))
@@ -96,7 +96,7 @@ func (s *Segment) tellTemplates(table *templateTable) (*Templates, error) {
 						t.Own[slot.column] = append(own, uint32(i))
 					}
 				}
-				b.Attrs = append(b.Attrs, a)
+				b.AttrIDs = append(b.AttrIDs, attrs.ID(b, a))
 			case slot.column == colStatusMessage:
 				b.StatusMessages[i], t.OpenMessage[i] = span.TextID(slot.value), slot.own
 			case slot.column == colTraceState || slot.column == colLinkTraceState:
@@ -105,7 +105,7 @@ func (s *Segment) tellTemplates(table *templateTable) (*Templates, error) {
 				b.Names[i] = span.TextID(slot.value)
 			}
 		}
-		b.AttrEnds[i] = uint32(len(b.Attrs))
+		b.AttrEnds[i] = uint32(len(b.AttrIDs))
 	}
 	b.Text, b.TextEnd = texts.Text, texts.Ends
 	b.Scopes, b.ScopeAttrs = nil, nil

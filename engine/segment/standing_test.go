@@ -97,7 +97,7 @@ func TestStandingTermsAreThoseOfTheRows(t *testing.T) {
 		}
 		for pos, code := range codes {
 			row := span.Row{Batch: b, Pos: pos}
-			for _, value := range []string{fmt.Sprint(segment.ServiceColumn, " ", string(row.Service())), fmt.Sprint(status, " ", b.String(span.TextID(row.Attrs()[0].Value)))} {
+			for _, value := range []string{fmt.Sprint(segment.ServiceColumn, " ", string(row.Service())), fmt.Sprint(status, " ", b.String(span.TextID(row.AppendAttrs(nil)[0].Value)))} {
 				if want[value] == nil {
 					want[value] = map[uint32]bool{}
 				}

@@ -51,7 +51,7 @@ func stormBatch(load func(i, j int) (name, key, value string), from, to int) *sp
 	b.StatusPresent, b.StatusCodes, b.Kinds = make([]bool, n), make([]int32, n), make([]int32, n)
 	b.Flags, b.DroppedAttrs, b.DroppedEvents, b.DroppedLinks = make([]uint32, n), make([]uint32, n), make([]uint32, n), make([]uint32, n)
 	b.ResourceIDs, b.ScopeIDs, b.EventEnds, b.LinkEnds = make([]uint32, n), make([]uint32, n), make([]uint32, n), make([]uint32, n)
-	texts := span.NewInterner(b)
+	texts, ids := span.NewInterner(b), new(span.AttrInterner)
 	for i := from; i < to; i++ {
 		t := i / 10
 		b.TraceIDs = append(b.TraceIDs, span.TraceID{0: byte(t * 37), 12: byte(t >> 16), 13: byte(t >> 8), 14: byte(t), 15: 1})
@@ -64,9 +64,9 @@ func stormBatch(load func(i, j int) (name, key, value string), from, to int) *sp
 			if j == 0 {
 				b.Names = append(b.Names, texts.Intern([]byte(name)))
 			}
-			b.Attrs = append(b.Attrs, span.Attr{Key: texts.Intern([]byte(key)), Type: span.StringValue, Value: uint64(texts.Intern([]byte(value)))})
+			b.AttrIDs = append(b.AttrIDs, ids.ID(b, span.Attr{Key: texts.Intern([]byte(key)), Type: span.StringValue, Value: uint64(texts.Intern([]byte(value)))}))
 		}
-		b.AttrEnds = append(b.AttrEnds, uint32(len(b.Attrs)))
+		b.AttrEnds = append(b.AttrEnds, uint32(len(b.AttrIDs)))
 	}
 	return b
 }

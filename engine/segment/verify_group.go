@@ -112,7 +112,7 @@ func (v *verifier) level(scan *GroupScan, group int, level span.Level, b *span.B
 			v.scopes[t.scalarsAt(id)[scalarScope]] = true
 		}
 	}
-	attrs := attrsOf(level, b)
+	at := 0 // of the attributes of all items, one after another
 	for row, code := range it.items.codes {
 		t, id := v.s.templateOf(scan.group, level, it.items, code)
 		if level == span.SpanLevel && t != it.items.local {
@@ -121,27 +121,27 @@ func (v *verifier) level(scan *GroupScan, group int, level span.Level, b *span.B
 		for _, s := range t.slotsOf(id) {
 			switch {
 			case s.column >= colFixed:
-				v.value(group, s.own || t == it.items.local, s.column, b, attrs[0])
+				v.value(group, s.own || t == it.items.local, s.column, b, attrAt(level, b, at))
 				if s.own && t != it.items.local {
 					v.standing.value(s.column, v.text, id)
 				}
-				attrs = attrs[1:]
+				at++
 			case isMapped(level, s.column):
-				attrs = attrs[1:]
+				at++
 			}
 		}
 	}
 }
 
-// attrsOf gives the attributes of all items of a level, one after another.
-func attrsOf(level span.Level, b *span.Batch) []span.Attr {
+// attrAt gives an attribute of those of all items of a level.
+func attrAt(level span.Level, b *span.Batch, at int) span.Attr {
 	switch level {
 	case span.EventLevel:
-		return b.EventAttrs
+		return b.EventAttrs[at]
 	case span.LinkLevel:
-		return b.LinkAttrs
+		return b.LinkAttrs[at]
 	default:
-		return b.Attrs
+		return b.Attrs[b.AttrIDs[at]]
 	}
 }
 

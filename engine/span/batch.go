@@ -106,7 +106,12 @@ type Link struct {
 // Batch is spans as columns: entry i of every per-row slice belongs to row i. Lists
 // (attributes, events, links) of all rows stand one after another; the End column
 // gives where a row's part ends, its begin is the end of the row before. A published
-// batch is never changed: any number of goroutines may read it.
+// batch is never changed: any number of goroutines may read it, and columns of zeros may be
+// memory that batches share.
+//
+// Spans of one program have most attributes in common, so a span's list is of positions in a
+// table of attributes, 4 bytes each. Equal attributes may stand under several of them: who fills
+// a batch need not search (AttrInterner does).
 //
 // A batch made by a partial read of a segment may leave columns nil that were not
 // asked for (see engine/segment); the walker fills all.
@@ -136,7 +141,7 @@ type Batch struct {
 	DroppedLinks   []uint32
 	ResourceIDs    []uint32 // position in Resources
 	ScopeIDs       []uint32 // position in Scopes
-	AttrEnds       []uint32 // in Attrs
+	AttrEnds       []uint32 // in AttrIDs
 	EventEnds      []uint32 // in Events
 	LinkEnds       []uint32 // in Links
 	Residues       []TextID // raw fields of the Span message without a column, in wire order
@@ -145,7 +150,8 @@ type Batch struct {
 	// looks at it. nil says nothing.
 	Origin any
 
-	Attrs      []Attr
+	Attrs      []Attr   // of spans, nearly each once
+	AttrIDs    []uint32 // position in Attrs
 	Events     []Event
 	EventAttrs []Attr
 	Links      []Link
@@ -205,6 +211,13 @@ func (b *Batch) AddText(text []byte) TextID {
 	return TextID(len(b.TextEnd) - 1)
 }
 
+// AddAttr appends an attribute to the table and to the list of the row under way; it does not
+// look for an equal one (AttrInterner does).
+func (b *Batch) AddAttr(a Attr) {
+	b.AttrIDs = append(b.AttrIDs, uint32(len(b.Attrs)))
+	b.Attrs = append(b.Attrs, a)
+}
+
 // ResourceAttrsOf gives the flattened attributes of resource i.
 func (b *Batch) ResourceAttrsOf(i uint32) []Attr {
 	from := uint32(0)
@@ -237,13 +250,14 @@ func (b *Batch) Bounds() (minStart, maxStart uint64) {
 }
 
 // MemoryBytes is what the batch holds in memory, by capacity, itself included: small
-// batches are many.
+// batches are many. Columns that batches share count for nothing.
 func (b *Batch) MemoryBytes() int {
 	rows := cap(b.TraceIDs)*16 + (cap(b.SpanIDs)+cap(b.ParentIDs)+cap(b.Starts)+cap(b.Ends))*8 +
-		(cap(b.Names)+cap(b.Kinds)+cap(b.StatusCodes)+cap(b.StatusMessages)+cap(b.TraceStates)+cap(b.Flags)+
-			cap(b.DroppedAttrs)+cap(b.DroppedEvents)+cap(b.DroppedLinks)+cap(b.ResourceIDs)+cap(b.ScopeIDs)+
-			cap(b.AttrEnds)+cap(b.EventEnds)+cap(b.LinkEnds)+cap(b.Residues))*4 + cap(b.StatusPresent)
+		ownBytes(zeroTexts[:], b.Names, b.StatusMessages, b.TraceStates, b.Residues) +
+		ownBytes(zeroEnums[:], b.Kinds, b.StatusCodes) + ownBytes(zeroFlags[:], b.StatusPresent) +
+		ownBytes(zeroNumbers[:], b.Flags, b.DroppedAttrs, b.DroppedEvents, b.DroppedLinks,
+			b.ResourceIDs, b.ScopeIDs, b.AttrEnds, b.EventEnds, b.LinkEnds)
 	lists := (cap(b.Attrs)+cap(b.EventAttrs)+cap(b.LinkAttrs)+cap(b.ResourceAttrs)+cap(b.ScopeAttrs))*16 +
-		cap(b.Events)*24 + cap(b.Links)*48
+		cap(b.AttrIDs)*4 + cap(b.Events)*24 + cap(b.Links)*48
 	return int(unsafe.Sizeof(*b)) + rows + lists + cap(b.Text) + cap(b.TextEnd)*4 + (cap(b.Resources)+cap(b.Scopes))*24
 }

@@ -22,6 +22,7 @@ func one() *span.Batch {
 	b.ResourceIDs, b.ScopeIDs = []uint32{0}, []uint32{0}
 	b.AttrEnds, b.EventEnds, b.LinkEnds = []uint32{2}, []uint32{2}, []uint32{2}
 	b.Residues = []span.TextID{text("residue")}
+	b.AttrIDs = []uint32{0, 1}
 	b.Attrs = []span.Attr{{Key: text("key"), Type: span.StringValue, Value: uint64(text("value"))}, {Key: text("key"), Type: span.IntValue, Value: 11}}
 	b.Events = []span.Event{{Time: 12, Name: text("event"), AttrEnd: 1, Dropped: 13, Residue: text("event residue")}, {Time: 14, AttrEnd: 1}}
 	b.EventAttrs = []span.Attr{{Key: text("event key"), Type: span.BoolValue, Value: 1}}

@@ -74,6 +74,7 @@ type formScratch struct {
 	marks    []uint8  // by TextID; see form_envelopes.go
 	derived  []TextID // messages that their attributes give
 	rowTexts [formTextColumns]textColumn
+	attrs    []Attr // of the span under way, or all of the batch
 }
 
 func (s *formScratch) memoryBytes() int {
@@ -83,7 +84,7 @@ func (s *formScratch) memoryBytes() int {
 			n += cap(c)
 		}
 	}
-	return 8*n + s.shapes.memoryBytes() + 4*cap(s.table) + 16*cap(s.traces) + cap(s.marks) + 4*cap(s.derived)
+	return 8*n + s.shapes.memoryBytes() + 4*cap(s.table) + 16*cap(s.traces) + cap(s.marks) + 4*cap(s.derived) + 16*cap(s.attrs)
 }
 
 // formWriter is the working memory of AppendBinary.

@@ -19,19 +19,32 @@ type formReader struct {
 	message  []byte
 	given    []givenText
 	known    [formTextColumns]uint32 // where the texts of a column stand in texts.known
+	columns  []readTexts             // of the rows' own texts, those that are there
+	interner AttrInterner
+	lastIDs  []uint32 // of attributes of spans, by column: the one before, its id plus 1
+	attrsMax int      // there may be so many
+}
+
+// readTexts is a column of the rows' own texts.
+type readTexts struct {
+	to     []TextID
+	codes  []uint64
+	column int
 }
 
 func (f *formReader) memoryBytes() int {
 	return f.formScratch.memoryBytes() + 8*(cap(f.texts.last)+cap(f.texts.before)) + 4*(cap(f.texts.known)+cap(f.stored)) +
-		8*cap(f.texts.strays) + cap(f.findable) + cap(f.message) + 12*cap(f.given)
+		8*cap(f.texts.strays) + cap(f.findable) + cap(f.message) + 12*cap(f.given) + 4*cap(f.lastIDs) + f.interner.MemoryBytes()
 }
 
-// What rows, envelopes and lists take of a batch's memory.
+// What rows, envelopes and lists take of a batch's memory. A row takes more where it has columns
+// that are not 0.
 const (
-	rowBytes   = int(unsafe.Sizeof(TraceID{})+2*unsafe.Sizeof(SpanID{})) + 2*8 + 15*4 + 1
-	attrBytes  = int(unsafe.Sizeof(Attr{}))
-	eventBytes = int(unsafe.Sizeof(Event{}))
-	linkBytes  = int(unsafe.Sizeof(Link{}))
+	rowBytes    = int(unsafe.Sizeof(TraceID{})+2*unsafe.Sizeof(SpanID{})) + 2*8
+	attrBytes   = int(unsafe.Sizeof(Attr{}))
+	attrIDBytes = 4
+	eventBytes  = int(unsafe.Sizeof(Event{}))
+	linkBytes   = int(unsafe.Sizeof(Link{}))
 
 	resourceBytes = int(unsafe.Sizeof(Resource{}))
 	scopeBytes    = int(unsafe.Sizeof(Scope{}))
@@ -80,39 +93,12 @@ func (f *formReader) read(form []byte, bytesMax int) (*Batch, error) {
 	if r.Err() != nil {
 		return nil, r.Err()
 	}
-	f.fillTexts(r, b)
+	f.fillTexts(&m, b)
 	f.readText(&m, b)
 	if err := r.Err(); err != nil {
 		return nil, err
 	}
 	return b, nil
-}
-
-// makeRows makes the columns of rows. Those of one type share one allocation.
-func (b *Batch) makeRows(rows int) {
-	b.TraceIDs, b.StatusPresent = made[TraceID](rows), made[bool](rows)
-	ids := slab[SpanID]{made[SpanID](2 * rows)}
-	b.SpanIDs, b.ParentIDs = ids.take(rows), ids.take(rows)
-	times := slab[uint64]{made[uint64](2 * rows)}
-	b.Starts, b.Ends = times.take(rows), times.take(rows)
-	texts := slab[TextID]{made[TextID](4 * rows)}
-	b.Names, b.StatusMessages, b.TraceStates, b.Residues = texts.take(rows), texts.take(rows), texts.take(rows), texts.take(rows)
-	enums := slab[int32]{made[int32](2 * rows)}
-	b.Kinds, b.StatusCodes = enums.take(rows), enums.take(rows)
-	numbers := slab[uint32]{made[uint32](9 * rows)}
-	b.Flags, b.DroppedAttrs = numbers.take(rows), numbers.take(rows)
-	b.DroppedEvents, b.DroppedLinks = numbers.take(rows), numbers.take(rows)
-	b.ResourceIDs, b.ScopeIDs = numbers.take(rows), numbers.take(rows)
-	b.AttrEnds, b.EventEnds, b.LinkEnds = numbers.take(rows), numbers.take(rows), numbers.take(rows)
-}
-
-// slab hands out parts of one allocation, each without room to grow.
-type slab[T any] struct{ free []T }
-
-func (s *slab[T]) take(n int) []T {
-	part := s.free[:n:n]
-	s.free = s.free[n:]
-	return part
 }
 
 // readLengths reads the lengths of texts and finds where their bytes stand.
@@ -133,127 +119,6 @@ func (f *formReader) readLengths(r *codec.Reader) {
 	}
 }
 
-// readTimes reads what appendTimes wrote.
-func (f *formReader) readTimes(r *codec.Reader, b *Batch) {
-	if r.Err() != nil || b.Len() == 0 {
-		return
-	}
-	f.numbers = sized(f.numbers, b.Len())
-	f.numbers[0] = 0
-	start := readUvarint(r)
-	readNumbers(r, f.numbers[1:])
-	for i, n := range f.numbers {
-		start += unzigzag(n)
-		b.Starts[i] = start
-	}
-	readNumbers(r, f.numbers)
-	for i, n := range f.numbers {
-		b.Ends[i] = b.Starts[i] + n
-	}
-}
-
-// readLists reads the columns of rows, events and links.
-func (f *formReader) readLists(m *room, b *Batch) {
-	if m.Err() != nil {
-		return
-	}
-	f.size(b.Len(), 0, 0)
-	readColumns(m.Reader, f.rows[:])
-	if m.Err() != nil {
-		return
-	}
-	f.plain(m.Reader, b)
-	b.Events = made[Event](m.take(ends(b.EventEnds, f.rows[eventsColumn]), eventBytes))
-	b.Links = made[Link](m.take(ends(b.LinkEnds, f.rows[linksColumn]), linkBytes))
-	f.size(b.Len(), len(b.Events), len(b.Links))
-	if m.Err() != nil {
-		return
-	}
-	readColumns(m.Reader, f.events[:])
-	readLinkIDs(m.Reader, b.Links)
-	readColumns(m.Reader, f.links[:])
-	if m.Err() != nil {
-		return
-	}
-	event := uint32(0)
-	for i, end := range b.EventEnds {
-		for ; event < end; event++ {
-			b.Events[event].Time = b.Starts[i] + unzigzag(f.events[eventTimeColumn][event])
-		}
-	}
-	dropped, flags := make([]uint32, max(len(b.Events), len(b.Links))), make([]uint32, len(b.Links))
-	narrow(m.Reader, dropped[:len(b.Events)], f.events[eventDroppedColumn])
-	for i := range b.Events {
-		b.Events[i].Dropped = dropped[i]
-	}
-	narrow(m.Reader, dropped[:len(b.Links)], f.links[linkDroppedColumn])
-	narrow(m.Reader, flags, f.links[linkFlagsColumn])
-	for i := range b.Links {
-		b.Links[i].Dropped, b.Links[i].Flags = dropped[i], flags[i]
-	}
-}
-
-// plain fills the columns of rows that need nothing but their own values.
-func (f *formReader) plain(r *codec.Reader, b *Batch) {
-	narrow(r, b.Kinds, f.rows[kindColumn])
-	narrow(r, b.StatusCodes, f.rows[statusColumn])
-	narrow(r, b.Flags, f.rows[flagsColumn])
-	narrow(r, b.DroppedAttrs, f.rows[droppedAttrsColumn])
-	narrow(r, b.DroppedEvents, f.rows[droppedEventsColumn])
-	narrow(r, b.DroppedLinks, f.rows[droppedLinksColumn])
-	narrowSteps(r, b.ResourceIDs, f.rows[resourceColumn], len(b.Resources))
-	narrowSteps(r, b.ScopeIDs, f.rows[scopeColumn], len(b.Scopes))
-	for i, v := range f.rows[statusPresentColumn] {
-		if v > 1 {
-			r.Fail("flag %d", v)
-			return
-		}
-		b.StatusPresent[i] = v == 1
-	}
-}
-
-// ends fills a column of ends from counts and gives the total, which is only right where it
-// has 32 bits.
-func ends(dst []uint32, counts []uint64) uint64 {
-	total, beyond := uint64(0), uint64(0)
-	for i, n := range counts {
-		total += n
-		beyond |= n | total
-		dst[i] = uint32(total)
-	}
-	if beyond > math.MaxUint32 {
-		return math.MaxUint64
-	}
-	return total
-}
-
-// readLinkIDs reads what appendLinkIDs wrote.
-func readLinkIDs(r *codec.Reader, links []Link) {
-	if len(links) == 0 {
-		return
-	}
-	there := r.Uint8()
-	if there > 1 {
-		r.Fail("flag %d", there)
-	}
-	if there != 1 {
-		return
-	}
-	if len(links) > r.Len()/24 {
-		r.Fail("%d links in %d bytes", len(links), r.Len())
-		return
-	}
-	traces, spans := r.Bytes(16*len(links)), r.Bytes(8*len(links))
-	any := false
-	for i := range links {
-		links[i].TraceID, links[i].SpanID = TraceID(traces[16*i:]), SpanID(spans[8*i:])
-		any = any || links[i].TraceID != (TraceID{}) || !links[i].SpanID.IsZero()
-	}
-	if !any {
-		r.Fail("ids of links that have none")
-	}
-}
-
 // readShapes goes through the lists: which shape each has, and where it ends.
 func (f *formReader) readShapes(m *room, b *Batch) {
 	if m.Err() != nil {
@@ -261,10 +126,13 @@ func (f *formReader) readShapes(m *room, b *Batch) {
 	}
 	newest, attrs, eventAttrs, linkAttrs := uint64(0), uint64(0), uint64(0), uint64(0)
 	event, link := uint32(0), uint32(0)
-	most := uint64(m.left / attrBytes)
+	most := uint64(m.left / attrIDBytes)
+	shared := isShared(zeroNumbers[:], b.AttrEnds) // all lists are empty
 	for i := range b.AttrEnds {
-		attrs += f.shapes.use(m.Reader, SpanLevel, f.rows[shapeColumn][i], &newest)
-		b.AttrEnds[i] = uint32(attrs)
+		if !shared {
+			attrs += f.shapes.use(m.Reader, SpanLevel, f.rows[shapeColumn][i], &newest)
+			b.AttrEnds[i] = uint32(attrs)
+		}
 		for ; event < b.EventEnds[i]; event++ {
 			eventAttrs += f.shapes.use(m.Reader, EventLevel, f.events[eventShapeColumn][event], &newest)
 			b.Events[event].AttrEnd = uint32(eventAttrs)
@@ -277,15 +145,16 @@ func (f *formReader) readShapes(m *room, b *Batch) {
 			break
 		}
 	}
-	total := m.take(attrs+eventAttrs+linkAttrs, attrBytes)
+	ids, others := m.take(attrs, attrIDBytes), m.take(eventAttrs+linkAttrs, attrBytes)
 	if newest+1 != uint64(len(f.shapes.list)) {
 		m.Fail("%d shapes, lists of %d", len(f.shapes.list)-1, newest)
 	}
 	if m.Err() != nil {
 		return
 	}
-	all := slab[Attr]{made[Attr](total)}
-	b.Attrs, b.EventAttrs, b.LinkAttrs = all.take(int(attrs)), all.take(int(eventAttrs)), all.take(int(linkAttrs))
+	b.AttrIDs = made[uint32](ids)
+	all := slab[Attr]{made[Attr](others)}
+	b.EventAttrs, b.LinkAttrs = all.take(int(eventAttrs)), all.take(int(linkAttrs))
 }
 
 // readValues reads the columns of values.
@@ -322,16 +191,18 @@ func (f *formReader) readStrays(r *codec.Reader, texts, codes int) {
 	readNumbers(r, f.texts.strays)
 }
 
-// fillTexts goes through the batch in the order of its texts.
-func (f *formReader) fillTexts(r *codec.Reader, b *Batch) {
+// fillTexts goes through the batch in the order of its texts. The table of attributes grows in
+// working memory, up to what the batch may take.
+func (f *formReader) fillTexts(m *room, b *Batch) {
 	texts := len(f.stored) - 1
+	b.Attrs, f.lastIDs, f.attrsMax = f.attrs[:0], cleared(f.lastIDs, len(f.shapes.values)), m.left/attrBytes
 	f.texts.start(texts, len(f.values)+4*b.Len()+2*(len(b.Events)+len(b.Links)))
 	f.resetTextColumns()
 	f.firstKnown(b)
 	event, link := uint32(0), uint32(0)
 	for i := range b.Names {
 		f.texts.passEnvelopes(b, b.ResourceIDs[i], b.ScopeIDs[i])
-		f.fillValues(f.rows[shapeColumn][i], b.Attrs[from(b.AttrEnds, i):b.AttrEnds[i]])
+		f.fillIDs(b, f.rows[shapeColumn][i], b.AttrIDs[from(b.AttrEnds, i):b.AttrEnds[i]])
 		for ; event < b.EventEnds[i]; event++ {
 			e := &b.Events[event]
 			f.fillValues(f.events[eventShapeColumn][event], b.EventAttrsOf(event))
@@ -344,13 +215,19 @@ func (f *formReader) fillTexts(r *codec.Reader, b *Batch) {
 			l.TraceState = f.text(linkStateTexts, f.links[linkStateColumn][link])
 			l.Residue = f.text(linkResidueTexts, f.links[linkResidueColumn][link])
 		}
-		b.Names[i] = f.text(nameTexts, f.rows[nameColumn][i])
-		b.StatusMessages[i] = f.text(messageTexts, f.rows[messageColumn][i])
-		b.TraceStates[i] = f.text(traceStateTexts, f.rows[traceStateColumn][i])
-		b.Residues[i] = f.text(residueTexts, f.rows[residueColumn][i])
+		for j := range f.columns {
+			c := &f.columns[j]
+			c.to[i] = f.text(c.column, c.codes[i])
+		}
+		if len(b.Attrs) > f.attrsMax {
+			break
+		}
 	}
+	clear(f.columns)
+	f.attrs, b.Attrs = b.Attrs, made[Attr](m.take(uint64(len(b.Attrs)), attrBytes))
+	copy(b.Attrs, f.attrs)
 	if f.texts.bad || f.texts.used < len(f.texts.strays) {
-		r.Fail("texts that their codes do not give")
+		m.Fail("texts that their codes do not give")
 	}
 }
 
@@ -394,6 +271,34 @@ func (f *formReader) fillValues(shape uint64, attrs []Attr) {
 			value = unzigzag(value)
 		}
 		*a = Attr{Key: c.key, Type: c.kind, Value: value}
+	}
+}
+
+// fillIDs fills a list of attributes of a span. Nearly all are what their column had before, or
+// have had.
+func (f *formReader) fillIDs(b *Batch, shape uint64, ids []uint32) {
+	sh := &f.shapes.list[shape]
+	columns := f.shapes.columns[sh.begin:sh.end]
+	columns = columns[:len(ids)]
+	for j, column := range columns {
+		c := &f.shapes.values[column]
+		f.texts.pass(c.key)
+		value := f.values[c.at]
+		c.at++
+		switch {
+		case c.kind.HasText():
+			value = uint64(f.texts.text(&c.texts, c.first, value))
+		case c.kind == IntValue:
+			value = unzigzag(value)
+		}
+		last := &f.lastIDs[column]
+		if *last == 0 || b.Attrs[*last-1].Value != value {
+			if len(b.Attrs) > f.attrsMax {
+				return // it fails
+			}
+			*last = f.interner.ID(b, Attr{Key: c.key, Type: c.kind, Value: value}) + 1
+		}
+		ids[j] = *last - 1
 	}
 }
 

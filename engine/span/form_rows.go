@@ -216,7 +216,7 @@ func (w *formWriter) fillPlain(b *Batch, there uint64) {
 func (w *formWriter) fillShapes(b *Batch) {
 	attr, event, link := uint32(0), uint32(0), uint32(0)
 	for i, end := range b.AttrEnds {
-		w.rows[shapeColumn][i] = uint64(w.shapes.code(SpanLevel, b.Attrs[attr:end]))
+		w.rows[shapeColumn][i] = uint64(w.shapes.codeByIDs(b.Attrs, b.AttrIDs[attr:end]))
 		attr = end
 		for ; event < b.EventEnds[i]; event++ {
 			w.events[eventTimeColumn][event] = zigzag(b.Events[event].Time - b.Starts[i])
@@ -238,7 +238,7 @@ func (w *formWriter) fillTexts(b *Batch, there uint64) {
 		if resource, scope := b.ResourceIDs[i], b.ScopeIDs[i]; resource >= w.order.resources || scope >= w.order.scopes {
 			w.order.passEnvelopes(b, resource, scope)
 		}
-		w.fillValues(w.rows[shapeColumn][i], b.Attrs[attr:b.AttrEnds[i]])
+		w.fillIDs(w.rows[shapeColumn][i], b.Attrs, b.AttrIDs[attr:b.AttrEnds[i]])
 		attr = b.AttrEnds[i]
 		for ; event < b.EventEnds[i]; event++ {
 			e := &b.Events[event]
@@ -307,6 +307,35 @@ func (w *formWriter) fillValues(shape uint64, attrs []Attr) {
 	attrs = attrs[:len(columns)]
 	for j, column := range columns {
 		c, value := &all[column], attrs[j].Value
+		text := -uint64(c.text) // all bits, or none
+		p := last[value&text]
+		if (p.column()^c.texts.number)&uint32(text) == 0 {
+			value ^= (value ^ p.code()) & text
+		} else {
+			value = w.order.otherCode(&c.texts, TextID(value))
+		}
+		at := c.at
+		values[at] = value
+		c.at = at + 1
+	}
+}
+
+// fillIDs is fillValues for a span's list.
+func (w *formWriter) fillIDs(shape uint64, table []Attr, ids []uint32) {
+	sh := &w.shapes.list[shape]
+	if sh.fresh {
+		w.attrs = w.attrs[:0]
+		for _, id := range ids {
+			w.attrs = append(w.attrs, table[id])
+		}
+		w.fillValues(shape, w.attrs)
+		return
+	}
+	columns := w.shapes.columns[sh.begin:sh.end]
+	values, all, last := w.values, w.shapes.values, w.order.last
+	ids = ids[:len(columns)]
+	for j, column := range columns {
+		c, value := &all[column], table[ids[j]].Value
 		text := -uint64(c.text) // all bits, or none
 		p := last[value&text]
 		if (p.column()^c.texts.number)&uint32(text) == 0 {
@@ -391,15 +420,15 @@ func (w *formWriter) appendValues(dst []byte) []byte {
 	return dst
 }
 
-// readColumns reads what appendColumns wrote.
-func readColumns(r *codec.Reader, columns [][]uint64) {
+// readColumns reads what appendColumns wrote, and says which columns are there.
+func readColumns(r *codec.Reader, columns [][]uint64) (there uint64) {
 	if len(columns[0]) == 0 {
-		return
+		return 0
 	}
-	there := readUvarint(r)
+	there = readUvarint(r)
 	if there>>len(columns) != 0 {
 		r.Fail("columns %b", there)
-		return
+		return 0
 	}
 	for i, c := range columns {
 		if there>>i&1 == 0 {
@@ -411,6 +440,7 @@ func readColumns(r *codec.Reader, columns [][]uint64) {
 			r.Fail("column %d is there for nothing", i)
 		}
 	}
+	return there
 }
 
 // narrow copies a column of numbers that have 32 bits.
@@ -434,5 +464,16 @@ func narrowSteps(r *codec.Reader, dst []uint32, column []uint64, limit int) {
 			return
 		}
 		dst[i] = uint32(at)
+	}
+}
+
+// narrowFlags copies a column of flags.
+func narrowFlags(r *codec.Reader, dst []bool, column []uint64) {
+	for i, v := range column {
+		if v > 1 {
+			r.Fail("flag %d", v)
+			return
+		}
+		dst[i] = v == 1
 	}
 }

@@ -82,14 +82,11 @@ const hashFactor = 0x9E3779B97F4A7C15 // 2^64 over the golden ratio
 // keyOf is the key and type of an attribute.
 func keyOf(a *Attr) uint64 { return uint64(a.Key)<<8 | uint64(a.Type) }
 
-// hashKeys fills keys with those of a list and gives the hash of its shape. Each attribute is
-// mixed with its place, and none waits for the one before.
-func hashKeys(keys []uint64, level Level, attrs []Attr) uint64 {
+// hashKeys gives the hash of the shape with these keys. Each attribute is mixed with its place,
+// and none waits for the one before.
+func hashKeys(keys []uint64, level Level) uint64 {
 	hash := uint64(level)
-	keys = keys[:len(attrs)]
-	for i := range attrs {
-		key := keyOf(&attrs[i])
-		keys[i] = key
+	for i, key := range keys {
 		v := (key ^ uint64(i)<<44) * hashFactor
 		hash += v ^ v>>32
 	}
@@ -102,18 +99,41 @@ func (s *shapes) same(i uint32, level Level, keys []uint64) bool {
 	return sh.level == level && slices.Equal(s.keys[sh.begin:sh.end], keys)
 }
 
-// code gives the shape of a list. The keys are put where those of a new shape stand.
+// code gives the shape of a list.
 func (s *shapes) code(level Level, attrs []Attr) uint32 {
 	if len(attrs) == 0 {
 		return 0
 	}
-	begin := len(s.keys)
-	end := begin + len(attrs)
-	if cap(s.keys) < end {
-		s.keys = slices.Grow(s.keys, len(attrs))
+	keys := s.nextKeys(len(attrs))
+	for i := range attrs {
+		keys[i] = keyOf(&attrs[i])
 	}
-	keys := s.keys[begin:end]
-	hash := hashKeys(keys, level, attrs)
+	return s.codeOf(level, keys)
+}
+
+// codeByIDs is code for a span's list.
+func (s *shapes) codeByIDs(table []Attr, ids []uint32) uint32 {
+	if len(ids) == 0 {
+		return 0
+	}
+	keys := s.nextKeys(len(ids))
+	for i, id := range ids {
+		keys[i] = keyOf(&table[id])
+	}
+	return s.codeOf(SpanLevel, keys)
+}
+
+// nextKeys gives the place where n keys stand if they are those of a new shape.
+func (s *shapes) nextKeys(n int) []uint64 {
+	s.keys = slices.Grow(s.keys, n)
+	return s.keys[len(s.keys) : len(s.keys)+n]
+}
+
+// codeOf gives the shape of keys that stand where nextKeys said.
+func (s *shapes) codeOf(level Level, keys []uint64) uint32 {
+	begin := len(s.keys)
+	end := begin + len(keys)
+	hash := hashKeys(keys, level)
 	mask := uint32(len(s.table) - 1)
 	at := uint32(hash>>32) & mask
 	findable := false
@@ -131,26 +151,26 @@ func (s *shapes) code(level Level, attrs []Attr) uint32 {
 		at = (at + 1) & mask
 	}
 	s.keys = s.keys[:end]
-	s.columns = slices.Grow(s.columns, len(attrs))[:end]
+	s.columns = slices.Grow(s.columns, len(keys))[:end]
 	known := len(s.values)
-	s.fillColumns(s.columns[begin:], level, attrs)
+	s.fillColumns(s.columns[begin:], level, keys)
 	s.list = append(s.list, shape{
 		hash: hash, begin: uint32(begin), end: uint32(end), level: level, lists: 1, findable: findable, fresh: known < len(s.values),
 	})
 	return uint32(len(s.list) - 1)
 }
 
-// fillColumns gives the columns of a list. Nearly all are the newest of their keys.
-func (s *shapes) fillColumns(columns []uint32, level Level, attrs []Attr) {
-	attrs = attrs[:len(columns)]
+// fillColumns gives the columns of a list's keys. Nearly all are the newest of their keys.
+func (s *shapes) fillColumns(columns []uint32, level Level, keys []uint64) {
+	keys = keys[:len(columns)]
 	byKey, values := s.byKey, s.values
 	for i := range columns {
-		a := &attrs[i]
-		if c := byKey[a.Key] - 1; int(c) < len(values) && values[c].kind == a.Type && values[c].level == level {
+		key, kind := TextID(keys[i]>>8), ValueType(keys[i])
+		if c := byKey[key] - 1; int(c) < len(values) && values[c].kind == kind && values[c].level == level {
 			columns[i] = c
 			continue
 		}
-		columns[i] = s.column(level, a.Key, a.Type)
+		columns[i] = s.column(level, key, kind)
 		values = s.values
 	}
 }

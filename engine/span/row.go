@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"math"
+	"slices"
 )
 
 // Row is one span: a position in a batch.
@@ -66,9 +67,21 @@ func (r Row) Scope() *Scope { return &r.Batch.Scopes[r.Batch.ScopeIDs[r.Pos]] }
 // Service is the resource's service.name, as a slice of the batch.
 func (r Row) Service() []byte { return r.Batch.Bytes(r.Resource().Service) }
 
-// Attrs of the span, in the order received.
-func (r Row) Attrs() []Attr {
-	return r.Batch.Attrs[from(r.Batch.AttrEnds, r.Pos):r.Batch.AttrEnds[r.Pos]]
+// AttrIDs gives the positions in Batch.Attrs of the span's attributes, in the order received.
+func (r Row) AttrIDs() []uint32 {
+	return r.Batch.AttrIDs[from(r.Batch.AttrEnds, r.Pos):r.Batch.AttrEnds[r.Pos]]
+}
+
+// AppendAttrs appends the attributes of the span, in the order received.
+func (r Row) AppendAttrs(dst []Attr) []Attr {
+	ids, table := r.AttrIDs(), r.Batch.Attrs
+	at := len(dst)
+	dst = slices.Grow(dst, len(ids))[:at+len(ids)]
+	list := dst[at:]
+	for i, id := range ids {
+		list[i] = table[id]
+	}
+	return dst
 }
 
 // EventRange gives the positions of the span's events in Batch.Events.
@@ -134,14 +147,8 @@ func AppendContent(dst []byte, r Row) []byte {
 	}
 	attrs := func(list []Attr) {
 		number(uint64(len(list)))
-		for _, a := range list {
-			text(a.Key)
-			dst = append(dst, byte(a.Type))
-			if a.Type.HasText() {
-				text(TextID(a.Value))
-			} else {
-				number(a.Value)
-			}
+		for i := range list {
+			dst = appendAttrContent(dst, b, &list[i])
 		}
 	}
 	flag := func(set bool) {
@@ -168,7 +175,11 @@ func AppendContent(dst []byte, r Row) []byte {
 	text(b.StatusMessages[pos])
 	text(b.TraceStates[pos])
 	text(b.Residues[pos])
-	attrs(r.Attrs())
+	ids := r.AttrIDs()
+	number(uint64(len(ids)))
+	for _, id := range ids {
+		dst = appendAttrContent(dst, b, &b.Attrs[id])
+	}
 	begin, end := r.EventRange()
 	number(uint64(end - begin))
 	for i := begin; i < end; i++ {
@@ -187,6 +198,22 @@ func AppendContent(dst []byte, r Row) []byte {
 		text(l.TraceState)
 		text(l.Residue)
 		attrs(b.LinkAttrsOf(i))
+	}
+	return dst
+}
+
+// appendAttrContent is AppendContent for an attribute.
+func appendAttrContent(dst []byte, b *Batch, a *Attr) []byte {
+	text := func(id TextID) {
+		t := b.Bytes(id)
+		dst = append(binary.AppendUvarint(dst, uint64(len(t))), t...)
+	}
+	text(a.Key)
+	dst = append(dst, byte(a.Type))
+	if a.Type.HasText() {
+		text(TextID(a.Value))
+	} else {
+		dst = binary.AppendUvarint(dst, a.Value)
 	}
 	return dst
 }

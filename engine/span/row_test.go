@@ -37,7 +37,8 @@ var changes = map[string]func(b *span.Batch){
 	"attribute text":    func(b *span.Batch) { b.Attrs[0].Value = 0 },
 	"attribute type":    func(b *span.Batch) { b.Attrs[0].Type = span.BytesValue },
 	"attribute number":  func(b *span.Batch) { b.Attrs[1].Value = math.MaxUint64 },
-	"attribute order":   func(b *span.Batch) { b.Attrs[0], b.Attrs[1] = b.Attrs[1], b.Attrs[0] },
+	"attribute order":   func(b *span.Batch) { b.AttrIDs[0], b.AttrIDs[1] = b.AttrIDs[1], b.AttrIDs[0] },
+	"attribute twice":   func(b *span.Batch) { b.AttrIDs[0] = b.AttrIDs[1] },
 	"attribute gone":    func(b *span.Batch) { b.AttrEnds[0] = 1 },
 	"event time":        func(b *span.Batch) { b.Events[0].Time = 0 },
 	"event name":        func(b *span.Batch) { b.Events[0].Name = 0 },
@@ -180,8 +181,8 @@ func TestARowGivesItsOwnPartOfEachList(t *testing.T) {
 	b.AttrEnds = []uint32{0, 2}
 	b.EventEnds, b.LinkEnds = []uint32{2, 2}, []uint32{1, 2}
 	first, second := span.Row{Batch: b}, span.Row{Batch: b, Pos: 1}
-	if len(first.Attrs()) != 0 || len(second.Attrs()) != 2 {
-		t.Errorf("%d and %d attributes", len(first.Attrs()), len(second.Attrs()))
+	if len(first.AttrIDs()) != 0 || len(second.AttrIDs()) != 2 {
+		t.Errorf("%d and %d attributes", len(first.AttrIDs()), len(second.AttrIDs()))
 	}
 	if begin, end := first.EventRange(); begin != 0 || end != 2 {
 		t.Errorf("events %d to %d", begin, end)

@@ -66,9 +66,13 @@ func (v *value) list(kind span.ValueType, data []byte) {
 // Where the message that is likely to come comes, framed as it was, nothing is read at all.
 func (w *walker) attributes(dst []span.Attr, f *fields) ([]span.Attr, *wireError) {
 	for {
-		var err *wireError
-		if dst, err = w.attribute(dst, f.b[f.begin:f.at], f.data); err != nil {
-			return dst, err
+		if k := w.attribute(f.b[f.begin:f.at], f.data); k > 0 {
+			dst = append(dst, w.keys[k].attr)
+		} else {
+			var err *wireError
+			if dst, err = w.oddAttribute(dst, f.data); err != nil {
+				return dst, err
+			}
 		}
 		b, at, keys, before := f.b, f.at, w.keys, w.before
 		for at < len(b) && uint32(b[at]) == f.tag {
@@ -88,32 +92,70 @@ func (w *walker) attributes(dst []span.Attr, f *fields) ([]span.Attr, *wireError
 	}
 }
 
-// attribute appends the KeyValue message kv to dst, which stands in its frame. Nearly all are
-// one key and one value with one member; the rest takes the long way.
-func (w *walker) attribute(dst []span.Attr, frame, kv []byte) ([]span.Attr, *wireError) {
+// spanAttributes is attributes for those of a span, whose ids it appends.
+func (w *walker) spanAttributes(dst []uint32, f *fields) ([]uint32, *wireError) {
+	for {
+		if k := w.attribute(f.b[f.begin:f.at], f.data); k > 0 {
+			dst = append(dst, w.attrID(k))
+		} else {
+			var err *wireError
+			if w.odd, err = w.oddAttribute(w.odd[:0], f.data); err != nil {
+				return dst, err
+			}
+			for _, a := range w.odd {
+				dst = append(dst, w.attrs.ID(&w.batch, a))
+			}
+		}
+		b, at, keys, before := f.b, f.at, w.keys, w.before
+		for at < len(b) && uint32(b[at]) == f.tag {
+			k := keys[before].next
+			message := keys[k].message
+			if len(message) == 0 || len(message) > len(b)-at || string(b[at:at+len(message)]) != string(message) {
+				break
+			}
+			id := keys[k].id
+			if id == 0 { // an event had it last
+				id = w.attrID(k) + 1
+			}
+			dst = append(dst, id-1)
+			before = k
+			at += len(message)
+		}
+		f.at, w.before = at, before
+		if !f.again() {
+			return dst, nil
+		}
+	}
+}
+
+// attribute reads the KeyValue message kv, which stands in its frame, and gives the key that now
+// has it. Nearly all are one key and one value with one member; 0 is one that takes the long way.
+func (w *walker) attribute(frame, kv []byte) int32 {
 	if len(kv) < 4 || kv[0] != tagKey {
-		return w.oddAttribute(dst, kv)
+		return 0
 	}
 	at := 2 + int(kv[1]) // a key of 128 bytes takes the long way
 	if kv[1] >= 0x80 || at > len(kv)-2 || kv[at] != tagKeyValue {
-		return w.oddAttribute(dst, kv)
+		return 0
 	}
 	key, any := kv[2:at], shortBytes(kv[at+1:])
 	if len(any) < 2 {
-		return w.oddAttribute(dst, kv)
+		return 0
 	}
 	a := span.Attr{}
 	switch rest := any[1:]; any[0] {
 	case tagAnyString:
 		text := shortBytes(rest)
 		if text == nil || len(text) > ValueBytesMax {
-			return w.oddAttribute(dst, kv)
+			return 0
 		}
-		return append(dst, w.stringAttr(w.key(key), text, frame)), nil
+		k := w.key(key)
+		w.stringAttr(k, text, frame)
+		return k
 	case tagAnyInt, tagAnyBool:
 		bits, at := varint(rest, 0)
 		if at != len(rest) {
-			return w.oddAttribute(dst, kv)
+			return 0
 		}
 		a.Type, a.Value = span.IntValue, bits
 		if any[0] == tagAnyBool {
@@ -121,13 +163,15 @@ func (w *walker) attribute(dst []span.Attr, frame, kv []byte) ([]span.Attr, *wir
 		}
 	case tagAnyDouble:
 		if len(rest) != 8 {
-			return w.oddAttribute(dst, kv)
+			return 0
 		}
 		a.Type, a.Value = span.DoubleValue, binary.LittleEndian.Uint64(rest)
 	default:
-		return w.oddAttribute(dst, kv)
+		return 0
 	}
-	return append(dst, w.numberAttr(w.key(key), a, frame)), nil
+	k := w.key(key)
+	w.numberAttr(k, a, frame)
+	return k
 }
 
 // shortBytes gives what stands behind the length that b begins with, if it is all the rest;

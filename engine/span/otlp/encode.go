@@ -97,12 +97,13 @@ func (o form) appendSpan(dst []byte, r span.Row) []byte {
 	dst = appendVarint(dst, tagSpanKind, uint64(int64(b.Kinds[pos])))
 	dst = appendFixed64(dst, tagSpanStart, b.Starts[pos])
 	dst = appendFixed64(dst, tagSpanEnd, b.Ends[pos])
-	attrs, moreAttrs := o.list(r.Attrs())
+	attrs, moreAttrs := cutList(o, r.AttrIDs())
 	warnings := o.warnings(r)
 	if o.written != nil && warnings == nil {
 		dst, attrs = o.written.appendAttrs(o, dst, r), nil
 	}
-	for _, a := range attrs {
+	for _, id := range attrs {
+		a := b.Attrs[id]
 		if warnings != nil && a.Type == span.ArrayValue && string(b.Bytes(a.Key)) == WarningsKey {
 			_, came := o.plain(b, a, b.Bytes(span.TextID(a.Value)))
 			dst = appendWarnings(dst, came, warnings)
@@ -143,7 +144,7 @@ func (o form) appendEvent(dst []byte, b *span.Batch, i uint32) []byte {
 	dst, at := openMessage(dst, tagSpanEvent)
 	dst = appendFixed64(dst, tagEventTime, e.Time)
 	dst = o.appendText(dst, tagEventName, b.Bytes(e.Name))
-	attrs, more := o.list(b.EventAttrsOf(i))
+	attrs, more := cutList(o, b.EventAttrsOf(i))
 	for _, a := range attrs {
 		dst = o.appendAttr(dst, tagEventAttr, b, a)
 	}
@@ -162,7 +163,7 @@ func (o form) appendLink(dst []byte, b *span.Batch, i uint32) []byte {
 		dst = appendBytes(dst, tagLinkSpanID, l.SpanID[:])
 	}
 	dst = o.appendText(dst, tagLinkTraceState, b.Bytes(l.TraceState))
-	attrs, more := o.list(b.LinkAttrsOf(i))
+	attrs, more := cutList(o, b.LinkAttrsOf(i))
 	for _, a := range attrs {
 		dst = o.appendAttr(dst, tagLinkAttr, b, a)
 	}

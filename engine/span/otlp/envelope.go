@@ -221,7 +221,7 @@ func (w *walker) rewrite(message []byte, attrTag uint32, level int32) []byte {
 			continue
 		}
 		before, known := w.counts, len(w.envelopeAttrs)
-		w.envelopeAttrs, _ = w.attribute(w.envelopeAttrs, message[f.begin:f.at], f.data) // it was well-formed
+		w.envelopeAttrs, _ = w.oddAttribute(w.envelopeAttrs, f.data) // it was well-formed
 		before.InvalidUTF8 = w.counts.InvalidUTF8
 		if before == w.counts {
 			w.envelope = f.appendRaw(w.envelope)

@@ -12,13 +12,15 @@ import (
 // time its last message is compared whole, then the key alone, then its last value, before any
 // hash is taken.
 type keyState struct {
-	next       int32     // in keys: what followed last time, 0 unknown
-	begin, end uint32    // where the key stands in the batch's text
-	from, to   uint32    // where the value of attr stands there, if it is a string
-	badText    bool      // that value is no UTF-8
-	invalid    bool      // the key is no UTF-8
-	attr       span.Attr // the last one of a plain message; its Key is always set
-	message    []byte    // that message in its frame, in the request's memory; nil where each must be counted
+	next     int32     // in keys: what followed last time, 0 unknown
+	begin    uint32    // where the key stands in the batch's text
+	bytes    uint16    // and how long it is, see KeyBytesMax
+	badText  bool      // the value of attr is no UTF-8
+	invalid  bool      // the key is no UTF-8
+	id       uint32    // of attr among the attributes of spans, plus 1; 0 is not known
+	from, to uint32    // where the value of attr stands in the batch's text, if it is a string
+	attr     span.Attr // the last one of a plain message; its Key is always set
+	message  []byte    // that message in its frame, in the request's memory; nil where each must be counted
 }
 
 // The first states stand for the begin of an attribute list, one per level, so that each
@@ -64,7 +66,7 @@ func (w *walker) lookUpKey(key []byte) int32 {
 // isKey reports whether a state is that of the key; of an empty key none is.
 func (w *walker) isKey(k int32, key []byte) bool {
 	state := &w.keys[k]
-	return len(key) > 0 && string(w.batch.Text[state.begin:state.end]) == string(key)
+	return len(key) > 0 && string(w.batch.Text[state.begin:state.begin+uint32(state.bytes)]) == string(key)
 }
 
 // placeOfKey gives a place of keyAt. Keys differ in their ends.
@@ -92,37 +94,47 @@ func (w *walker) internKey(key []byte) int32 {
 	k := int32(len(w.keys))
 	state := keyState{attr: span.Attr{Key: id}, invalid: !utf8.Valid(key)}
 	if id > 0 {
-		state.begin, state.end = w.batch.TextEnd[id-1], w.batch.TextEnd[id]
+		state.begin, state.bytes = w.batch.TextEnd[id-1], uint16(len(key))
 	}
 	w.keys = append(w.keys, state)
 	w.keyOf[id] = k
 	return k
 }
 
-// stringAttr gives the attribute of key k whose value is a text, and whose plain message stands
+// stringAttr makes the attribute of key k one whose value is a text, and whose plain message stands
 // in the frame.
-func (w *walker) stringAttr(k int32, text, frame []byte) span.Attr {
+func (w *walker) stringAttr(k int32, text, frame []byte) {
 	state, b := &w.keys[k], &w.batch
 	if state.attr.Type != span.StringValue || string(b.Text[state.from:state.to]) != string(text) {
 		id := w.texts.Intern(text)
 		state.attr.Type, state.attr.Value = span.StringValue, uint64(id)
 		state.from, state.to = b.TextEnd[max(id, 1)-1], b.TextEnd[id]
 		state.badText = !validUTF8(text)
+		state.id = 0
 	}
 	if state.badText {
 		w.counts.InvalidUTF8++
 	}
 	state.remember(frame)
-	return state.attr
 }
 
 // numberAttr is stringAttr for a value of another type, which is all of a but the key.
-func (w *walker) numberAttr(k int32, a span.Attr, frame []byte) span.Attr {
+func (w *walker) numberAttr(k int32, a span.Attr, frame []byte) {
 	state := &w.keys[k]
-	a.Key = state.attr.Key
-	state.attr, state.badText = a, false
+	if a.Key = state.attr.Key; state.attr != a {
+		state.attr, state.id = a, 0
+	}
+	state.badText = false
 	state.remember(frame)
-	return a
+}
+
+// attrID gives the id of the attribute of key k.
+func (w *walker) attrID(k int32) uint32 {
+	state := &w.keys[k]
+	if state.id == 0 {
+		state.id = w.attrs.ID(&w.batch, state.attr) + 1
+	}
+	return state.id - 1
 }
 
 // remember notes the message of attr, unless each that comes must be counted.

@@ -19,7 +19,7 @@ import (
 // attrsOf gives the attributes of the first span of the parts as key=text.
 func attrsOf(parts []otlp.Part) []string {
 	row := span.Row{Batch: parts[0].Batch}
-	return texts(row.Batch, row.Attrs())
+	return texts(row.Batch, row.AppendAttrs(nil))
 }
 
 func texts(b *span.Batch, attrs []span.Attr) []string {

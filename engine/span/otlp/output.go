@@ -45,8 +45,8 @@ func (o form) plain(b *span.Batch, a span.Attr, data []byte) (span.Attr, []byte)
 	return a, v.data
 }
 
-// list gives the entries to write and how many are left out.
-func (o form) list(attrs []span.Attr) ([]span.Attr, uint32) {
+// cutList gives the entries to write and how many are left out.
+func cutList[T any](o form, attrs []T) ([]T, uint32) {
 	if !o.output || len(attrs) <= o.listMax {
 		return attrs, 0
 	}

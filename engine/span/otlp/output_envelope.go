@@ -89,7 +89,7 @@ func (o form) appendEnvelope(dst, message []byte, b *span.Batch, attrs []span.At
 		dst = o.appendText(dst, tagScopeVersion, version)
 		tag, tagDropped = tagScopeAttr, tagScopeDropped
 	}
-	kept, more := o.list(attrs)
+	kept, more := cutList(o, attrs)
 	for _, a := range kept {
 		dst = o.appendAttr(dst, tag, b, a)
 	}

@@ -7,8 +7,8 @@ import (
 )
 
 // written knows where attributes of spans stand in the buffer that they are written to. Spans of
-// one place in the code have most of theirs in common, under the same numbers of texts and in the
-// same order: those are copied, as many at once as follow each other in both, instead of being
+// one place in the code have most of theirs in common, under the same ids and in the same order:
+// those are copied, as many at once as follow each other in both, instead of being
 // written again. It is for whole spans, one batch at a time, and a buffer that only grows; forget
 // and enter see to that.
 type written struct {
@@ -20,7 +20,7 @@ type written struct {
 
 // place is an attribute that stands in the buffer.
 type place struct {
-	at, end uint32 // in the batch's attributes: its own, and where those of its span end
+	at, end uint32 // in the batch's AttrIDs: its own, and where those of its span end
 	note    uint32 // in ends: where it begins, before its end
 	round   uint32
 }
@@ -55,10 +55,7 @@ func (w *written) enter(b *span.Batch, n int) bool {
 }
 
 // placeOf gives the place where an attribute is noted, if it is.
-func (w *written) placeOf(a span.Attr) *place {
-	hash := (a.Value + uint64(a.Key)*0xff51afd7ed558ccd) * 0x9e3779b97f4a7c15
-	return &w.places[hash>>(64-writtenBits)]
-}
+func (w *written) placeOf(id uint32) *place { return &w.places[id&(1<<writtenBits-1)] }
 
 func (w *written) memoryBytes() int {
 	return cap(w.places)*int(unsafe.Sizeof(place{})) + 4*cap(w.ends)
@@ -67,12 +64,12 @@ func (w *written) memoryBytes() int {
 // appendAttrs appends the attributes of a row, as appendAttr does, whose bytes may stand in dst
 // already.
 func (w *written) appendAttrs(o form, dst []byte, r span.Row) []byte {
-	b, all := r.Batch, r.Batch.Attrs
+	b, all := r.Batch, r.Batch.AttrIDs
 	end := b.AttrEnds[r.Pos]
-	at := end - uint32(len(r.Attrs()))
+	at := end - uint32(len(r.AttrIDs()))
 	if !w.enter(b, int(end-at)) {
-		for _, a := range all[at:end] {
-			dst = o.appendAttr(dst, tagSpanAttr, b, a)
+		for _, id := range all[at:end] {
+			dst = o.appendAttr(dst, tagSpanAttr, b, b.Attrs[id])
 		}
 		return dst
 	}
@@ -83,7 +80,7 @@ func (w *written) appendAttrs(o form, dst []byte, r span.Row) []byte {
 			p := w.placeOf(all[at])
 			if p.round != w.round || all[p.at] != all[at] {
 				*p = place{at, end, uint32(len(w.ends) - 1), w.round}
-				dst = o.appendAttr(dst, tagSpanAttr, b, all[at])
+				dst = o.appendAttr(dst, tagSpanAttr, b, b.Attrs[all[at]])
 				w.ends = append(w.ends, uint32(len(dst)))
 				at++
 				if like.at < like.end { // one may differ and the next one not

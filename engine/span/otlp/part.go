@@ -76,7 +76,7 @@ func (c *cutter) finish(shard int) {
 	c.open[shard] = nil
 	c.counts.Add(p.walker.counts)
 	if rows := p.walker.batch.Len(); rows > 0 {
-		c.done[shard] = append(c.done[shard], Part{Shard: shard, Spans: rows, Bytes: p.bytes, Batch: p.walker.finish()})
+		c.done[shard] = append(c.done[shard], Part{Shard: shard, Spans: rows, Bytes: p.bytes, Batch: p.walker.batch.Compact()})
 	}
 	p.release()
 }

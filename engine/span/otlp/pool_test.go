@@ -16,6 +16,7 @@ func contents(p otlp.Part) string {
 	for _, r := range rowsOf(p.Batch) {
 		b = span.AppendContent(b, r)
 	}
+	b = fmt.Append(b, p.Batch.AttrIDs, p.Batch.Attrs)
 	return string(p.Batch.AppendBinary(b))
 }
 
@@ -73,7 +74,8 @@ func TestBatchesHoldNoSlack(t *testing.T) {
 	}
 	parts, _ := mustCut(t, request(spans...), 1)
 	b := parts[0].Batch
-	content := len(b.Text) + 4*len(b.TextEnd) + b.Len()*(16+4*8+15*4+1) + 16*(len(b.Attrs)+len(b.ResourceAttrs)) + 24*len(b.Events)
+	const columns = 3 // names, ends of attributes and of events: all others are zeros
+	content := len(b.Text) + 4*len(b.TextEnd) + b.Len()*(16+4*8+4*columns) + 16*(len(b.Attrs)+len(b.ResourceAttrs)) + 4*len(b.AttrIDs) + 24*len(b.Events)
 	if got := b.MemoryBytes(); got > content*11/10 {
 		t.Errorf("%d bytes held for %d of content", got, content)
 	}

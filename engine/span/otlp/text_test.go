@@ -51,7 +51,7 @@ func TestValuesAsText(t *testing.T) {
 		{attr("k", nested(64, nil)), strings.Repeat("[", 64) + "null" + strings.Repeat("]", 64)},
 	} {
 		batch := batchOf(t, request(spanOf(c.attr)))
-		attrs := span.Row{Batch: batch}.Attrs()
+		attrs := span.Row{Batch: batch}.AppendAttrs(nil)
 		if got := string(otlp.AppendText([]byte("="), batch, attrs[0])); got != "="+c.want {
 			t.Errorf("%x: %s, want %s", c.attr, got, c.want)
 		}
@@ -69,7 +69,7 @@ func TestAskingForTextChangesNothing(t *testing.T) {
 	before := string(batch.Text)
 	want := []string{"k=[1,2]", `k=["a",[1,2]]`, `k={"a":[1,2]}`, "after=untouched"}
 	for range 2 {
-		if got := texts(batch, (span.Row{Batch: batch}).Attrs()); !slices.Equal(got, want) {
+		if got := texts(batch, (span.Row{Batch: batch}).AppendAttrs(nil)); !slices.Equal(got, want) {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 type walker struct {
 	batch  span.Batch
 	texts  span.Interner
+	attrs  span.AttrInterner
 	counts Counts
 	stubs  *int // of the whole request; see StubsMax
 
@@ -33,6 +34,7 @@ type walker struct {
 	// rewritten envelope; attributes of an envelope.
 	spanResidue, statusResidue, partResidue, envelope []byte
 	envelopeAttrs                                     []span.Attr
+	odd                                               []span.Attr // of one message
 }
 
 // head is the fields of a span that stand in columns of their own.
@@ -67,7 +69,7 @@ func (w *walker) span(b []byte, at int, id span.TraceID, spanID span.SpanID, fix
 	for err == nil && f.next() {
 		switch f.tag {
 		case tagSpanAttr:
-			batch.Attrs, err = w.attributes(batch.Attrs, &f)
+			batch.AttrIDs, err = w.spanAttributes(batch.AttrIDs, &f)
 		case tagSpanParentID:
 			h.parent = f.data
 		case tagSpanName:
@@ -146,7 +148,7 @@ func (w *walker) row(h *head, id span.TraceID, spanID span.SpanID, resource, sco
 	b.DroppedLinks = append(b.DroppedLinks, h.droppedLink)
 	b.ResourceIDs = append(b.ResourceIDs, resource)
 	b.ScopeIDs = append(b.ScopeIDs, scope)
-	b.AttrEnds = append(b.AttrEnds, uint32(len(b.Attrs)))
+	b.AttrEnds = append(b.AttrEnds, uint32(len(b.AttrIDs)))
 	b.EventEnds = append(b.EventEnds, uint32(len(b.Events)))
 	b.LinkEnds = append(b.LinkEnds, uint32(len(b.Links)))
 	b.Residues = append(b.Residues, w.texts.Intern(w.spanResidue))
