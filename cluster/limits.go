@@ -67,9 +67,8 @@ const (
 	reserveBytesDefault = 512 << 20
 
 	// ReserveBytesMin is the least reserve that does its work: the next log file, 128 MiB,
-	// and the flush of all memtables: 240 MiB of requests, which have to shrink by half and
-	// shrink to a tenth.
-	ReserveBytesMin = 256 << 20
+	// and the flush of all memtables, 240 MiB of requests before compression.
+	ReserveBytesMin = 384 << 20
 
 	// heartbeatInterval is how often the keeper looks at idle shards, the log's size and
 	// the disk. It bounds how late an idle memtable is sealed.

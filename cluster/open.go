@@ -94,7 +94,7 @@ func (s *Store) openShard(ctx context.Context, i int, pages *segment.Pages, entr
 	first := max(memtableBytesMax*int64(i+1)/int64(s.epoch.Shards), 1)
 	shard, err := engine.Open(engine.Options{
 		FS: s.o.FS, Dir: shardDir(i), Shard: uint32(i), Log: s.log.With("shard", i),
-		MemtableBytesMax: memtableBytesMax, FirstMemtableBytesMax: first, RoomBytes: memtableBytesMax / 4 * roomQuarters,
+		MemtableBytesMax: memtableBytesMax, FirstMemtableBytesMax: first, RoomBytes: max(memtableBytesMax*roomQuarters/4, 1),
 		MemtableAge: s.o.MemtableAge, Retention: s.o.Retention,
 		Gate: s.o.Shared.gate, Pages: pages, SplitCellsBytesMax: max(s.o.SplitCellsBytesMax/s.epoch.Shards, 1),
 		CheckPart: s.o.CheckPart, SyncLog: s.wal.Sync, Background: s.o.Background, Pause: s.o.Questions.pause,

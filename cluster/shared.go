@@ -8,7 +8,7 @@ import (
 )
 
 // Shared is what stores of one process may share: the turns for work that reads, writes and
-// holds much. Many stores then cost a node what one does. Data and what is kept of it, such
+// holds much, and the room of memtables. Many stores then cost a node what one does. Data and what is kept of it, such
 // as opened pages, are never shared.
 type Shared struct {
 	gate    *engine.Gate  // one flush, one merge, one making of cells at a time

@@ -107,7 +107,7 @@ const noWindow = math.MinInt64
 
 // sealBytes gives the bytes at which a memtable of that window is sealed. The first of a window
 // may have fewer; what was sealed before says whether it is the first, and the segments hold
-// just that after a restart, however they were merged.
+// just that after a restart, however they were merged, until their window is dropped.
 func (s *Shard) sealBytes(window int64) int64 {
 	if window > s.sealedWindow {
 		return s.o.FirstMemtableBytesMax

@@ -14,7 +14,7 @@ type Gate struct {
 	flushes chan struct{}
 	merges  chan struct{}
 	cells   chan struct{}
-	room    *room
+	room    *memtableRoom
 	held    atomic.Int32 // writes that wait for a flush
 }
 

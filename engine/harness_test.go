@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"math"
@@ -26,6 +27,35 @@ import (
 	"github.com/stoadb/stoa/internal/codec"
 	"github.com/stoadb/stoa/internal/vfs"
 )
+
+// TestMain has the coders made outside of tests whose time is virtual: what is made in such a test
+// serves no other. After all tests it looks whether anybody wrote to the columns of zeros that batches share.
+func TestMain(m *testing.M) {
+	text := []byte("some text, some text, some text")
+	codec.AppendZstdText(nil, text)
+	if got, err := codec.DecodeZstd(nil, codec.AppendZstd(nil, text), len(text)); err != nil || !bytes.Equal(got, text) {
+		panic(err)
+	}
+	code := m.Run()
+	rows := 1 << 16
+	b := (&span.Batch{
+		TraceIDs: make([]span.TraceID, rows), Names: make([]span.TextID, rows), Kinds: make([]int32, rows),
+		StatusPresent: make([]bool, rows), Flags: make([]uint32, rows),
+	}).Compact()
+	shared := &span.Batch{TraceIDs: make([]span.TraceID, 1), Flags: make([]uint32, 1)}
+	if &b.Flags[0] != &shared.Compact().Flags[0] {
+		fmt.Println("FAIL: columns of zeros are not shared")
+		code = 1
+	}
+	for i := range rows {
+		if b.Names[i] != 0 || b.Kinds[i] != 0 || b.StatusPresent[i] || b.Flags[i] != 0 {
+			fmt.Printf("FAIL: place %d of a column that batches share was written to\n", i)
+			code = 1
+			break
+		}
+	}
+	os.Exit(code)
+}
 
 // seeds gives how many seeds a test runs: few by default, STOA_TEST_SEEDS for the long run.
 func seeds(t *testing.T, few int) int {

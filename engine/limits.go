@@ -66,6 +66,9 @@ const (
 	// summarizedRowsKept: what was used to summarize traces of more rows, some 60 bytes each, does not
 	// stay for other answers.
 	summarizedRowsKept = 1 << 16
+	// restsKept: what a filter's parts took for more templates and resources than that, 16 bytes each,
+	// does not stay for the next search.
+	restsKept = 1 << 14
 	// summaryTextBytesKept: no more names of services and roots stay either, for as long as there are answers.
 	summaryTextBytesKept = 32 << 10
 	// operationsAskedMax: of a service with more operations, templates are not sought by them. To

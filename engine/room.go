@@ -2,13 +2,13 @@ package engine
 
 import "sync"
 
-// room is what the memtables of all shards of a gate may hold together, frozen ones too.
+// memtableRoom is what the memtables of all shards of a gate may hold together, frozen ones too.
 //
 // Flushes give way to requests, so under full load every memtable would fill while the frozen
 // ones wait, and a node would hold twice what its shards seal at. Where the room is taken, Apply
 // waits until a flush has ended. When that is changes no segment: sealing goes by what was
 // applied.
-type room struct {
+type memtableRoom struct {
 	mu       sync.Mutex
 	taken    int64         // bytes of requests
 	most     int64         // the shards' Options.RoomBytes together; 0 is no bound
@@ -22,10 +22,10 @@ type roomTaken struct {
 	draining    bool
 }
 
-func newRoom() *room { return &room{changed: make(chan struct{})} }
+func newRoom() *memtableRoom { return &memtableRoom{changed: make(chan struct{})} }
 
 // replace puts a shard's part in the place of what it was.
-func (r *room) replace(was *roomTaken, now roomTaken) {
+func (r *memtableRoom) replace(was *roomTaken, now roomTaken) {
 	if *was == now {
 		return
 	}
@@ -40,14 +40,25 @@ func (r *room) replace(was *roomTaken, now roomTaken) {
 		r.draining++
 	}
 	if now.bytes < was.bytes || now.most != was.most || was.draining && !now.draining {
-		close(r.changed)
-		r.changed = make(chan struct{})
+		r.signal()
 	}
 	*was = now
 }
 
+// look has all who wait look again.
+func (r *memtableRoom) look() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.signal()
+}
+
+func (r *memtableRoom) signal() {
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
 // full tells whether Apply shall wait, and what is closed when it shall look again.
-func (r *room) full() (changed <-chan struct{}, full bool) {
+func (r *memtableRoom) full() (changed <-chan struct{}, full bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.changed, r.most > 0 && r.taken >= r.most && r.draining > 0

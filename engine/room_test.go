@@ -123,16 +123,19 @@ func TestARestartChangesNoSeal(t *testing.T) {
 
 // roomOfTwo opens two shards of one gate that together may hold less than they seal at, and a
 // frozen one each. Each flush waits until release is called and fails with flushErr, if any.
-func roomOfTwo(t *testing.T, flushErr error) (shards [2]*engine.Shard, apply func(shard int) <-chan error, release func()) {
+func roomOfTwo(t *testing.T, flushErr error, rooms ...int64) (shards [2]*engine.Shard, apply func(shard int) <-chan error, release func()) {
 	gate, released := engine.NewGate(), make(chan struct{})
 	flush := func() error {
 		<-released
 		return flushErr
 	}
+	if rooms == nil {
+		rooms = []int64{30_000, 30_000}
+	}
 	for i := range shards {
 		s, err := engine.Open(engine.Options{
 			FS: vfs.NewCrash(1), Dir: "shard", Shard: uint32(i), Gate: gate, ManualCompaction: true, SyncLog: flush,
-			MemtableBytesMax: 40_000, RoomBytes: 30_000,
+			MemtableBytesMax: 40_000, RoomBytes: rooms[i],
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -260,6 +263,28 @@ func TestNobodyWaitsForRoomInVain(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestWhoWaitsOnAShardThatClosesIsTold: also where the shard gives nothing back, as it has neither
+// room nor rows.
+func TestWhoWaitsOnAShardThatClosesIsTold(t *testing.T) {
+	shards, apply, _ := roomOfTwo(t, nil, 60_000, 0)
+	freezeFirst(t, shards, apply)
+	for !shards[0].Behind(1, 1, 1) {
+		if err := comes(t, apply(0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waiting := apply(1)
+	select {
+	case err := <-waiting:
+		t.Fatalf("Apply did not wait: %v", err)
+	case <-time.After(20 * time.Millisecond):
+	}
+	if err := shards[1].Close(); err != nil {
+		t.Fatal(err)
+	}
+	errorIs(t, comes(t, waiting), engine.ErrClosed)
 }
 
 // heldFile is a disk on which the file made next, once holds is set, is made when it is released.

@@ -55,7 +55,14 @@ func (m *matcher) endScan() {
 	g := m.group
 	m.group = nil
 	g.scan.Forget()
-	clear(g.rests[:cap(g.rests)])
+	g.items = nil // a page's
+	if len(g.rests) > 0 {
+		clear(g.rests[:cap(g.rests)])
+		g.rests = g.rests[:0]
+	}
+	if cap(g.rests) > restsKept {
+		g.rests = nil
+	}
 	groupSearches.Put(g)
 }
 

@@ -203,6 +203,7 @@ func (s *Shard) Close() error {
 	}
 	s.closed = true
 	s.takeRoom()
+	s.o.Gate.room.look() // who waits on this shard
 	s.signal()
 	s.mu.Unlock()
 	s.stop()

@@ -36,12 +36,13 @@ func (s *Shard) Summaries(ctx context.Context, found []span.Found) ([]span.Summa
 // traceSummaries are the traceParts between two answers.
 var traceSummaries = sync.Pool{New: func() any { return new(traceParts) }}
 
-// giveBack keeps the memory for another answer, where it is not that of a huge trace.
+// giveBack keeps the memory for another answer, where it is not that of a huge trace or of many names.
 func (f *traceParts) giveBack() {
-	if cap(f.spanIDs) > summarizedRowsKept {
+	if max(cap(f.spanIDs), cap(f.order), cap(f.parents), cap(f.counts)) > summarizedRowsKept {
 		return
 	}
 	f.begin()
+	f.forgetCounts()
 	f.of, f.from = nil, nil
 	if f.texts.bytes > summaryTextBytesKept {
 		f.texts.forget()
@@ -196,10 +197,15 @@ func (f *traceParts) summary(id span.TraceID) span.Summary {
 			sum.Errors++
 		}
 	}
+	f.forgetCounts()
+	slices.SortFunc(sum.Services, func(a, b span.ServiceCount) int { return strings.Compare(a.Service, b.Service) })
+	return sum
+}
+
+// forgetCounts makes ready for another summary, also where this one was not told to its end.
+func (f *traceParts) forgetCounts() {
 	for _, service := range f.counted {
 		f.counts[service] = 0
 	}
 	f.counted = f.counted[:0]
-	slices.SortFunc(sum.Services, func(a, b span.ServiceCount) int { return strings.Compare(a.Service, b.Service) })
-	return sum
 }

@@ -142,7 +142,5 @@ func (t *numberedTexts) number(text []byte) uint32 {
 func (t *numberedTexts) intern(text []byte) string { return t.list[t.number(text)] }
 
 func (t *numberedTexts) forget() {
-	clear(t.numbers)
-	clear(t.list)
-	t.list, t.bytes = t.list[:0], 0
+	t.numbers, t.list, t.bytes = nil, nil, 0
 }

@@ -118,7 +118,7 @@ func TestWrongCommandLineExitsWith2(t *testing.T) {
 	wants(t, 2, []string{"--limit 0: want 1 to 20000"}, "find", "--limit", "0")
 	wants(t, 2, []string{`--sync "soon"`}, "serve", "--sync", "soon")
 	wants(t, 2, []string{`--memory "much"`}, "serve", "--memory", "much")
-	wants(t, 2, []string{"--reserve 1MiB: less than 256 MiB"}, "serve", "--reserve", "1MiB")
+	wants(t, 2, []string{"--reserve 1MiB: less than 384 MiB"}, "serve", "--reserve", "1MiB")
 	wants(t, 2, []string{`--reserve "some"`}, "serve", "--reserve", "some")
 	wants(t, 2, []string{"give one of them"}, "find", "--addr", "127.0.0.1:1", "--data", ".")
 	wants(t, 2, []string{"graph knows from, to and since only"}, "graph", "service=a")
