@@ -13,23 +13,24 @@ import (
 //     requests are walked at once as there are others, one at least, and a round logs and applies with
 //     as many. What is under way goes on to its end: it takes milliseconds.
 //   - where that is one, a rest follows its work: after a walk, or the work of a round, of t the next walk
-//     begins when no question is in flight any more, or after restTimes t, or after restMax. So walks and
-//     rounds have a quarter of one processor, however many questions there are.
+//     begins after restTimes t, or after restMax. So walks and rounds have a quarter of one processor,
+//     however many questions there are. A rest goes on when the question ends: the next one of who asks
+//     is near, and would meet all that had waited begin together.
 //   - a flush or a merge pauses after each engine.StretchRows rows until no question is in flight,
 //     but not for longer than pauseMax; a flush not at all while a write waits for one.
 //
-// Requests are walked in the order in which they came, so one waits for those before it, and for each no
-// longer than restMax and what its work takes. So nothing that makes way waits for ever, however many questions there are, and a
-// question that waits itself, for a slow reader or a flush, takes no more than that from others. While
-// no question is in flight nothing is different. The simpler way, to let each request wait until it is
-// quiet, needs a bound of time, after which all that waited begin at once.
+// Requests are walked in the order in which they came, so one waits for those before it, and for each of
+// them no longer than it takes and restMax. So nothing that makes way waits for ever, however many
+// questions there are, and a question that waits itself, for a slow reader or a flush, takes no more than
+// that from others. From restMax after the last question on nothing is different.
 //
 // A nil Questions is never told of any.
 type Questions struct {
 	mu       sync.Mutex
 	inFlight int
 	quiet    chan struct{} // closed when none are in flight any more; nil where nobody waits for that
-	rested   time.Time     // when the rest after what was done beside questions ends
+	ended    time.Time     // when one ended last
+	rested   time.Time     // when the rest after what was worked beside questions ends
 }
 
 // NewQuestions gives the questions of a process: of all stores that shall give way to them.
@@ -46,41 +47,46 @@ func (q *Questions) Begin() {
 func (q *Questions) End() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.ended = time.Now()
 	if q.inFlight--; q.inFlight == 0 && q.quiet != nil {
 		close(q.quiet)
 		q.quiet = nil
 	}
 }
 
-// left gives how many of n turns or processors are left beside questions, how long what there is to do is
-// to rest before it takes one, and what is closed when no question is in flight any more: all of them, 0
-// and nil where none is now.
-func (q *Questions) left(n int) (atOnce int, rest time.Duration, quiet <-chan struct{}) {
+// areInFlight tells whether any are.
+func (q *Questions) areInFlight() bool {
 	if q == nil {
-		return n, 0, nil
+		return false
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.inFlight == 0 {
-		return n, 0, nil
-	}
-	if q.quiet == nil {
-		q.quiet = make(chan struct{})
-	}
-	if atOnce = n - 2*q.inFlight; atOnce > 1 {
-		return atOnce, 0, q.quiet
-	}
-	return 1, max(0, time.Until(q.rested)), q.quiet
+	return q.inFlight > 0
 }
 
-// worked notes what was done since begin, for which the next walk rests while questions are in flight.
+// left gives how many of n turns or processors are left beside questions, and for how long a walk is to
+// rest before it takes one: all of them and 0 where there are none and were none of late.
+func (q *Questions) left(n int) (atOnce int, rest time.Duration) {
+	if q == nil {
+		return n, 0
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if atOnce = max(1, n-2*q.inFlight); atOnce > 1 && q.inFlight > 0 {
+		return atOnce, 0
+	}
+	return atOnce, max(0, time.Until(q.rested))
+}
+
+// worked notes what was done since begin, for which the next walk rests if a question was in flight at
+// any time of it.
 func (q *Questions) worked(begin time.Time) {
 	if q == nil {
 		return
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.inFlight == 0 {
+	if q.inFlight == 0 && !q.ended.After(begin) {
 		return
 	}
 	now := time.Now()
@@ -93,9 +99,25 @@ func (q *Questions) worked(begin time.Time) {
 	}
 }
 
+// untilQuiet gives what is closed when no question is in flight any more; nil where none is now.
+func (q *Questions) untilQuiet() <-chan struct{} {
+	if q == nil {
+		return nil
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.inFlight == 0 {
+		return nil
+	}
+	if q.quiet == nil {
+		q.quiet = make(chan struct{})
+	}
+	return q.quiet
+}
+
 // pause waits while questions are in flight, for pauseMax at most.
 func (q *Questions) pause() {
-	_, _, quiet := q.left(1)
+	quiet := q.untilQuiet()
 	if quiet == nil {
 		return
 	}
@@ -131,7 +153,7 @@ func (t *turns) take(ctx context.Context, q *Questions) (leave func(), err error
 	}
 	defer func() { <-t.door }()
 	for {
-		atOnce, rest, quiet := q.left(t.n)
+		atOnce, rest := q.left(t.n)
 		if rest == 0 && t.begin(atOnce) {
 			begin := time.Now()
 			return func() {
@@ -139,28 +161,32 @@ func (t *turns) take(ctx context.Context, q *Questions) (leave func(), err error
 				t.end()
 			}, nil
 		}
-		if err := t.wait(ctx, rest, quiet); err != nil {
+		if err := t.wait(ctx, q, rest); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// wait returns when who is at the door should look again, or with the error of ctx.
-func (t *turns) wait(ctx context.Context, rest time.Duration, quiet <-chan struct{}) error {
-	var rested <-chan time.Time
+// wait waits for rest, or where that is 0 until a turn may be left, or until ctx ends.
+func (t *turns) wait(ctx context.Context, q *Questions, rest time.Duration) error {
 	if rest > 0 {
 		timer := time.NewTimer(rest)
 		defer timer.Stop()
-		rested = timer.C
+		select {
+		case <-timer.C:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	select {
 	case <-t.left:
-	case <-quiet:
-	case <-rested:
+		return nil
+	case <-q.untilQuiet():
+		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	return nil
 }
 
 // begin takes a turn where fewer than atOnce are taken.

@@ -159,6 +159,7 @@ func TestAWriteWaitsForQuestions(t *testing.T) {
 		}
 		<-done
 		leave()
+		time.Sleep(time.Second) // the rest after it is over
 		if begin(2); !written.Load() {
 			t.Error("a write waited without questions")
 		}
@@ -222,8 +223,8 @@ func TestRequestsKeepTheirOrderBesideQuestions(t *testing.T) {
 	})
 }
 
-// What a round works beside a question is rested for as well; what is worked without one, or was rested
-// for when the last has ended, is not.
+// What a round works beside a question is rested for as well, and the rest goes on when the question has
+// ended; what is worked without one is not rested for.
 func TestARestFollowsARoundBesideQuestions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster.SetProcessors(t, 2)
@@ -266,8 +267,21 @@ func TestARestFollowsARoundBesideQuestions(t *testing.T) {
 			time.Sleep(time.Millisecond)
 			questions.End()
 		}()
-		if d := rest(); d != time.Millisecond {
-			t.Errorf("for a question of 1 ms a walk rested %v", d)
+		if d := rest(); d != 15*time.Millisecond {
+			t.Errorf("after a round of 5 ms and the question's end 1 ms later a walk rested %v", d)
+		}
+		questions.Begin()
+		go func() {
+			time.Sleep(3 * time.Millisecond)
+			questions.End()
+		}()
+		round(5 * time.Millisecond)
+		if d := rest(); d != 15*time.Millisecond {
+			t.Errorf("after a round of 5 ms, 3 of them beside a question, a walk rested %v", d)
+		}
+		round(5 * time.Millisecond)
+		if d := rest(); d != 0 {
+			t.Errorf("after the last question a walk rested %v", d)
 		}
 		group.Close()
 	})

@@ -225,7 +225,8 @@ func (d *Direct) each(batches []batch, work func(*batch)) {
 	}
 	if bytes < spreadBytesMin {
 		atOnce = 1
-	} else if left, _, quiet := d.questions.left(processors); quiet != nil {
+	} else if d.questions.areInFlight() {
+		left, _ := d.questions.left(processors)
 		atOnce = min(atOnce, left)
 	}
 	if atOnce < 2 {
