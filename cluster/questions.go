@@ -19,10 +19,10 @@ import (
 //   - a flush or a merge pauses after each engine.StretchRows rows until no question is in flight,
 //     but not for longer than pauseMax; a flush not at all while a write waits for one.
 //
-// Requests are walked in the order in which they came, so one waits for those before it, and for each of
-// them no longer than it takes and restMax. So nothing that makes way waits for ever, however many
-// questions there are, and a question that waits itself, for a slow reader or a flush, takes no more than
-// that from others. From restMax after the last question on nothing is different.
+// Requests are walked in the order in which they came, so one waits for those before it, for each of
+// them no longer than it takes to be applied, and restMax. So nothing that makes way waits for ever,
+// however many questions there are, and a question that waits itself, for a slow reader or a flush, takes
+// no more than that from others. After the last question, and a rest, nothing is different.
 //
 // A nil Questions is never told of any.
 type Questions struct {
