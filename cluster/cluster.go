@@ -102,7 +102,7 @@ type Store struct {
 
 	recovery Recovery
 	readers  chan struct{} // a slot for each shard that is being read
-	writers  turns         // of requests to be walked
+	writers  *turns        // of requests to be walked
 	imports  *Imports
 
 	fatal     chan error // holds the one error that ends the process

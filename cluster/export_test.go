@@ -1,6 +1,11 @@
 package cluster
 
-import "github.com/stoadb/stoa/engine"
+import (
+	"context"
+	"testing"
+
+	"github.com/stoadb/stoa/engine"
+)
 
 // In all tests of this package nothing is left of a form whose memory was given back: who still
 // looks at it sees no form.
@@ -20,29 +25,31 @@ func Held(s *Store, shard int) bool {
 	return s.groups.members[shard].held
 }
 
-// TakeWriterTurns takes all turns of requests to be walked, until free is called.
-func TakeWriterTurns(s *Shared) (free func()) {
-	for range cap(s.writers.all) {
-		s.writers.all <- struct{}{}
-	}
-	return func() {
-		for range cap(s.writers.all) {
-			<-s.writers.all
-		}
-	}
+// SetProcessors makes turns and rounds those of a machine with n processors until the test ends.
+func SetProcessors(t *testing.T, n int) {
+	before := processors
+	processors = n
+	t.Cleanup(func() { processors = before })
 }
 
-// WriterTurns gives how many requests are walked at once beside questions, and without any.
-func WriterTurns(s *Shared) (beside, all int) { return cap(s.writers.beside), cap(s.writers.all) }
+// TakeTurn takes a turn to walk a request beside questions, which may be nil, when there is one.
+func TakeTurn(ctx context.Context, s *Shared, questions *Questions) (leave func(), err error) {
+	return s.writers.take(ctx, questions)
+}
 
-// TakeTurnsBesideQuestions takes those that are left beside questions, until free is called.
-func TakeTurnsBesideQuestions(s *Shared) (free func()) {
-	for range cap(s.writers.beside) {
-		s.writers.beside <- struct{}{}
+// TakeTurns takes all turns of requests to be walked, until leave is called.
+func TakeTurns(s *Shared) (leave func()) {
+	var each []func()
+	for range s.writers.n {
+		one, err := s.writers.take(context.Background(), nil)
+		if err != nil {
+			panic(err)
+		}
+		each = append(each, one)
 	}
 	return func() {
-		for range cap(s.writers.beside) {
-			<-s.writers.beside
+		for _, one := range each {
+			one()
 		}
 	}
 }

@@ -47,6 +47,12 @@ const (
 	// speed.
 	pauseMax = 4 * time.Millisecond
 
+	// restTimes the time that a walk or a round took beside questions the next walk rests, so that
+	// they have a quarter of one processor, and restMax at most, which bounds what one that was
+	// kept from its processor, or waited for a flush, makes others wait.
+	restTimes = 3
+	restMax   = 50 * time.Millisecond
+
 	// shardsDefaultMin and shardsDefaultMax bound ShardsDefault.
 	shardsDefaultMin, shardsDefaultMax = 2, 16
 

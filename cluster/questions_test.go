@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,58 +24,62 @@ func numberedTraces(first, n int) []byte {
 	return enginetest.SizedPayload(list...)
 }
 
-// While a question is in flight half of the turns are left for requests: who finds them taken waits
-// until his context ends. Without a question he does not, and a walk that began beside one leaves
-// its turn.
-func TestRequestsLeaveHalfOfTheTurnsToQuestions(t *testing.T) {
-	questions, shared := cluster.NewQuestions(), cluster.NewShared()
-	o := small(vfs.NewCrash(1))
-	o.Shared, o.Questions = shared, questions
-	store := open(t, o)
-	half, all := cluster.WriterTurns(shared)
-	if half != max(1, all/2) {
-		t.Errorf("%d of %d turns are left beside questions", half, all)
-	}
-	write(t, store, enginetest.Numbered(1))
-	questions.Begin()
-	for i := range 2 * all {
-		write(t, store, enginetest.Numbered(2+i)) // each leaves its turn
-	}
-	free := cluster.TakeTurnsBesideQuestions(shared)
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := store.Write(ended, enginetest.Numbered(100)); !errors.Is(err, context.Canceled) {
-		t.Fatalf("beside a question, without a turn: %v", err)
-	}
-	waiting := make(chan error, 1)
-	go func() {
-		_, err := store.Write(context.Background(), enginetest.Numbered(101))
-		waiting <- err
-	}()
-	questions.End()
-	write(t, store, enginetest.Numbered(102))
-	free()
-	if err := <-waiting; err != nil {
-		t.Fatal(err)
-	}
-	questions.Begin()
-	defer questions.End()
-	freeAll := cluster.TakeWriterTurns(shared)
-	if _, err := store.Write(ended, enginetest.Numbered(103)); !errors.Is(err, context.Canceled) {
-		t.Fatalf("without any turn: %v", err)
-	}
-	freeAll()
-	write(t, store, enginetest.Numbered(103)) // who gave up has left the turn beside questions
+// processorsLeft tells what is left to walks and rounds of so many processors beside so many questions.
+var processorsLeft = []struct{ processors, questions, left int }{
+	{1, 0, 1}, {1, 1, 1}, {2, 0, 2}, {2, 1, 1}, {2, 9, 1}, {3, 1, 1}, {4, 1, 2}, {4, 2, 1},
+	{16, 0, 16}, {16, 1, 14}, {16, 2, 12}, {16, 7, 2}, {16, 8, 1}, {16, 100, 1},
 }
 
-// A round works for all of its shards at once, and while questions are in flight on half of the
-// processors; all are done then too.
-func TestARoundLeavesHalfOfTheProcessorsToQuestions(t *testing.T) {
-	half, processors := cluster.WriterTurns(cluster.NewShared())
-	for _, ask := range []bool{false, true} {
+// Each question in flight is left two processors, and requests one at least; all when none is in
+// flight any more, even those who wait then.
+func TestRequestsLeaveTwoProcessorsToEachQuestion(t *testing.T) {
+	for _, c := range processorsLeft {
 		synctest.Test(t, func(t *testing.T) {
+			cluster.SetProcessors(t, c.processors)
+			questions, shared := cluster.NewQuestions(), cluster.NewShared()
+			for range c.questions {
+				questions.Begin()
+			}
+			var inside atomic.Int64
+			var all sync.WaitGroup
+			release := make(chan struct{})
+			for range c.processors + 1 {
+				all.Go(func() {
+					leave, err := cluster.TakeTurn(context.Background(), shared, questions)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					inside.Add(1)
+					<-release
+					leave()
+				})
+			}
+			synctest.Wait()
+			if n := int(inside.Load()); n != c.left {
+				t.Errorf("%d processors, %d questions: %d walks at once, want %d", c.processors, c.questions, n, c.left)
+			}
+			for range c.questions {
+				questions.End()
+			}
+			synctest.Wait()
+			if n := int(inside.Load()); n != c.processors {
+				t.Errorf("%d processors, %d questions have ended: %d walks at once", c.processors, c.questions, n)
+			}
+			close(release)
+			all.Wait()
+		})
+	}
+}
+
+// A round works for all of its shards at once, and while questions are in flight on the processors
+// that they leave; all are done then too.
+func TestARoundLeavesTwoProcessorsToEachQuestion(t *testing.T) {
+	for _, c := range processorsLeft {
+		synctest.Test(t, func(t *testing.T) {
+			cluster.SetProcessors(t, c.processors)
 			questions, gate := cluster.NewQuestions(), make(chan struct{})
-			shards := make([]*fakeShard, 2*processors+1)
+			shards := make([]*fakeShard, c.processors+1)
 			parts := make([][]engine.Part, len(shards))
 			for i := range shards {
 				shards[i] = newFakeShard(&fakeLog{})
@@ -83,9 +88,11 @@ func TestARoundLeavesHalfOfTheProcessorsToQuestions(t *testing.T) {
 			}
 			group := newDirectBeside(questions, shards...)
 			want := len(shards)
-			if ask {
+			if c.questions > 0 {
+				want = c.left
+			}
+			for range c.questions {
 				questions.Begin()
-				want = half
 			}
 			done := make(chan error, 1)
 			go func() { done <- group.Propose(context.Background(), parts) }()
@@ -96,7 +103,8 @@ func TestARoundLeavesHalfOfTheProcessorsToQuestions(t *testing.T) {
 					inside += int(s.inside.Load())
 				}
 				if inside != min(want, left) {
-					t.Errorf("asked %v: %d shards at once with %d left, want %d", ask, inside, left, min(want, left))
+					t.Errorf("%d processors, %d questions: %d shards at once with %d left, want %d",
+						c.processors, c.questions, inside, left, min(want, left))
 				}
 				gate <- struct{}{}
 			}
@@ -106,6 +114,177 @@ func TestARoundLeavesHalfOfTheProcessorsToQuestions(t *testing.T) {
 			group.Close()
 		})
 	}
+}
+
+// A write waits while a question is in flight and another has the turn that is left, and goes on when
+// End comes; beside a question that never ends it goes on after a rest of three times what the walk
+// before it took, which has a bound. The time is not that of a clock: it goes on only where all wait.
+func TestAWriteWaitsForQuestions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster.SetProcessors(t, 2)
+		questions, shared := cluster.NewQuestions(), cluster.NewShared()
+		o := small(vfs.NewCrash(1))
+		o.Shared, o.Questions = shared, questions
+		store := open(t, o)
+		walk := func() (leave func()) {
+			leave, err := cluster.TakeTurn(t.Context(), shared, questions)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return leave
+		}
+		var written atomic.Bool
+		begin := func(i int) (done chan struct{}) {
+			written.Store(false)
+			done = make(chan struct{})
+			go func() {
+				defer close(done)
+				write(t, store, enginetest.Numbered(i))
+				written.Store(true)
+			}()
+			synctest.Wait()
+			return done
+		}
+
+		questions.Begin()
+		leave := walk()
+		done := begin(1)
+		time.Sleep(time.Hour)
+		if written.Load() {
+			t.Error("a write did not wait for its turn beside a question")
+		}
+		questions.End()
+		if synctest.Wait(); !written.Load() {
+			t.Error("a write waited when no question was in flight any more")
+		}
+		<-done
+		leave()
+		time.Sleep(time.Second) // the rest after it is over
+		if begin(2); !written.Load() {
+			t.Error("a write waited without questions")
+		}
+
+		questions.Begin() // for ever
+		for i, c := range []struct{ walked, rest time.Duration }{
+			{4 * time.Millisecond, 12 * time.Millisecond}, {time.Minute, 50 * time.Millisecond},
+		} {
+			leave := walk()
+			done := begin(10 + i)
+			time.Sleep(c.walked)
+			leave()
+			left := time.Now()
+			if <-done; time.Since(left) != c.rest {
+				t.Errorf("after a walk of %v a write waited %v, want %v", c.walked, time.Since(left), c.rest)
+			}
+		}
+		shut(t, store)
+	})
+}
+
+// Beside questions that never end requests are walked in the order in which they came, a quarter of
+// the time; one that gives up makes nobody wait.
+func TestRequestsKeepTheirOrderBesideQuestions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster.SetProcessors(t, 2)
+		questions, shared := cluster.NewQuestions(), cluster.NewShared()
+		questions.Begin() // for ever
+		const requests, walked, period = 20, 2 * time.Millisecond, 8 * time.Millisecond
+		begin, next := time.Now(), 0
+		var all sync.WaitGroup
+		for i := range requests {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			givesUp := i%3 == 1
+			all.Go(func() {
+				leave, err := cluster.TakeTurn(ctx, shared, questions)
+				if givesUp {
+					if !errors.Is(err, context.Canceled) {
+						t.Errorf("request %d gave up: %v", i, err)
+					}
+					return
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if waited := time.Since(begin); waited != time.Duration(next)*period {
+					t.Errorf("request %d was walked after %v, want %v", i, waited, time.Duration(next)*period)
+				}
+				next++
+				time.Sleep(walked)
+				leave()
+			})
+			synctest.Wait() // so it stands behind those before it
+			if givesUp {
+				cancel()
+			}
+		}
+		all.Wait()
+	})
+}
+
+// What a round works beside a question is rested for as well, and the rest goes on when the question has
+// ended; what is worked without one is not rested for.
+func TestARestFollowsARoundBesideQuestions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster.SetProcessors(t, 2)
+		questions, shared := cluster.NewQuestions(), cluster.NewShared()
+		shard := newFakeShard(&fakeLog{})
+		shard.gate = make(chan struct{})
+		group := newDirectBeside(questions, shard)
+		next := uint64(0)
+		round := func(d time.Duration) {
+			done := make(chan error, 1)
+			next++
+			go func() { done <- group.Propose(context.Background(), [][]engine.Part{{partOf(next, 10)}}) }()
+			time.Sleep(d)
+			shard.gate <- struct{}{}
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		rest := func() time.Duration {
+			begin := time.Now()
+			leave, err := cluster.TakeTurn(context.Background(), shared, questions)
+			if err != nil {
+				t.Fatal(err)
+			}
+			leave()
+			return time.Since(begin)
+		}
+		round(5 * time.Millisecond)
+		questions.Begin()
+		if d := rest(); d != 0 {
+			t.Errorf("after a round without questions a walk rested %v", d)
+		}
+		round(5 * time.Millisecond)
+		round(5 * time.Millisecond)
+		if d := rest(); d != 25*time.Millisecond { // the first rest has gone on for 5 ms
+			t.Errorf("after two rounds of 5 ms a walk rested %v", d)
+		}
+		round(5 * time.Millisecond)
+		go func() {
+			time.Sleep(time.Millisecond)
+			questions.End()
+		}()
+		if d := rest(); d != 15*time.Millisecond {
+			t.Errorf("after a round of 5 ms and the question's end 1 ms later a walk rested %v", d)
+		}
+		questions.Begin()
+		go func() {
+			time.Sleep(3 * time.Millisecond)
+			questions.End()
+		}()
+		round(5 * time.Millisecond)
+		if d := rest(); d != 15*time.Millisecond {
+			t.Errorf("after a round of 5 ms, 3 of them beside a question, a walk rested %v", d)
+		}
+		round(5 * time.Millisecond)
+		if d := rest(); d != 0 {
+			t.Errorf("after the last question a walk rested %v", d)
+		}
+		group.Close()
+	})
 }
 
 // However many questions there are and however long they take, what is written is taken, flushed and

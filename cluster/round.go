@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/stoadb/stoa/cluster/raftstore"
 	"github.com/stoadb/stoa/engine"
@@ -215,8 +216,9 @@ func (r *request) decide(err error) {
 }
 
 // each does work for all batches: at once where there is enough of it to be worth
-// waking somebody, and only on half of the processors while questions are in flight.
+// waking somebody, and only on the processors that questions in flight leave.
 func (d *Direct) each(batches []batch, work func(*batch)) {
+	defer d.questions.worked(time.Now())
 	bytes, atOnce := 0, len(batches)
 	for i := range batches {
 		bytes += batches[i].bytes
@@ -224,7 +226,8 @@ func (d *Direct) each(batches []batch, work func(*batch)) {
 	if bytes < spreadBytesMin {
 		atOnce = 1
 	} else if d.questions.areInFlight() {
-		atOnce = min(atOnce, besideQuestions(processors))
+		left, _ := d.questions.left(processors)
+		atOnce = min(atOnce, left)
 	}
 	if atOnce < 2 {
 		for i := range batches {

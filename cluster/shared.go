@@ -13,7 +13,7 @@ import (
 type Shared struct {
 	gate    *engine.Gate  // one flush, one merge, one making of cells at a time
 	readers chan struct{} // a slot for each shard that is being read
-	writers turns         // of requests to be walked
+	writers *turns        // of requests to be walked
 }
 
 // NewShared gives the turns of one node.

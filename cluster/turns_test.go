@@ -26,7 +26,7 @@ func TestRequestsTakeTurns(t *testing.T) {
 	if _, err := store.Write(t.Context(), enginetest.Numbered(1)); err != nil {
 		t.Fatalf("after refused ones: %v", err)
 	}
-	free := cluster.TakeWriterTurns(shared)
+	free := cluster.TakeTurns(shared)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := store.Write(ctx, enginetest.Numbered(2)); !errors.Is(err, context.Canceled) {
