@@ -46,16 +46,27 @@ func (p *process) admitQuestion() bool {
 	if !p.queries.take(1) {
 		return false
 	}
-	if p.options.Questions != nil {
-		p.options.Questions.Begin()
-	}
+	p.questionGoesOn()
 	return true
 }
 
 // questionEnded ends what admitQuestion began.
 func (p *process) questionEnded() {
+	p.questionRests()
+	p.queries.give(1)
+}
+
+// questionRests tells Questions that no processor works for one now; then questionGoesOn must be
+// called once, or questionEnded does not end it.
+func (p *process) questionRests() {
 	if p.options.Questions != nil {
 		p.options.Questions.End()
 	}
-	p.queries.give(1)
+}
+
+// questionGoesOn ends what questionRests began.
+func (p *process) questionGoesOn() {
+	if p.options.Questions != nil {
+		p.options.Questions.Begin()
+	}
 }

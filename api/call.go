@@ -158,14 +158,26 @@ func (c *call) SendMsg(m any) error {
 // bounded runs a blocking use of the stream for at most PeerTimeMax. grpc gives no way
 // to interrupt one but to end the call, so the goroutine left behind ends when the
 // handler returns, which it must do now: the error says so. The store's time stands
-// still meanwhile.
+// still meanwhile, and nothing makes way any more for a question whose peer is slow.
 func (c *call) bounded(what string, use func() error) error {
 	limit := c.server.options.PeerTimeMax
 	c.work.Stop()
 	done := make(chan error, 1)
 	go func() { done <- use() }()
-	timer := time.NewTimer(limit)
+	quick := min(quickPeerTime, limit)
+	timer := time.NewTimer(quick)
 	defer timer.Stop()
+	select {
+	case err := <-done:
+		c.work.Reset(c.server.options.WorkTimeMax)
+		return err
+	case <-timer.C:
+	}
+	if !c.isWrite {
+		c.server.questionRests()
+		defer c.server.questionGoesOn()
+	}
+	timer.Reset(limit - quick)
 	select {
 	case err := <-done:
 		c.work.Reset(c.server.options.WorkTimeMax)

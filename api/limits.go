@@ -36,6 +36,10 @@ const (
 	// receive at once.
 	receiveStepBytes = 1 << 20
 
+	// quickPeerTime is how long a question waits for its peer, to send the request or to take a
+	// message, until others stop making way for it.
+	quickPeerTime = 20 * time.Millisecond
+
 	// spanBytesMax is the largest span that a writer of version 1 may send, after
 	// decompression: what Jaeger's own servers of that version receive.
 	spanBytesMax = 4 << 20

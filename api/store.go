@@ -56,7 +56,8 @@ type Catalog interface {
 }
 
 // Questions hears of the questions in flight: Begin of each when it is admitted, and End when it
-// is answered or given up.
+// is answered or given up. One whose peer is slow to send it or to take the answer is not in flight
+// meanwhile.
 type Questions interface {
 	Begin()
 	End()

@@ -139,6 +139,21 @@ func (s *Shard) pauseFlush() {
 	}
 }
 
+// pauseMerge pauses unless segments that no merge has met yet pile up.
+func (s *Shard) pauseMerge() {
+	s.mu.Lock()
+	unmerged := 0
+	for _, l := range s.live.segments {
+		if l.entry.generation == 0 {
+			unmerged++
+		}
+	}
+	s.mu.Unlock()
+	if unmerged <= unmergedPausedMax {
+		s.o.Pause()
+	}
+}
+
 // stretch counts rows written, and pauses after each StretchRows of them.
 type stretch struct {
 	rows  int // since the last pause

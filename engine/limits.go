@@ -22,6 +22,9 @@ const (
 	// StretchRows is how many rows a flush or a merge writes from one Pause to the next: some
 	// milliseconds of work, and few enough that questions need not wait for more.
 	StretchRows = 1 << 10
+	// unmergedPausedMax: merges do not pause where a shard has more segments that none has met yet, as
+	// many as three merges take.
+	unmergedPausedMax = 24
 	// frozenMax is how many frozen memtables may wait before Apply waits too.
 	frozenMax = 1
 	// seenHashesMax and seenAge bound the exactly-once window; older copies are still

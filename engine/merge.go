@@ -158,7 +158,7 @@ func (s *Shard) mergeInto(ctx context.Context, inputs []*liveSegment, name strin
 	for i, l := range inputs {
 		segments[i] = l.Segment
 	}
-	written, before := stretch{pause: s.o.Pause}, 0
+	written, before := stretch{pause: s.pauseMerge}, 0
 	info, err := compaction.Merge(ctx, s.o.FS, segments, s.dir+"/"+name, func(done, _ int) {
 		written.add(done - before)
 		before = done
