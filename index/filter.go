@@ -33,14 +33,11 @@ import (
 // So hashes must be spread evenly, as HashText and HashTraceID spread them. Others give
 // right answers too, but useless ones.
 
-// hashSeed is part of the format: all hashes in filters are made with it.
-const hashSeed = 0x73746f61 // "stoa"
+// HashText is the hash of a text for a filter. It is part of the format.
+func HashText(text []byte) uint64 { return codec.HashText(text) }
 
-// HashText is the hash of a text for a filter.
-func HashText(text []byte) uint64 { return codec.Hash64(text, hashSeed) }
-
-// HashTraceID is the hash of a trace id for a filter.
-func HashTraceID(id span.TraceID) uint64 { return codec.Hash64(id[:], hashSeed) }
+// HashTraceID is the hash of a trace id for a filter, that of its bytes as a text.
+func HashTraceID(id span.TraceID) uint64 { return codec.HashText(id[:]) }
 
 const (
 	listMark      = 0xff

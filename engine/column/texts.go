@@ -12,6 +12,7 @@ import (
 type Texts struct {
 	text   []byte
 	ends   []uint32 // of each distinct text
+	hashes []uint64 // of each distinct text
 	codes  []uint64 // of each value: position in ends
 	slots  []uint32 // open addressing by hash: code + 1, 0 is free; length a power of two
 	empty  uint32   // code + 1 of the empty value, 0 while there is none
@@ -39,15 +40,20 @@ func (t *Texts) Value(code uint64) []byte {
 	return t.text[begin:t.ends[code]]
 }
 
+// Hash gives codec.HashText of the distinct value of a code.
+func (t *Texts) Hash(code uint64) uint64 { return t.hashes[code] }
+
 // MemoryBytes is what the builder holds, by capacity.
-func (t *Texts) MemoryBytes() int { return cap(t.text) + 4*(cap(t.ends)+cap(t.slots)) + 8*cap(t.codes) }
+func (t *Texts) MemoryBytes() int {
+	return cap(t.text) + 4*(cap(t.ends)+cap(t.slots)) + 8*(cap(t.codes)+cap(t.hashes))
+}
 
 // Reset forgets all values, and keeps the memory.
 func (t *Texts) Reset() {
 	if len(t.ends) > 0 {
 		clear(t.slots)
 	}
-	t.text, t.ends, t.codes = t.text[:0], t.ends[:0], t.codes[:0]
+	t.text, t.ends, t.hashes, t.codes = t.text[:0], t.ends[:0], t.hashes[:0], t.codes[:0]
 	t.empty, t.filled = 0, false
 }
 
@@ -60,16 +66,17 @@ func (t *Texts) Add(value []byte) (code uint64) {
 		t.grow()
 	}
 	t.filled = true
-	mask := uint64(len(t.slots) - 1)
-	for at := codec.Hash64(value, 0) & mask; ; at = (at + 1) & mask {
+	mask, hash := uint64(len(t.slots)-1), codec.HashText(value)
+	for at := hash & mask; ; at = (at + 1) & mask {
 		slot := t.slots[at]
 		if slot == 0 {
 			t.text = append(t.text, value...)
 			t.ends = append(t.ends, uint32(len(t.text)))
+			t.hashes = append(t.hashes, hash)
 			t.slots[at] = uint32(len(t.ends))
 			return t.Again(uint64(len(t.ends) - 1))
 		}
-		if bytes.Equal(t.Value(uint64(slot-1)), value) {
+		if t.hashes[slot-1] == hash && bytes.Equal(t.Value(uint64(slot-1)), value) {
 			return t.Again(uint64(slot - 1))
 		}
 	}
@@ -86,6 +93,7 @@ func (t *Texts) Again(code uint64) uint64 {
 func (t *Texts) addEmpty() uint64 {
 	if t.empty == 0 {
 		t.ends = append(t.ends, uint32(len(t.text)))
+		t.hashes = append(t.hashes, codec.HashText(nil))
 		t.empty = uint32(len(t.ends))
 	}
 	return t.Again(uint64(t.empty - 1))
@@ -94,11 +102,11 @@ func (t *Texts) addEmpty() uint64 {
 func (t *Texts) grow() {
 	t.slots = make([]uint32, max(64, 2*len(t.slots)))
 	mask := uint64(len(t.slots) - 1)
-	for code := range t.ends {
+	for code, hash := range t.hashes {
 		if uint32(code+1) == t.empty {
 			continue
 		}
-		at := codec.Hash64(t.Value(uint64(code)), 0) & mask
+		at := hash & mask
 		for t.slots[at] != 0 {
 			at = (at + 1) & mask
 		}

@@ -215,7 +215,7 @@ func (g *groupWriter) addFilters(id uint32) {
 	if kind.HasText() {
 		stats.Values += uint64(values.text.Len())
 		for code := range values.text.Distinct() {
-			g.hashText(stats, values.text.Value(uint64(code)))
+			g.countHash(stats, values.text.Hash(uint64(code)), len(values.text.Value(uint64(code))))
 		}
 		for _, code := range values.text.Codes() {
 			stats.TextBytes += uint64(len(values.text.Value(code)))
@@ -231,10 +231,9 @@ func (g *groupWriter) addFilters(id uint32) {
 	}
 }
 
-// hashText hashes a text for the filter, or counts it where that does not know so long ones.
-func (g *groupWriter) hashText(stats *keyStats, text []byte) {
-	hash := index.HashText(text)
-	if len(text) > FilteredBytesMax {
+// countHash takes the hash of a text for the filter, or counts it where that does not know so long ones.
+func (g *groupWriter) countHash(stats *keyStats, hash uint64, textBytes int) {
+	if textBytes > FilteredBytesMax {
 		stats.counter.Add(hash)
 		return
 	}

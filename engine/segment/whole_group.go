@@ -412,7 +412,7 @@ func (c *groupCopy) values(level span.Level) error {
 		if kind.HasText() {
 			texts, err = c.scan.textsStanding(u.column, u.values, func(value []byte, items uint64) {
 				stats.TextBytes += items * uint64(len(value))
-				g.hashText(stats, value)
+				g.countHash(stats, codec.HashText(value), len(value))
 			})
 		} else if numbers, err = c.scan.numbersStanding(u.column, u.values); err == nil {
 			g.hashes = appendNumberHashes(g.hashes, kind, numbers)

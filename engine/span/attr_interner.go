@@ -31,6 +31,13 @@ func (n *AttrInterner) ID(b *Batch, a Attr) uint32 {
 	if id := at.before; int(id) < len(b.Attrs) && b.Attrs[id] == a {
 		return id
 	}
+	return at.add(b, a)
+}
+
+// Add is ID for an attribute that is known to be new.
+func (n *AttrInterner) Add(b *Batch, a Attr) uint32 { return n.placeOf(a).add(b, a) }
+
+func (at *attrPlace) add(b *Batch, a Attr) uint32 {
 	id := uint32(len(b.Attrs))
 	at.last, at.before = id, at.last
 	b.Attrs = append(b.Attrs, a)

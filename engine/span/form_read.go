@@ -22,6 +22,7 @@ type formReader struct {
 	columns  []readTexts             // of the rows' own texts, those that are there
 	interner AttrInterner
 	lastIDs  []uint32 // of attributes of spans, by column: the one before, its id plus 1
+	textIDs  []uint32 // beside texts.known, up to the values: of the attribute of a span with that text its id plus 1
 	attrsMax int      // there may be so many
 }
 
@@ -34,7 +35,7 @@ type readTexts struct {
 
 func (f *formReader) memoryBytes() int {
 	return f.formScratch.memoryBytes() + 8*(cap(f.texts.last)+cap(f.texts.before)) + 4*(cap(f.texts.known)+cap(f.stored)) +
-		8*cap(f.texts.strays) + cap(f.findable) + cap(f.message) + 12*cap(f.given) + 4*cap(f.lastIDs) + f.interner.MemoryBytes()
+		8*cap(f.texts.strays) + cap(f.findable) + cap(f.message) + 12*cap(f.given) + 4*(cap(f.lastIDs)+cap(f.textIDs)) + f.interner.MemoryBytes()
 }
 
 // What rows, envelopes and lists take of a batch's memory. A row takes more where it has columns
@@ -196,6 +197,7 @@ func (f *formReader) readStrays(r *codec.Reader, texts, codes int) {
 func (f *formReader) fillTexts(m *room, b *Batch) {
 	texts := len(f.stored) - 1
 	b.Attrs, f.lastIDs, f.attrsMax = f.attrs[:0], cleared(f.lastIDs, len(f.shapes.values)), m.left/attrBytes
+	f.textIDs = sized(f.textIDs, len(f.values))
 	f.texts.start(texts, len(f.values)+4*b.Len()+2*(len(b.Events)+len(b.Links)))
 	f.resetTextColumns()
 	f.firstKnown(b)
@@ -285,21 +287,47 @@ func (f *formReader) fillIDs(b *Batch, shape uint64, ids []uint32) {
 		f.texts.pass(c.key)
 		value := f.values[c.at]
 		c.at++
-		switch {
-		case c.kind.HasText():
-			value = uint64(f.texts.text(&c.texts, c.first, value))
-		case c.kind == IntValue:
-			value = unzigzag(value)
+		if len(b.Attrs) > f.attrsMax {
+			return // it fails
 		}
 		last := &f.lastIDs[column]
+		if c.text != 0 && value != 0 {
+			*last = f.textID(b, c, value, *last)
+			ids[j] = *last - 1
+			continue
+		}
+		if c.kind == IntValue {
+			value = unzigzag(value)
+		}
 		if *last == 0 || b.Attrs[*last-1].Value != value {
-			if len(b.Attrs) > f.attrsMax {
-				return // it fails
-			}
 			*last = f.interner.ID(b, Attr{Key: c.key, Type: c.kind, Value: value}) + 1
 		}
 		ids[j] = *last - 1
 	}
+}
+
+// textID gives the id plus 1 of an attribute of a span by the code of its text; last is that of its
+// column. The next text makes a new attribute. A stray may be one that the column has had, see
+// textOrder.index, and often the last one.
+func (f *formReader) textID(b *Batch, c *valueColumn, code uint64, last uint32) uint32 {
+	known := c.texts.texts
+	text := f.texts.text(&c.texts, c.first, code)
+	if code >= 2 && code < uint64(known)+2 {
+		return f.textIDs[c.first+uint32(code)-2]
+	}
+	if c.texts.texts == known {
+		return last // it fails
+	}
+	a := Attr{Key: c.key, Type: c.kind, Value: uint64(text)}
+	id := last
+	switch {
+	case code == 1:
+		id = f.interner.Add(b, a) + 1
+	case last == 0 || b.Attrs[last-1] != a:
+		id = f.interner.ID(b, a) + 1
+	}
+	f.textIDs[c.first+known] = id
+	return id
 }
 
 // readText makes the text table: what is stored, and the messages that their attributes give.

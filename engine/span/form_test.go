@@ -387,6 +387,30 @@ func refused(t *testing.T, form []byte, bytesMax int, tookMax uint64) {
 	}
 }
 
+// A text that many keys share has a stray for each of them in each row; the batch that is read names
+// each attribute once all the same. So it is for texts that come again, and the empty one.
+func TestAFormNamesAttributesOnce(t *testing.T) {
+	const rows, keys, values = 100, 5, 3
+	b := rowsAlike(rows, 0)
+	shared := b.AddText([]byte("shared"))
+	var ids [keys]span.TextID
+	for i := range ids {
+		ids[i] = b.AddText([]byte{'k', byte(i)})
+	}
+	others := []span.TextID{0, b.AddText([]byte("one")), b.AddText([]byte("two"))}
+	for i := range rows {
+		for _, key := range ids {
+			b.AddAttr(span.Attr{Key: key, Type: span.StringValue, Value: uint64(shared)})
+		}
+		b.AddAttr(span.Attr{Key: ids[0], Type: span.BytesValue, Value: uint64(others[i%values])})
+		b.AttrEnds[i] = uint32(len(b.AttrIDs))
+	}
+	got, err := span.DecodeBatch(keeps(t, b), math.MaxInt32)
+	if err != nil || len(got.Attrs) != keys+values {
+		t.Fatalf("%d attributes in the table, want %d: %v", len(got.Attrs), keys+values, err)
+	}
+}
+
 // rowsAlike gives rows that differ in their span ids alone.
 func rowsAlike(rows, attrs int) *span.Batch {
 	b := &span.Batch{}

@@ -27,6 +27,13 @@ func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 // Hash64 is XXH3-64 of b with a seed: placement and hash tables.
 func Hash64(b []byte, seed uint64) uint64 { return xxh3.HashSeed(b, seed) }
 
+// textSeed is part of stored formats: filters are made of what HashText gives.
+const textSeed = 0x73746f61 // "stoa"
+
+// HashText is XXH3-64 of a text as filters of segments hold it. Tables of texts that go into filters
+// are kept by it too, so that each is hashed once.
+func HashText(text []byte) uint64 { return Hash64(text, textSeed) }
+
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // CRC is CRC-32C (Castagnoli) of b.
