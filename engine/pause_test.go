@@ -118,3 +118,34 @@ func sizedTraces(first, n int) []byte {
 	}
 	return enginetest.SizedPayload(list...)
 }
+
+// A merge goes on without a pause where segments that none has met yet pile up.
+func TestAMergeDoesNotPauseWhereSegmentsPileUp(t *testing.T) {
+	for segments, pauses := range map[int]bool{20: true, 30: false} {
+		var paused atomic.Int32
+		s, err := engine.Open(engine.Options{FS: vfs.NewCrash(1), Dir: worldDir, ManualCompaction: true, Pause: func() { paused.Add(1) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows := 2*engine.StretchRows/segments + 1
+		for i := range segments {
+			entry := &engine.Entry{Received: 1, Parts: []engine.Part{partOf(sizedTraces(i*rows, rows))}}
+			if _, err := s.Apply(uint64(i+1), entry); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		paused.Store(0)
+		if err := s.Compact(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := paused.Load() > 0; got != pauses {
+			t.Errorf("merging %d segments paused: %v, want %v", segments, got, pauses)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
