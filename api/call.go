@@ -164,20 +164,9 @@ func (c *call) bounded(what string, use func() error) error {
 	c.work.Stop()
 	done := make(chan error, 1)
 	go func() { done <- use() }()
-	quick := min(quickPeerTime, limit)
-	timer := time.NewTimer(quick)
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
-	select {
-	case err := <-done:
-		c.work.Reset(c.server.options.WorkTimeMax)
-		return err
-	case <-timer.C:
-	}
-	if !c.isWrite {
-		c.server.questionRests()
-		defer c.server.questionGoesOn()
-	}
-	timer.Reset(limit - quick)
+	defer c.restsWhileSlow()()
 	select {
 	case err := <-done:
 		c.work.Reset(c.server.options.WorkTimeMax)
@@ -185,6 +174,25 @@ func (c *call) bounded(what string, use func() error) error {
 	case <-timer.C:
 		c.server.stats.cutPeers.Add(1)
 		return fmt.Errorf("%w: it did not %s within %v", errPeerTime, what, limit)
+	}
+}
+
+// restsWhileSlow tells that a question rests once its peer has taken quickPeerTime, until the
+// function that it returns is called.
+func (c *call) restsWhileSlow() (goOn func()) {
+	if c.isWrite {
+		return func() {}
+	}
+	rests := make(chan struct{})
+	slow := time.AfterFunc(quickPeerTime, func() {
+		c.server.questionRests()
+		close(rests)
+	})
+	return func() {
+		if !slow.Stop() {
+			<-rests
+			c.server.questionGoesOn()
+		}
 	}
 }
 

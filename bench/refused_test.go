@@ -94,7 +94,7 @@ func TestALaterRefusalIsAWrongAnswer(t *testing.T) {
 		checkRefused(t, a.serve(t), operations, at)
 	}
 	for name, refusal := range map[string]error{
-		"unimplemented": status.Error(codes.Unimplemented, "unknown method"), "not served": fmt.Errorf("%w: any more", bench.ErrNotServed),
+		"no such method": status.Error(codes.Unimplemented, "unknown method"), "not served": fmt.Errorf("%w: any more", bench.ErrNotServed),
 	} {
 		for at := range 3 {
 			class := bench.Class{Name: name, Questions: 3, Ask: func(_ context.Context, _ bench.Asker, i int) (int, error) {

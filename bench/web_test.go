@@ -387,7 +387,7 @@ func TestCallsThatAServerDoesNotServeAreLeftOut(t *testing.T) {
 		leftOut bool
 	}{
 		"not found":        {answered{http.StatusNotFound, "text/plain", "404 page not found"}, true},
-		"not implemented":  {answered{http.StatusNotImplemented, "text/plain", ""}, true},
+		"status 501":       {answered{http.StatusNotImplemented, "text/plain", ""}, true},
 		"no such method":   {answered{http.StatusMethodNotAllowed, "text/plain", ""}, true},
 		"unsupported path": {answered{http.StatusBadRequest, "text/plain", `unsupported path requested: "/api/operations"`}, true},
 		"a page":           {answered{http.StatusOK, "text/html; charset=utf-8", "<!doctype html>"}, true},

@@ -17,12 +17,13 @@ import (
 //     however many questions there are. A rest goes on when the question ends: the next one of who asks
 //     is near, and would meet all that had waited begin together.
 //   - a flush or a merge pauses after each engine.StretchRows rows until no question is in flight,
-//     but not for longer than pauseMax; a flush not at all while a write waits for one.
+//     but not for longer than pauseMax; a flush not at all while a write waits for one, a merge not
+//     where segments pile up that none has met yet.
 //
 // Requests are walked in the order in which they came, so one waits for those before it, for each of
 // them no longer than it takes to be applied, and restMax. So nothing that makes way waits for ever,
-// however many questions there are, and a question that waits itself, for a slow reader or a flush, takes
-// no more than that from others. After the last question, and a rest, nothing is different.
+// however many questions there are, and a question that waits itself, for a flush, takes no more than
+// that from others. Who waits for a slow peer tells of End, and of Begin when the peer has moved. After the last question, and a rest, nothing is different.
 //
 // A nil Questions is never told of any.
 type Questions struct {
