@@ -82,7 +82,7 @@ func written(t *testing.T, requests [][]byte) (folder string, disk int64, alloca
 		t.Fatal(err)
 	}
 	now := time.Date(2026, time.January, 1, 1, 0, 0, 0, time.UTC)
-	store, err := cluster.Open(ctx, cluster.Options{FS: disks, Now: func() time.Time { return now }})
+	store, err := cluster.Open(ctx, cluster.Options{FS: disks, Shards: 1, Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,7 +55,7 @@ type Options struct {
 
 	Log wal.Options // file size and sync interval; SyncInterval 0 syncs before every answer
 
-	MemtableBytesMax int64         // of requests in one shard's open memtable; default MemtableBytes / shards
+	MemtableBytesMax int64         // of requests in one shard's open memtable; default MemtableBytes / shards, three quarters of it for one
 	MemtableBytes    int64         // of requests in the open memtables of all shards; default 192 MiB
 	MemtableAge      time.Duration // an open memtable is sealed at this age
 	Retention        time.Duration // 0 keeps everything

@@ -91,12 +91,13 @@ func openEpoch(disk vfs.FS, shards int) (Epoch, error) {
 	return e, nil
 }
 
-// ShardsDefault is the number of shards of a new folder where nobody asks for one: as many as
-// the machine has processors for us, 2 to 16. Each shard flushes, merges and answers by
-// itself, so fewer leave processors without work; more cut requests into parts of a few spans
-// and memtables into small segments: docs/decisions/0017-shards.md has what that costs.
+// ShardsDefault is the number of shards of a new folder where nobody asks for one: half as many as
+// the machine has processors for us, rounded up, 1 to 16. The shards of a store flush one after another,
+// which takes about half of what a span costs, while requests are walked on the other processors. More
+// shards cut requests into smaller parts and memtables into smaller segments, fewer leave a search with
+// nobody to share it with: docs/decisions/0032-half-as-many-shards.md has what that costs.
 func ShardsDefault() int {
-	return min(max(processors, shardsDefaultMin), shardsDefaultMax)
+	return min(max((processors+1)/2, shardsDefaultMin), shardsDefaultMax)
 }
 
 func newEpoch(disk vfs.FS, shards int) (Epoch, error) {

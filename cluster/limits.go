@@ -54,7 +54,7 @@ const (
 	restMax   = 50 * time.Millisecond
 
 	// shardsDefaultMin and shardsDefaultMax bound ShardsDefault.
-	shardsDefaultMin, shardsDefaultMax = 2, 16
+	shardsDefaultMin, shardsDefaultMax = 1, 16
 
 	// ShardsMax bounds the shards of an epoch: beyond it the goroutines and memtables of
 	// idle shards cost more than they bring.
@@ -90,6 +90,11 @@ const (
 	// before writes wait for a flush. Two shards that freeze in turns have three quarters when one
 	// freezes, and its flush has the time in which the others take two more.
 	roomQuarters = 5
+
+	// aloneQuarters of its part is what the open memtable of the only shard of a store may hold: when it
+	// freezes, the store holds as much as one of two shards that freeze in turns, and writes have as much
+	// room while it is flushed.
+	aloneQuarters = 3
 
 	// memtableAgeDefault seals a memtable whose first entry is this old.
 	memtableAgeDefault = 30 * time.Second

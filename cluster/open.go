@@ -86,15 +86,20 @@ func (s *Store) open(ctx context.Context) error {
 
 func (s *Store) openShard(ctx context.Context, i int, pages *segment.Pages, entries, bytes *atomic.Int64) error {
 	memtableBytesMax := s.o.MemtableBytesMax
+	room := memtableBytesMax * roomQuarters / 4
 	if memtableBytesMax == 0 {
 		memtableBytesMax = s.o.MemtableBytes / int64(s.epoch.Shards)
+		room = memtableBytesMax * roomQuarters / 4
+		if s.epoch.Shards == 1 {
+			memtableBytesMax = memtableBytesMax / 4 * aloneQuarters
+		}
 	}
 	// Shards fill at one pace: the first memtable of a window is sealed early in all but the last,
 	// each at a share of its own, so that they freeze in turns from then on.
 	first := max(memtableBytesMax*int64(i+1)/int64(s.epoch.Shards), 1)
 	shard, err := engine.Open(engine.Options{
 		FS: s.o.FS, Dir: shardDir(i), Shard: uint32(i), Log: s.log.With("shard", i),
-		MemtableBytesMax: memtableBytesMax, FirstMemtableBytesMax: first, RoomBytes: max(memtableBytesMax*roomQuarters/4, 1),
+		MemtableBytesMax: memtableBytesMax, FirstMemtableBytesMax: first, RoomBytes: max(room, 1),
 		MemtableAge: s.o.MemtableAge, Retention: s.o.Retention,
 		Gate: s.o.Shared.gate, Pages: pages, SplitCellsBytesMax: max(s.o.SplitCellsBytesMax/s.epoch.Shards, 1),
 		CheckPart: s.o.CheckPart, SyncLog: s.wal.Sync, Background: s.o.Background, Pause: s.o.Questions.pause,

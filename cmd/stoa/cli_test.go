@@ -367,7 +367,9 @@ func checkFindJSON(t *testing.T, with func(args ...string) []string) {
 
 func TestVerifyNamesEveryDamage(t *testing.T) {
 	folder := t.TempDir()
-	wants(t, 0, nil, "import", "--data", folder, fixture(t, "zipkin-fixtures"))
+	for _, name := range []string{"zipkin-fixtures", "jaeger-integration-fixtures"} { // of different days: a segment each at least
+		wants(t, 0, nil, "import", "--data", folder, fixture(t, name))
+	}
 	segments, err := filepath.Glob(filepath.Join(folder, "shard-*", "*.seg"))
 	if err != nil || len(segments) < 2 {
 		t.Fatalf("%d segments, %v", len(segments), err)

@@ -62,7 +62,7 @@ func newServe() *cobra.Command {
 	flags.IntVar(&f.otlpPort, "otlp-grpc-port", 4317, "OTLP over gRPC; 0 picks a free port")
 	flags.IntVar(&f.archivePort, "archive-port", 17272, "Jaeger storage gRPC API and OTLP of the archive; 0 picks a free port")
 	flags.IntVar(&f.queryPort, "query-port", 16686, "services, metrics (rates, errors, latencies) and graphs over HTTP, as Jaeger's query service answers them; 0 picks a free port")
-	flags.IntVar(&f.shards, "shards", 0, fmt.Sprintf("shards of a new folder (default %d, as many as processors from 2 to 16; of each tenant %d)", cluster.ShardsDefault(), tenantShards))
+	flags.IntVar(&f.shards, "shards", 0, fmt.Sprintf("shards of a new folder (default %d, half as many as processors, 1 to 16; of each tenant %d)", cluster.ShardsDefault(), tenantShards))
 	flags.DurationVar(&f.retention, "retention", 0, "drop spans received longer ago, such as 168h; 0 keeps everything")
 	flags.DurationVar(&f.keepArchive, "archive-retention", 0, "drop spans archived longer ago, such as 8760h; 0 keeps everything")
 	flags.StringVar(&f.sync, "sync", "always", "when an answer is given: \"always\" after the disk has it, or an interval such as 1s after which it will")
