@@ -95,7 +95,7 @@ func openEpoch(disk vfs.FS, shards int) (Epoch, error) {
 // the machine has processors for us, rounded up, 1 to 16. The shards of a store flush one after another,
 // which takes about half of what a span costs, while requests are walked on the other processors. More
 // shards cut requests into smaller parts and memtables into smaller segments, fewer leave a search with
-// nobody to share it with: docs/decisions/0032-half-as-many-shards.md has what that costs.
+// nobody to share it with: docs/decisions/0035-half-as-many-shards.md has what that costs.
 func ShardsDefault() int {
 	return min(max((processors+1)/2, shardsDefaultMin), shardsDefaultMax)
 }

@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -85,5 +86,19 @@ func TestFolderOfOthersStaysAsItIs(t *testing.T) {
 		if err != nil || !slices.Equal(names, slices.Sorted(slices.Values(c.names))) {
 			t.Errorf("%q, must exist %t: afterwards it holds %q, %v", c.names, c.mustExist, names, err)
 		}
+	}
+}
+
+// A new folder has half as many shards as there are processors, rounded up, 1 to 16.
+func TestShardsOfANewFolderByProcessors(t *testing.T) {
+	for processors, want := range map[int]int{1: 1, 2: 1, 3: 2, 4: 2, 5: 3, 16: 8, 31: 16, 32: 16, 256: 16} {
+		t.Run(fmt.Sprint(processors), func(t *testing.T) {
+			cluster.SetProcessors(t, processors)
+			o := small(vfs.NewCrash(1))
+			o.Shards = 0
+			if s := open(t, o); s.Shards() != want || cluster.ShardsDefault() != want {
+				t.Errorf("%d shards, default %d, want %d", s.Shards(), cluster.ShardsDefault(), want)
+			}
+		})
 	}
 }
