@@ -28,15 +28,16 @@ type groupWriter struct {
 	used      []uint32      // attribute columns with values in this group
 
 	// The item that is being added, as describe needs it.
-	source       *source
-	level        span.Level
-	pos          int // the row, or the event's or link's position in the batch
-	list         []span.Attr
-	spanList     []span.Attr // of a span: its memory
-	bare         []slot      // of a bare row: what the slots are there
-	template     uint32      // of the segment, or noTemplate
-	describe     [span.Levels]func(t *templateWriter)
-	describeBare func(t *templateWriter)
+	source        *source
+	level         span.Level
+	pos           int // the row, or the event's or link's position in the batch
+	list          []span.Attr
+	spanList      []span.Attr // of a span: its memory
+	bare          []slot      // of a bare row: what the slots are there
+	template      uint32      // of the segment, or noTemplate
+	describe      [span.Levels]func(t *templateWriter)
+	describeBare  func(t *templateWriter)
+	describeKnown func(t *templateWriter)
 
 	payload, page []byte
 	pages         column.Pages
@@ -63,6 +64,7 @@ func newGroupWriter(w *Writer) *groupWriter {
 		span.SpanLevel: g.describeSpan, span.EventLevel: g.describeEvent, span.LinkLevel: g.describeLink,
 	}
 	g.describeBare = g.describeBareItem
+	g.describeKnown = g.describeKnownSpan
 	return g
 }
 
@@ -138,6 +140,10 @@ func (g *groupWriter) addItem(level span.Level, pos int) {
 		g.addBareItem(level, pos)
 		return
 	}
+	if noted := g.source.noted[level]; noted != nil && noted[pos] >= notedFirst {
+		g.addNoted(level, pos, noted[pos]-notedFirst)
+		return
+	}
 	g.take(level, pos)
 	attrs := len(g.list)
 	g.bytes += 16 * attrs
@@ -192,13 +198,22 @@ func (g *groupWriter) addCarried(c *carried, level span.Level) bool {
 func (g *groupWriter) addTemplate(level span.Level, describe func(t *templateWriter)) code {
 	fold := g.w.folding[level]
 	before := len(fold.local.texts.batch.Text)
-	code := fold.end(describe)
+	code := g.codeOf(fold, describe)
 	g.bytes += len(fold.local.texts.batch.Text) - before // the group's own, as its columns are
 	g.templates[level].addCode(code)
 	if g.template = uint32(code >> 1); code&1 != 0 {
 		g.template = noTemplate
 	}
 	return code
+}
+
+// codeOf gives the template of an item; it is the row group's own where that is noted.
+func (g *groupWriter) codeOf(fold *folding, describe func(t *templateWriter)) code {
+	if g.source.noted[span.SpanLevel] != nil {
+		g.w.remember(g.source)
+		return fold.endLocal(describe)
+	}
+	return fold.end(describe)
 }
 
 // addSlot appends the value of slot i of the item to its column. The first slots, as many as
