@@ -27,7 +27,7 @@ const (
 // flushing is the rows of a flush.
 type flushing struct {
 	sources []*source // by number of the batch
-	places  []Place   // that are not written yet
+	places  []Place   // that are not gathered yet
 	batch   int       // where describing goes on
 	row     int
 
@@ -36,6 +36,12 @@ type flushing struct {
 	knownVersion int    // of the folding of spans
 	texts        []uint32
 	columns      [span.Levels]knownColumns
+
+	// Of the rows that are written next (gathered.go).
+	rows   []gathered
+	at     int // the next one
+	values []gatheredValue
+	met    byte // of their texts: they were looked at
 }
 
 // Begin tells the writer all rows that AddNext will write: the batches, and where the rows are, in their
@@ -145,6 +151,7 @@ func zeroed[T any](list []T, n int) []T {
 // noteRow describes a row with its events and links, and notes their templates.
 func (g *groupWriter) noteRow(pos int) {
 	g.noteItem(span.SpanLevel, pos)
+	g.source.resource(g.w, g.source.batch.ResourceIDs[pos])
 	row := span.Row{Batch: g.source.batch, Pos: pos}
 	begin, end := row.EventRange()
 	for i := begin; i < end; i++ {
@@ -220,49 +227,47 @@ func (w *Writer) AddNext(trace span.TraceID, rows int) error {
 	for t.batch < len(t.sources) {
 		w.Describe(math.MaxInt)
 	}
-	places := t.places[:rows]
-	t.places = t.places[rows:]
-	first := t.sources[places[0].Batch].batch
-	if err := w.beginTrace(trace, first.Starts[places[0].Row]); err != nil {
-		return err
-	}
-	for _, p := range places {
-		s := t.sources[p.Batch]
-		if err := w.addRow(span.Row{Batch: s.batch, Pos: int(p.Row)}, s); err != nil {
-			return err
+	for k := range rows {
+		r, err := t.next(w.folding[span.SpanLevel])
+		if k == 0 && err == nil {
+			err = w.beginTrace(trace, r.start)
 		}
+		if err == nil {
+			err = w.checkStart(r.start)
+		}
+		if err != nil {
+			return w.fail(err)
+		}
+		w.group.addGathered(r, t.values[r.values:])
+		w.countRow()
 	}
 	return w.checkRows()
 }
 
-// addNoted appends an item whose template is noted.
-func (g *groupWriter) addNoted(level span.Level, pos int, id uint32) {
-	fold := g.w.folding[level]
-	own := fold.ownOf(id)
-	g.pos, g.template = pos, id
-	g.templates[level].add(id)
-	g.bytes += 16 * int(own.attrs)
+// addNotedItem appends an event or link whose template is noted.
+func (g *groupWriter) addNotedItem(level span.Level, pos int, id uint32) {
+	own := g.startNoted(level, pos, id)
 	b := g.source.batch
+	list := b.EventAttrsOf
+	if level == span.LinkLevel {
+		list = b.LinkAttrsOf
+	}
 	for _, s := range own.slots {
 		if s.at < own.texts {
 			g.text(int(s.column), b, g.ownText(s.column, pos))
-			continue
-		}
-		var a span.Attr
-		switch at := s.at - own.texts; level {
-		case span.EventLevel:
-			a = b.EventAttrsOf(uint32(pos))[at]
-		case span.LinkLevel:
-			a = b.LinkAttrsOf(uint32(pos))[at]
-		default:
-			a = b.Attrs[span.Row{Batch: b, Pos: pos}.AttrIDs()[at]]
-		}
-		if s.column < colFixed {
-			g.addMapped(int(s.column), b, a)
 		} else {
-			g.addOwn(s.column, b, a)
+			g.addAttr(s.column, b, list(uint32(pos))[s.at-own.texts])
 		}
 	}
+}
+
+// startNoted appends the template of an item.
+func (g *groupWriter) startNoted(level span.Level, pos int, id uint32) *templateOwn {
+	own := g.w.folding[level].ownOf(id)
+	g.pos, g.template = pos, id
+	g.templates[level].add(id)
+	g.bytes += 16 * int(own.attrs)
+	return own
 }
 
 // templateOwn is what a template says of the columns of its items.

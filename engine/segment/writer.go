@@ -123,18 +123,30 @@ func (w *Writer) beginTrace(id span.TraceID, start uint64) error {
 
 // addRow adds a row of the trace begun last.
 func (w *Writer) addRow(row span.Row, s *source) error {
-	start := row.Start()
+	if err := w.checkStart(row.Start()); err != nil {
+		return err
+	}
+	w.group.add(row, s)
+	w.countRow()
+	return nil
+}
+
+// checkStart fails where a row of the trace begun last begins before the one before it.
+func (w *Writer) checkStart(start uint64) error {
 	if start < w.lastStart {
-		return w.fail(fmt.Errorf("%s: trace %s: rows out of order", w.info.Name, row.TraceID()))
+		return w.fail(fmt.Errorf("%s: trace %s: rows out of order", w.info.Name, w.last.id))
 	}
 	w.lastStart = start
-	w.group.add(row, s)
+	return nil
+}
+
+// countRow counts the row that was added, and ends the row group where it is full.
+func (w *Writer) countRow() {
 	w.info.Rows++
 	w.traces[len(w.traces)-1].rows++
 	if w.group.rows == groupRowsMax || w.group.bytes >= groupBytesMax {
 		w.endGroup()
 	}
-	return nil
 }
 
 // checkRows fails where there are too many.
