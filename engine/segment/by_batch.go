@@ -16,12 +16,12 @@ import (
 // Place is where a row is: the number of its batch, and its position there.
 type Place struct{ Batch, Row uint32 }
 
-// What is noted of a span, event or link; from notedFirst on it is a template of the segment.
+// Until a row is described it is noted as one that will be written, or one of the rehearsal too. From then
+// on it is noted, like an event or a link, with the number of its template among the segment's + 1,
+// and with 0 where that has no room for it. Rows that are not the segment's have 0 all along.
 const (
-	notedNone   = iota // the segment has no such row
-	notedOwn           // it finds no room among them: its template is its row group's own
-	notedSample        // it is a row of the rehearsal
-	notedFirst
+	notedRow = 1 + iota
+	notedSample
 )
 
 // flushing is the rows of a flush.
@@ -60,7 +60,7 @@ func (w *Writer) Begin(batches []*span.Batch, places []Place) {
 		}
 	}
 	for _, p := range places {
-		w.flushing.sources[p.Batch].noted[span.SpanLevel][p.Row] = notedOwn
+		w.flushing.sources[p.Batch].noted[span.SpanLevel][p.Row] = notedRow
 	}
 	samples := min(len(places), RehearsalRowsMax)
 	for i := range samples {
@@ -80,7 +80,7 @@ func (w *Writer) rehearseSamples(samples, total int) {
 		for pos, noted := range s.noted[span.SpanLevel] {
 			if noted == notedSample {
 				w.group.noteRow(pos)
-				s.noted[span.SpanLevel][pos] = notedOwn
+				s.noted[span.SpanLevel][pos] = notedRow
 			}
 		}
 		w.closeBatch()
@@ -103,14 +103,15 @@ func (w *Writer) Describe(rows int) (done int) {
 		end := min(len(noted), t.row+rows-done)
 		done += end - t.row
 		for ; t.row < end; t.row++ {
-			if noted[t.row] != notedNone {
+			if noted[t.row] != 0 {
 				w.group.noteRow(t.row)
 			}
 		}
-		if end == len(noted) {
-			w.closeBatch()
-			t.batch, t.row = t.batch+1, 0
+		if end < len(noted) {
+			break
 		}
+		w.closeBatch()
+		t.batch, t.row = t.batch+1, 0
 	}
 	return done
 }
@@ -151,7 +152,6 @@ func zeroed[T any](list []T, n int) []T {
 // noteRow describes a row with its events and links, and notes their templates.
 func (g *groupWriter) noteRow(pos int) {
 	g.noteItem(span.SpanLevel, pos)
-	g.source.resource(g.w, g.source.batch.ResourceIDs[pos])
 	row := span.Row{Batch: g.source.batch, Pos: pos}
 	begin, end := row.EventRange()
 	for i := begin; i < end; i++ {
@@ -172,13 +172,12 @@ func (g *groupWriter) noteItem(level span.Level, pos int) {
 	}
 	id, ok := fold.share(describe)
 	switch {
+	case fold.rehearsing:
 	case ok:
-		g.source.noted[level][pos] = notedFirst + id
+		g.source.noted[level][pos] = id + 1
 	default:
-		g.source.noted[level][pos] = notedOwn
-		if !fold.rehearsing {
-			fold.locals++
-		}
+		fold.locals++
+		g.source.noted[level][pos] = 0
 	}
 }
 
@@ -228,7 +227,7 @@ func (w *Writer) AddNext(trace span.TraceID, rows int) error {
 		w.Describe(math.MaxInt)
 	}
 	for k := range rows {
-		r, err := t.next(w.folding[span.SpanLevel])
+		r, err := w.next()
 		if k == 0 && err == nil {
 			err = w.beginTrace(trace, r.start)
 		}

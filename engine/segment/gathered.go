@@ -15,7 +15,7 @@ type gathered struct {
 	fixed
 	source        *source
 	pos           int
-	template      uint32 // as noted
+	template      uint32 // + 1, as noted
 	attrs         uint32 // where its own begin in the batch's AttrIDs
 	values        int    // where its own begin among those that are gathered
 	events, links [2]uint32
@@ -30,19 +30,21 @@ type gatheredValue struct {
 }
 
 // next gives the next row.
-func (t *flushing) next(fold *folding) (*gathered, error) {
+func (w *Writer) next() (*gathered, error) {
+	t := w.flushing
 	if t.at == len(t.rows) {
 		if len(t.places) == 0 {
 			return nil, errors.New("segment writer: more rows than it was told")
 		}
-		t.gather(fold)
+		w.gather()
 	}
 	t.at++
 	return &t.rows[t.at-1], nil
 }
 
 // gather fills rows and values with those of the next places.
-func (t *flushing) gather(fold *folding) {
+func (w *Writer) gather() {
+	t, fold := w.flushing, w.folding[span.SpanLevel]
 	places := t.places[:min(len(t.places), gatheredRowsMax)]
 	t.places, t.at = t.places[len(places):], 0
 	if t.rows = t.rows[:0]; cap(t.rows) == 0 {
@@ -55,10 +57,11 @@ func (t *flushing) gather(fold *folding) {
 	t.values = t.values[:0]
 	for i := range t.rows {
 		r := &t.rows[i]
-		if r.values = len(t.values); r.template < notedFirst {
+		r.resource = r.source.resource(w, r.resource)
+		if r.values = len(t.values); r.template == 0 {
 			continue
 		}
-		own := fold.ownOf(r.template - notedFirst)
+		own := fold.ownOf(r.template - 1)
 		for _, s := range own.slots {
 			if s.at >= own.texts {
 				b := r.source.batch
@@ -87,7 +90,7 @@ func (r *gathered) take(s *source, pos int) {
 	b := s.batch
 	r.source, r.pos = s, pos
 	r.start, r.end, r.spanID, r.parentID = b.Starts[pos], b.Ends[pos], b.SpanIDs[pos], b.ParentIDs[pos]
-	r.resource, r.residue = s.resources[b.ResourceIDs[pos]]-1, b.Bytes(b.Residues[pos])
+	r.resource, r.residue = b.ResourceIDs[pos], b.Bytes(b.Residues[pos])
 	r.template = s.noted[span.SpanLevel][pos]
 	r.attrs, r.events, r.links = 0, [2]uint32{0, b.EventEnds[pos]}, [2]uint32{0, b.LinkEnds[pos]}
 	if pos > 0 {
@@ -100,10 +103,10 @@ func (g *groupWriter) addGathered(r *gathered, values []gatheredValue) {
 	b := r.source.batch
 	g.source = r.source
 	g.addFixed(&r.fixed)
-	if r.template < notedFirst {
+	if r.template == 0 {
 		g.addItem(span.SpanLevel, r.pos)
 	} else {
-		own := g.startNoted(span.SpanLevel, r.pos, r.template-notedFirst)
+		own := g.startNoted(span.SpanLevel, r.pos, r.template-1)
 		for _, s := range own.slots {
 			if s.at < own.texts {
 				g.text(int(s.column), b, g.ownText(s.column, r.pos))

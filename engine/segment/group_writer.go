@@ -154,8 +154,8 @@ func (g *groupWriter) addItem(level span.Level, pos int) {
 		g.addBareItem(level, pos)
 		return
 	}
-	if noted := g.source.noted[level]; level != span.SpanLevel && noted != nil && noted[pos] >= notedFirst {
-		g.addNotedItem(level, pos, noted[pos]-notedFirst)
+	if noted := g.source.noted[level]; level != span.SpanLevel && noted != nil && noted[pos] != 0 {
+		g.addNotedItem(level, pos, noted[pos]-1)
 		return
 	}
 	g.take(level, pos)
