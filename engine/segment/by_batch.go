@@ -2,6 +2,7 @@ package segment
 
 import (
 	"math"
+	"slices"
 
 	"github.com/stoadb/stoa/engine/span"
 )
@@ -10,19 +11,30 @@ import (
 // a trace stand all over the memtable: whatever is looked up of them there must be waited for. So their
 // templates are found before, in the order in which the rows lie, with what is remembered of a batch
 // near the processor: above all the slot that each of its attributes comes to, since few of them
-// are many rows'. Templates are noted, 4 bytes a row; in the order of traces a row is
-// looked at only for what stands in columns of its own.
+// are many rows'. What a row comes to is noted: 12 bytes, and 8 for each value in a column of its own.
 
 // Place is where a row is: the number of its batch, and its position there.
 type Place struct{ Batch, Row uint32 }
 
-// Until a row is described it is noted as one that will be written, or one of the rehearsal too. From then
-// on it is noted, like an event or a link, with the number of its template among the segment's + 1,
-// and with 0 where that has no room for it. Rows that are not the segment's have 0 all along.
+// notedRow is what is noted of a row. Until the row is described its template says whether it will be
+// written, and whether it is one of the rehearsal.
+type notedRow struct {
+	template uint32 // of the segment, + 1; 0 where it has no room for it
+	resource uint32 // of the segment
+	values   uint32 // where its own begin among those that are noted of the batch
+}
+
 const (
-	notedRow = 1 + iota
-	notedSample
+	willBeWritten = 1 + iota
+	isRehearsed
 )
+
+// noted is what is noted of a batch.
+type noted struct {
+	rows      []notedRow
+	templates [span.Levels][]uint32 // of events and links, as in notedRow
+	values    []uint64              // in columns of their own: numbers, texts as textAt, positions of attributes for map columns
+}
 
 // flushing is the rows of a flush.
 type flushing struct {
@@ -36,12 +48,12 @@ type flushing struct {
 	knownVersion int    // of the folding of spans
 	texts        []uint32
 	columns      [span.Levels]knownColumns
+	values       []uint64 // noted so far
 
 	// Of the rows that are written next (gathered.go).
-	rows   []gathered
-	at     int // the next one
-	values []gatheredValue
-	met    byte // of their texts: they were looked at
+	rows []gathered
+	at   int  // the next one
+	met  byte // of their texts: they were looked at
 }
 
 // Begin tells the writer all rows that AddNext will write: the batches, and where the rows are, in their
@@ -56,16 +68,18 @@ func (w *Writer) Begin(batches []*span.Batch, places []Place) {
 	for i, b := range batches {
 		w.flushing.sources[i] = &source{
 			batch: b, resources: make([]uint32, len(b.Resources)), scopes: make([]uint32, len(b.Scopes)),
-			noted: [span.Levels][]uint32{span.SpanLevel: make([]uint32, b.Len()), span.EventLevel: make([]uint32, len(b.Events)), span.LinkLevel: make([]uint32, len(b.Links))},
+			noted: &noted{rows: make([]notedRow, b.Len()), templates: [span.Levels][]uint32{
+				span.EventLevel: make([]uint32, len(b.Events)), span.LinkLevel: make([]uint32, len(b.Links)),
+			}},
 		}
 	}
 	for _, p := range places {
-		w.flushing.sources[p.Batch].noted[span.SpanLevel][p.Row] = notedRow
+		w.flushing.sources[p.Batch].noted.rows[p.Row].template = willBeWritten
 	}
 	samples := min(len(places), RehearsalRowsMax)
 	for i := range samples {
 		p := places[i*len(places)/samples]
-		w.flushing.sources[p.Batch].noted[span.SpanLevel][p.Row] = notedSample
+		w.flushing.sources[p.Batch].noted.rows[p.Row].template = isRehearsed
 	}
 	w.rehearseSamples(samples, len(places))
 }
@@ -77,10 +91,10 @@ func (w *Writer) rehearseSamples(samples, total int) {
 	}
 	for i, s := range w.flushing.sources {
 		w.openBatch(i)
-		for pos, noted := range s.noted[span.SpanLevel] {
-			if noted == notedSample {
+		for pos := range s.noted.rows {
+			if row := &s.noted.rows[pos]; row.template == isRehearsed {
 				w.group.noteRow(pos)
-				s.noted[span.SpanLevel][pos] = notedRow
+				row.template = willBeWritten
 			}
 		}
 		w.closeBatch()
@@ -99,11 +113,11 @@ func (w *Writer) Describe(rows int) (done int) {
 		if t.row == 0 {
 			w.openBatch(t.batch)
 		}
-		noted := w.group.source.noted[span.SpanLevel]
+		noted := w.group.source.noted.rows
 		end := min(len(noted), t.row+rows-done)
 		done += end - t.row
 		for ; t.row < end; t.row++ {
-			if noted[t.row] != 0 {
+			if noted[t.row].template != 0 {
 				w.group.noteRow(t.row)
 			}
 		}
@@ -134,9 +148,13 @@ func (w *Writer) openBatch(i int) {
 
 // closeBatch takes back what the batch had for it.
 func (w *Writer) closeBatch() {
-	s := w.group.source
-	w.flushing.texts, w.flushing.columns = s.texts, s.columns
+	s, t := w.group.source, w.flushing
+	t.texts, t.columns = s.texts, s.columns
 	s.texts, s.columns = nil, [span.Levels]knownColumns{}
+	if len(t.values) > 0 {
+		s.noted.values = slices.Clone(t.values)
+	}
+	t.values = t.values[:0]
 }
 
 // zeroed gives n zeros in the memory of a list where it is large enough.
@@ -149,21 +167,29 @@ func zeroed[T any](list []T, n int) []T {
 	return list
 }
 
-// noteRow describes a row with its events and links, and notes their templates.
+// noteRow describes a row with its events and links, and notes what they come to; in a rehearsal
+// nothing is noted.
 func (g *groupWriter) noteRow(pos int) {
-	g.noteItem(span.SpanLevel, pos)
-	row := span.Row{Batch: g.source.batch, Pos: pos}
+	s, row := g.source, span.Row{Batch: g.source.batch, Pos: pos}
+	template := g.templateToNote(span.SpanLevel, pos)
+	if note := &s.noted.rows[pos]; !g.w.folding[span.SpanLevel].rehearsing {
+		*note = notedRow{template, s.resource(g.w, s.batch.ResourceIDs[pos]), uint32(len(g.w.flushing.values))}
+		if template != 0 {
+			g.noteValues(row, template-1)
+		}
+	}
 	begin, end := row.EventRange()
 	for i := begin; i < end; i++ {
-		g.noteItem(span.EventLevel, int(i))
+		s.noted.templates[span.EventLevel][i] = g.templateToNote(span.EventLevel, int(i))
 	}
 	begin, end = row.LinkRange()
 	for i := begin; i < end; i++ {
-		g.noteItem(span.LinkLevel, int(i))
+		s.noted.templates[span.LinkLevel][i] = g.templateToNote(span.LinkLevel, int(i))
 	}
 }
 
-func (g *groupWriter) noteItem(level span.Level, pos int) {
+// templateToNote describes an item, and gives the template of the segment that it has, + 1; 0 is none.
+func (g *groupWriter) templateToNote(level span.Level, pos int) uint32 {
 	fold, describe := g.w.folding[level], g.describe[level]
 	if level == span.SpanLevel && len(g.w.flushing.known) > 0 {
 		g.pos, describe = pos, g.describeKnown
@@ -171,15 +197,48 @@ func (g *groupWriter) noteItem(level span.Level, pos int) {
 		g.take(level, pos)
 	}
 	id, ok := fold.share(describe)
-	switch {
-	case fold.rehearsing:
-	case ok:
-		g.source.noted[level][pos] = id + 1
-	default:
-		fold.locals++
-		g.source.noted[level][pos] = 0
+	if ok {
+		return id + 1
 	}
+	if !fold.rehearsing {
+		fold.locals++
+	}
+	return 0
 }
+
+// noteValues notes the values of a row that stand in columns of their own.
+func (g *groupWriter) noteValues(row span.Row, template uint32) {
+	b, own := row.Batch, g.w.ownOf(span.SpanLevel, template)
+	if len(own.slots) == 0 {
+		return
+	}
+	values, ids := g.w.flushing.values, row.AttrIDs()
+	for _, s := range own.slots {
+		var value uint64
+		switch s.kind {
+		case ownRowText:
+			value = textAt(b, g.ownText(s.column, row.Pos))
+		case ownMapped:
+			value = uint64(ids[s.at])
+		case ownText:
+			value = textAt(b, span.TextID(b.Attrs[ids[s.at]].Value))
+		case ownNumber:
+			value = b.Attrs[ids[s.at]].Value
+		}
+		values = append(values, value)
+	}
+	g.w.flushing.values = values
+}
+
+// textAt says where a text of a batch stands: begin << 32 | end.
+func textAt(b *span.Batch, id span.TextID) uint64 {
+	if id == 0 {
+		return 0
+	}
+	return uint64(b.TextEnd[id-1])<<32 | uint64(b.TextEnd[id])
+}
+
+func bytesAt(b *span.Batch, at uint64) []byte { return b.Text[at>>32 : uint32(at)] }
 
 // describeKnownSpan is describeSpan where attributes of the batch stand with several rows: what one
 // comes to is worked out for the first.
@@ -237,62 +296,8 @@ func (w *Writer) AddNext(trace span.TraceID, rows int) error {
 		if err != nil {
 			return w.fail(err)
 		}
-		w.group.addGathered(r, t.values[r.values:])
+		w.group.addGathered(r)
 		w.countRow()
 	}
 	return w.checkRows()
-}
-
-// addNotedItem appends an event or link whose template is noted.
-func (g *groupWriter) addNotedItem(level span.Level, pos int, id uint32) {
-	own := g.startNoted(level, pos, id)
-	b := g.source.batch
-	list := b.EventAttrsOf
-	if level == span.LinkLevel {
-		list = b.LinkAttrsOf
-	}
-	for _, s := range own.slots {
-		if s.at < own.texts {
-			g.text(int(s.column), b, g.ownText(s.column, pos))
-		} else {
-			g.addAttr(s.column, b, list(uint32(pos))[s.at-own.texts])
-		}
-	}
-}
-
-// startNoted appends the template of an item.
-func (g *groupWriter) startNoted(level span.Level, pos int, id uint32) *templateOwn {
-	own := g.w.folding[level].ownOf(id)
-	g.pos, g.template = pos, id
-	g.templates[level].add(id)
-	g.bytes += 16 * int(own.attrs)
-	return own
-}
-
-// templateOwn is what a template says of the columns of its items.
-type templateOwn struct {
-	slots        []ownSlot // whose values stand there
-	texts, attrs uint32    // slots of either kind, in this order
-}
-
-// ownSlot is a slot whose value stands in its column.
-type ownSlot struct{ column, at uint32 }
-
-// ownOf gives them for a template of the segment.
-func (f *folding) ownOf(id uint32) *templateOwn {
-	for i := len(f.owns); i <= int(id); i++ {
-		var own templateOwn
-		for at, s := range f.shared.table.slotsOf(uint32(i)) {
-			if s.column >= colFixed || isMapped(f.shared.table.level, s.column) {
-				own.attrs++
-			} else {
-				own.texts++
-			}
-			if s.own {
-				own.slots = append(own.slots, ownSlot{s.column, uint32(at)})
-			}
-		}
-		f.owns = append(f.owns, own)
-	}
-	return &f.owns[id]
 }

@@ -169,7 +169,7 @@ type source struct {
 	foreign      *foreign               // and what its segment's are here
 	carried      [span.Levels][]carried // by template of the row group's own
 	added        []addedText            // of a batch of bare rows, by text
-	noted        [span.Levels][]uint32  // of the batches of a flush, by item (by_batch.go)
+	noted        *noted                 // of the batches of a flush (by_batch.go)
 	isRemembered bool                   // what columns has of such a batch counts as remembered
 }
 

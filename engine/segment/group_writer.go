@@ -154,8 +154,8 @@ func (g *groupWriter) addItem(level span.Level, pos int) {
 		g.addBareItem(level, pos)
 		return
 	}
-	if noted := g.source.noted[level]; level != span.SpanLevel && noted != nil && noted[pos] != 0 {
-		g.addNotedItem(level, pos, noted[pos]-1)
+	if noted := g.source.noted; noted != nil && level != span.SpanLevel && noted.templates[level][pos] != 0 {
+		g.addNotedItem(level, pos, noted.templates[level][pos]-1)
 		return
 	}
 	g.take(level, pos)
@@ -223,7 +223,7 @@ func (g *groupWriter) addTemplate(level span.Level, describe func(t *templateWri
 
 // codeOf gives the template of an item; it is the row group's own where that is noted.
 func (g *groupWriter) codeOf(fold *folding, describe func(t *templateWriter)) code {
-	if g.source.noted[span.SpanLevel] != nil {
+	if g.source.noted != nil {
 		g.w.remember(g.source)
 		return fold.endLocal(describe)
 	}
