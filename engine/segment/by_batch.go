@@ -136,9 +136,8 @@ func (w *Writer) openBatch(i int) {
 	s := t.sources[i]
 	w.group.source = s
 	s.texts = zeroed(t.texts, max(len(s.batch.TextEnd), 1))
-	s.columns = t.columns
 	for level := range s.columns {
-		s.columns[level].version = 0 // nothing is known of this batch
+		s.columns[level] = knownColumns{byKey: t.columns[level].byKey[:0]}
 	}
 	t.known, t.knownVersion = t.known[:0], w.folding[span.SpanLevel].version
 	if n := len(s.batch.Attrs); repeatedMin*n <= len(s.batch.AttrIDs) {
