@@ -90,14 +90,20 @@ func (w *Writer) rehearseSamples(samples, total int) {
 		w.folding[level].rehearsing = true
 	}
 	for i, s := range w.flushing.sources {
-		w.openBatch(i)
+		opened := false
 		for pos := range s.noted.rows {
 			if row := &s.noted.rows[pos]; row.template == isRehearsed {
+				if !opened {
+					w.openBatch(i)
+					opened = true
+				}
 				w.group.noteRow(pos)
 				row.template = willBeWritten
 			}
 		}
-		w.closeBatch()
+		if opened {
+			w.closeBatch()
+		}
 	}
 	for _, level := range levels {
 		w.folding[level].endRehearsal(samples, total)
