@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
@@ -61,10 +62,14 @@ type flushing struct {
 // span.Compare. It rehearses some of them at equal ranks. The batches must not change before Finish or
 // Abort, nor the places.
 func (w *Writer) Begin(batches []*span.Batch, places []Place) {
-	if w.err != nil || w.info.Rows > 0 {
+	w.flushing = &flushing{}
+	if w.info.Rows > 0 {
+		w.fail(fmt.Errorf("%s: %d rows come before those of a flush", w.info.Name, w.info.Rows))
+	}
+	if w.err != nil {
 		return
 	}
-	w.flushing = &flushing{sources: make([]*source, len(batches)), places: places}
+	w.flushing.sources, w.flushing.places = make([]*source, len(batches)), places
 	for i, b := range batches {
 		w.flushing.sources[i] = &source{
 			batch: b, resources: make([]uint32, len(b.Resources)), scopes: make([]uint32, len(b.Scopes)),
@@ -82,6 +87,13 @@ func (w *Writer) Begin(batches []*span.Batch, places []Place) {
 		w.flushing.sources[p.Batch].noted.rows[p.Row].template = isRehearsed
 	}
 	w.rehearseSamples(samples, len(places))
+}
+
+// checkFlushed fails where rows are missing that Begin was told: their templates count them.
+func (w *Writer) checkFlushed() {
+	if t := w.flushing; w.err == nil && t != nil && (len(t.places) > 0 || t.at < len(t.rows)) {
+		w.fail(fmt.Errorf("%s: %d rows are missing", w.info.Name, len(t.places)+len(t.rows)-t.at))
+	}
 }
 
 // rehearseSamples is Rehearse of the rows that are noted for it.
@@ -280,8 +292,8 @@ func (w *Writer) remember(s *source) {
 }
 
 // AddNext adds the next rows of those that Begin was told: so many, which all belong to the trace.
-// What Add says of traces and errors is true here too. What Describe has not gone over yet it does
-// before the first.
+// What Add says of traces and errors is true here too. Begin comes before it, and all rows must have
+// come before Finish. What Describe has not gone over yet it does before the first.
 func (w *Writer) AddNext(trace span.TraceID, rows int) error {
 	if w.err != nil || rows == 0 {
 		return w.err

@@ -1,6 +1,7 @@
 package segment_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -226,43 +227,56 @@ func TestRealTracesDescribedByBatchComeBackExactly(t *testing.T) {
 	}
 }
 
-// More rows than Begin was told, and traces out of order, are errors that name what is wrong.
+// More rows than Begin was told, fewer, traces out of order, and a flush behind other rows are errors that
+// name the file and what is wrong.
 func TestRowsThatNobodyToldAreRefused(t *testing.T) {
 	batches := []*span.Batch{many(40)}
 	traces := inOrder(batches...)
-	begun := func() *segment.Writer {
-		w, err := segment.NewWriter(vfs.NewCrash(1), "s", meta())
+	all := func(w *segment.Writer) (err error) {
+		for _, trace := range traces {
+			err = errors.Join(err, w.AddNext(trace.id, len(trace.rows)))
+		}
+		return err
+	}
+	backwards := func(w *segment.Writer) {
+		places := placesOf(batches, traces)
+		slices.Reverse(places)
+		w.Begin(batches, places)
+	}
+	for want, add := range map[string]func(w *segment.Writer) error{
+		"wrong.seg: more rows than were told": func(w *segment.Writer) error {
+			return errors.Join(all(w), w.AddNext(span.TraceID{99}, 1))
+		},
+		"wrong.seg: 24 rows are missing": func(w *segment.Writer) error { return w.AddNext(traces[0].id, len(traces[0].rows)) },
+		"comes after": func(w *segment.Writer) error {
+			backwards(w)
+			return errors.Join(w.AddNext(traces[2].id, 1), w.AddNext(traces[1].id, 1))
+		},
+		"rows out of order": func(w *segment.Writer) error {
+			backwards(w)
+			return w.AddNext(traces[2].id, 2)
+		},
+		"wrong.seg: 16 rows come before those of a flush": func(w *segment.Writer) error {
+			err := w.Add(traces[0].id, traces[0].rows)
+			w.Begin(batches, nil)
+			if rows := w.Describe(100); rows != 0 {
+				t.Errorf("%d rows were described after an error", rows)
+			}
+			return err
+		},
+	} {
+		w, err := segment.NewWriter(vfs.NewCrash(1), "wrong.seg", meta())
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.Begin(batches, placesOf(batches, traces))
-		return w
-	}
-	w := begun()
-	for _, trace := range traces {
-		if err := w.AddNext(trace.id, len(trace.rows)); err != nil {
-			t.Fatal(err)
+		if !strings.Contains(want, "before") {
+			w.Begin(batches, placesOf(batches, traces))
+		}
+		err = add(w)
+		if _, finished := w.Finish(); finished == nil {
+			t.Errorf("%s: Finish gives no error", want)
+		} else if err = errors.Join(err, finished); !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
 		}
 	}
-	if err := w.AddNext(span.TraceID{99}, 1); err == nil || !strings.Contains(err.Error(), "more rows") {
-		t.Errorf("a row too many: %v", err)
-	}
-	if _, err := w.Finish(); err == nil {
-		t.Error("Finish after an error gives none")
-	}
-	w = begun()
-	if err := w.AddNext(traces[0].id, 41); err == nil || !strings.Contains(err.Error(), "more rows") {
-		t.Errorf("a row too many of the first trace: %v", err)
-	}
-	w = begun()
-	slices.Reverse(traces)
-	w.Abort()
-	w = begun()
-	if err := w.AddNext(traces[0].id, len(traces[0].rows)); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.AddNext(traces[1].id, len(traces[1].rows)); err == nil || !strings.Contains(err.Error(), "comes after") {
-		t.Errorf("an earlier trace behind a later one: %v", err)
-	}
-	w.Abort()
 }

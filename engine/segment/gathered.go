@@ -1,7 +1,7 @@
 package segment
 
 import (
-	"errors"
+	"fmt"
 
 	"github.com/stoadb/stoa/engine/span"
 )
@@ -26,7 +26,7 @@ func (w *Writer) next() (*gathered, error) {
 	t := w.flushing
 	if t.at == len(t.rows) {
 		if len(t.places) == 0 {
-			return nil, errors.New("segment writer: more rows than it was told")
+			return nil, fmt.Errorf("%s: more rows than were told", w.info.Name)
 		}
 		w.gather()
 	}

@@ -186,6 +186,7 @@ func (w *Writer) Finish() (Info, error) {
 	if w.done {
 		return Info{}, errors.New("segment writer is closed")
 	}
+	w.checkFlushed()
 	w.endGroup()
 	if w.err == nil {
 		w.err = w.finish()
