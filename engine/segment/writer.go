@@ -14,7 +14,7 @@ import (
 
 // Writer makes a segment front to back. It holds one row group, the dictionaries of
 // resources, scopes and keys, 24 bytes a trace, and a few source batches (to know their
-// resources and keys again). After the first error all calls give that error; Abort, or a
+// resources and keys again); of a flush what is noted of its rows. After the first error all calls give that error; Abort, or a
 // Finish that fails, removes the file. It serves one goroutine.
 type Writer struct {
 	fs   vfs.FS
