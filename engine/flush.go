@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/stoadb/stoa/engine/segment"
-	"github.com/stoadb/stoa/engine/span"
 )
 
 // flushLoop writes frozen memtables to segments, oldest first, until ctx ends. A flush
@@ -103,7 +102,7 @@ func (s *Shard) flushOne(ctx context.Context, m *memtable) error {
 // writeSegment writes a memtable's distinct rows: traces by (smallest start, id), rows
 // by span.Compare.
 func (s *Shard) writeSegment(m *memtable, name string) (segment.Info, error) {
-	traces, total := m.traces(m.count.Load())
+	batches, traces := m.traces(m.count.Load())
 	hashes := make([]segment.Received, len(m.hashes))
 	for i, h := range m.hashes {
 		hashes[i] = segment.Received{Hash: h.hash, At: h.received}
@@ -115,14 +114,17 @@ func (s *Shard) writeSegment(m *memtable, name string) (segment.Info, error) {
 	if err != nil {
 		return segment.Info{}, err
 	}
-	w.Rehearse(atEqualRanks(traces, total), total)
+	w.Begin(batches, rowPlaces(traces, m.rows))
 	written := stretch{pause: s.pauseFlush}
+	for rows := w.Describe(StretchRows); rows > 0; rows = w.Describe(StretchRows) {
+		written.add(rows / describedShare)
+	}
 	for _, t := range traces {
-		if err := w.Add(t.id, t.rows); err != nil {
+		if err := w.AddNext(t.id, len(t.places)); err != nil {
 			w.Abort()
 			return segment.Info{}, err
 		}
-		written.add(len(t.rows))
+		written.add(len(t.places))
 	}
 	info, err := w.Finish()
 	if err != nil {
@@ -165,20 +167,6 @@ func (s *stretch) add(rows int) {
 		s.rows = 0
 		s.pause()
 	}
-}
-
-// atEqualRanks gives some rows of the traces, from all parts of them alike.
-func atEqualRanks(traces []memTrace, total int) []span.Row {
-	n := min(total, segment.RehearsalRowsMax)
-	some := make([]span.Row, 0, n)
-	rank := 0
-	for _, t := range traces {
-		for len(some) < n && len(some)*total/n < rank+len(t.rows) {
-			some = append(some, t.rows[len(some)*total/n-rank])
-		}
-		rank += len(t.rows)
-	}
-	return some
 }
 
 // settleLog makes durable what the log must hold or no longer needs to hold before the

@@ -22,6 +22,8 @@ const (
 	// StretchRows is how many rows a flush or a merge writes from one Pause to the next: some
 	// milliseconds of work, and few enough that questions need not wait for more.
 	StretchRows = 1 << 10
+	// describedShare: to find the templates of so many rows takes a flush no longer than to write one.
+	describedShare = 8
 	// unmergedPausedMax: merges do not pause where a shard has more segments that none has met yet, as
 	// many as three merges take.
 	unmergedPausedMax = 24

@@ -5,14 +5,15 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
 )
 
-// memTrace is a trace of a memtable, its rows in order.
+// memTrace is a trace of a memtable.
 type memTrace struct {
-	start uint64 // of its first row
-	id    span.TraceID
-	rows  []span.Row
+	start  uint64 // of its first row
+	id     span.TraceID
+	places []segment.Place // of its distinct rows, in the order of span.Compare
 }
 
 // timedRef is a row with what nearly always decides its place in its trace.
@@ -21,16 +22,15 @@ type timedRef struct {
 	batch, row uint32
 }
 
-// traces gives the traces among the first count batches by (start of the first row, id), each
-// with its rows as trace gives them, and how many rows those are. It goes over all rows as they
-// lie, which is cheaper than to come by each trace's.
-func (m *memtable) traces(count uint32) (traces []memTrace, total int) {
-	batches := make([]*span.Batch, count)
+// traces gives the first count batches, and the traces among them by (start of the first row, id).
+// It goes over all rows as they lie, which is cheaper than to come by each trace's.
+func (m *memtable) traces(count uint32) (batches []*span.Batch, traces []memTrace) {
+	batches = make([]*span.Batch, count)
 	for i := range batches {
 		batches[i] = m.at(uint32(i)).batch
 	}
 	refs, ends := m.refsByTrace(batches)
-	all := make([]span.Row, 0, len(refs))
+	all := make([]segment.Place, 0, len(refs))
 	traces = make([]memTrace, len(ends))
 	rowOf := func(ref timedRef) span.Row { return span.Row{Batch: batches[ref.batch], Pos: int(ref.row)} }
 	compare := func(a, b timedRef) int {
@@ -46,16 +46,24 @@ func (m *memtable) traces(count uint32) (traces []memTrace, total int) {
 		slices.SortFunc(list, compare)
 		for k, ref := range list {
 			if k == 0 || compare(list[k-1], ref) != 0 {
-				all = append(all, rowOf(ref))
+				all = append(all, segment.Place{Batch: ref.batch, Row: ref.row})
 			}
 		}
-		rows := all[from:len(all):len(all)]
-		traces[i] = memTrace{list[0].start, rows[0].TraceID(), rows}
+		traces[i] = memTrace{list[0].start, rowOf(list[0]).TraceID(), all[from:len(all):len(all)]}
 	}
 	slices.SortFunc(traces, func(a, b memTrace) int {
 		return cmp.Or(cmp.Compare(a.start, b.start), bytes.Compare(a.id[:], b.id[:]))
 	})
-	return traces, len(all)
+	return batches, traces
+}
+
+// rowPlaces gives where the rows of the traces are, one trace after another.
+func rowPlaces(traces []memTrace, total int) []segment.Place {
+	places := make([]segment.Place, 0, total)
+	for _, t := range traces {
+		places = append(places, t.places...)
+	}
+	return places
 }
 
 // refsByTrace gives the rows of the batches trace by trace, and where each trace ends.

@@ -11,13 +11,18 @@ import (
 // describeSpan tells the span that is being added as a template of t, into the scalars and
 // slots of its folding; describeEvent and describeLink do so for an event and a link.
 func (g *groupWriter) describeSpan(t *templateWriter) {
+	g.describeRest(t)
+	g.describeAttrs(t, g.w.folding[span.SpanLevel], span.SpanLevel)
+}
+
+// describeRest tells all of the span but its attributes.
+func (g *groupWriter) describeRest(t *templateWriter) {
 	b, pos, f := g.source.batch, g.pos, g.w.folding[span.SpanLevel]
 	f.scalars = append(f.scalars, uint32(b.Kinds[pos]), uint32(b.StatusCodes[pos]), uint32(flag(b.StatusPresent[pos])),
 		b.Flags[pos], b.DroppedAttrs[pos], b.DroppedEvents[pos], b.DroppedLinks[pos], g.source.scope(g.w, b.ScopeIDs[pos]))
 	g.describeText(t, f, colName, b.Names[pos])
 	g.describeText(t, f, colStatusMessage, b.StatusMessages[pos])
 	g.describeText(t, f, colTraceState, b.TraceStates[pos])
-	g.describeAttrs(t, f, span.SpanLevel)
 }
 
 func (g *groupWriter) describeEvent(t *templateWriter) {
@@ -50,37 +55,35 @@ func (g *groupWriter) describeText(t *templateWriter, f *folding, col uint32, id
 }
 
 // describeAttrs adds a slot for each attribute of the item, in order.
-//
-// Another way for spans, to remember by id what an attribute came to, is slower: rows come in the
-// order of traces, from all over their batches, and one place more to look at in each is one more to
-// wait for.
 func (g *groupWriter) describeAttrs(t *templateWriter, f *folding, level span.Level) {
-	src := g.source
-	columns := src.columnsOf(level, f.version)
 	for i := range g.list {
-		a := &g.list[i]
-		var c knownColumn
-		if int(a.Key) < len(columns) {
-			c = columns[a.Key]
-		}
-		if c.id == 0 || c.kind != a.Type {
-			c = g.w.columnOf(src, level, *a, f)
-			columns = src.columns[level].byKey
-		}
-		s := slot{column: c.id, own: c.alone}
-		switch {
-		case c.alone:
-		case !a.Type.HasText():
-			s.value = a.Value
-		case t.remembered && src.texts[a.Value] != 0:
-			s.value = uint64(src.texts[a.Value])
-		case src.batch.TextBytes(span.TextID(a.Value)) > foldTextBytesMax:
-			s.own = true
-		default:
-			s.value = src.text(t, span.TextID(a.Value))
-		}
-		f.slots = append(f.slots, s)
+		f.slots = append(f.slots, g.slotOfAttr(t, f, level, &g.list[i]))
 	}
+}
+
+// slotOfAttr gives the slot that an attribute comes to.
+func (g *groupWriter) slotOfAttr(t *templateWriter, f *folding, level span.Level, a *span.Attr) slot {
+	src := g.source
+	var c knownColumn
+	if columns := src.columnsOf(level, f.version); int(a.Key) < len(columns) {
+		c = columns[a.Key]
+	}
+	if c.id == 0 || c.kind != a.Type {
+		c = g.w.columnOf(src, level, *a, f)
+	}
+	s := slot{column: c.id, own: c.alone}
+	switch {
+	case c.alone:
+	case !a.Type.HasText():
+		s.value = a.Value
+	case t.remembered && src.texts[a.Value] != 0:
+		s.value = uint64(src.texts[a.Value])
+	case src.batch.TextBytes(span.TextID(a.Value)) > foldTextBytesMax:
+		s.own = true
+	default:
+		s.value = src.text(t, span.TextID(a.Value))
+	}
+	return s
 }
 
 // groupCodes are the codes of a row group's rows, events or links: which resource, which
@@ -157,15 +160,17 @@ func (c *groupCodes) reset() {
 
 // source is what the writer knows of a batch that rows come from.
 type source struct {
-	batch     *span.Batch
-	resources []uint32 // id + 1 in the segment, 0 unknown
-	scopes    []uint32
-	columns   [span.Levels]knownColumns
-	texts     []uint32               // by text that is not too long for templates: its id among those of the segment's, 0 unknown
-	origin    *origin                // where the batch is a row group
-	foreign   *foreign               // and what its segment's are here
-	carried   [span.Levels][]carried // by template of the row group's own
-	added     []addedText            // of a batch of bare rows, by text
+	batch        *span.Batch
+	resources    []uint32 // id + 1 in the segment, 0 unknown
+	scopes       []uint32
+	columns      [span.Levels]knownColumns
+	texts        []uint32               // by text that is not too long for templates: its id among those of the segment's, 0 unknown
+	origin       *origin                // where the batch is a row group
+	foreign      *foreign               // and what its segment's are here
+	carried      [span.Levels][]carried // by template of the row group's own
+	added        []addedText            // of a batch of bare rows, by text
+	noted        *noted                 // of the batches of a flush (by_batch.go)
+	isRemembered bool                   // what columns has of such a batch counts as remembered
 }
 
 // knownColumns are those that the keys of a source had last.

@@ -28,15 +28,16 @@ type groupWriter struct {
 	used      []uint32      // attribute columns with values in this group
 
 	// The item that is being added, as describe needs it.
-	source       *source
-	level        span.Level
-	pos          int // the row, or the event's or link's position in the batch
-	list         []span.Attr
-	spanList     []span.Attr // of a span: its memory
-	bare         []slot      // of a bare row: what the slots are there
-	template     uint32      // of the segment, or noTemplate
-	describe     [span.Levels]func(t *templateWriter)
-	describeBare func(t *templateWriter)
+	source        *source
+	level         span.Level
+	pos           int // the row, or the event's or link's position in the batch
+	list          []span.Attr
+	spanList      []span.Attr // of a span: its memory
+	bare          []slot      // of a bare row: what the slots are there
+	template      uint32      // of the segment, or noTemplate
+	describe      [span.Levels]func(t *templateWriter)
+	describeBare  func(t *templateWriter)
+	describeKnown func(t *templateWriter)
 
 	payload, page []byte
 	pages         column.Pages
@@ -63,6 +64,7 @@ func newGroupWriter(w *Writer) *groupWriter {
 		span.SpanLevel: g.describeSpan, span.EventLevel: g.describeEvent, span.LinkLevel: g.describeLink,
 	}
 	g.describeBare = g.describeBareItem
+	g.describeKnown = g.describeKnownSpan
 	return g
 }
 
@@ -71,32 +73,48 @@ func (g *groupWriter) startTrace() { g.runs = append(g.runs, g.rows) }
 
 func (g *groupWriter) int(col int, v uint64) { g.ints[col] = append(g.ints[col], v) }
 
+// fixed is what a row has in columns that every row has.
+type fixed struct {
+	start, end       uint64
+	spanID, parentID span.SpanID
+	resource         uint32 // of the segment
+	residue          []byte
+}
+
 // add appends one row.
 func (g *groupWriter) add(r span.Row, s *source) {
 	b, pos := r.Batch, r.Pos
-	start, end := b.Starts[pos], b.Ends[pos]
+	g.source = s
+	g.addFixed(&fixed{
+		start: b.Starts[pos], end: b.Ends[pos], spanID: b.SpanIDs[pos], parentID: b.ParentIDs[pos],
+		resource: s.resource(g.w, b.ResourceIDs[pos]), residue: b.Bytes(b.Residues[pos]),
+	})
+	g.addItem(span.SpanLevel, pos)
+	begin, end := r.EventRange()
+	g.addEvents(r, begin, end)
+	begin, end = r.LinkRange()
+	g.addLinks(r, begin, end)
+}
+
+func (g *groupWriter) addFixed(r *fixed) {
 	if g.rows == 0 {
-		g.info = GroupInfo{MinStart: start, MaxStart: start, FirstRow: g.w.info.Rows}
+		g.info = GroupInfo{MinStart: r.start, MaxStart: r.start, FirstRow: g.w.info.Rows}
 		if len(g.runs) == 0 {
 			g.startTrace() // the trace goes on from the group before
 		}
 	}
-	g.info.MinStart, g.info.MaxStart = min(g.info.MinStart, start), max(g.info.MaxStart, start)
-	duration := span.Duration(start, end)
+	g.info.MinStart, g.info.MaxStart = min(g.info.MinStart, r.start), max(g.info.MaxStart, r.start)
+	duration := span.Duration(r.start, r.end)
 	g.info.MaxDuration = max(g.info.MaxDuration, duration)
 	g.rows++
 	g.bytes += 128
-	g.int(colStart, start)
-	g.int(colDuration, end-start)
-	g.resources.add(s.resource(g.w, b.ResourceIDs[pos]))
+	g.int(colStart, r.start)
+	g.int(colDuration, r.end-r.start)
+	g.resources.add(r.resource)
 	g.resources.note(duration)
-	g.spanIDs = append(g.spanIDs, b.SpanIDs[pos])
-	g.parents = append(g.parents, b.ParentIDs[pos])
-	g.text(colResidue, b, b.Residues[pos])
-	g.source = s
-	g.addItem(span.SpanLevel, pos)
-	g.addEvents(r)
-	g.addLinks(r)
+	g.spanIDs = append(g.spanIDs, r.spanID)
+	g.parents = append(g.parents, r.parentID)
+	g.addText(colResidue, r.residue)
 }
 
 func (g *groupWriter) text(col int, b *span.Batch, id span.TextID) { g.addText(col, b.Bytes(id)) }
@@ -106,8 +124,7 @@ func (g *groupWriter) addText(col int, text []byte) {
 	g.texts[col].Add(text)
 }
 
-func (g *groupWriter) addEvents(r span.Row) {
-	begin, end := r.EventRange()
+func (g *groupWriter) addEvents(r span.Row, begin, end uint32) {
 	g.int(colEventCount, uint64(end-begin))
 	for i := begin; i < end; i++ {
 		e := &r.Batch.Events[i]
@@ -118,8 +135,7 @@ func (g *groupWriter) addEvents(r span.Row) {
 	}
 }
 
-func (g *groupWriter) addLinks(r span.Row) {
-	begin, end := r.LinkRange()
+func (g *groupWriter) addLinks(r span.Row, begin, end uint32) {
 	g.int(colLinkCount, uint64(end-begin))
 	for i := begin; i < end; i++ {
 		l := &r.Batch.Links[i]
@@ -136,6 +152,10 @@ func (g *groupWriter) addLinks(r span.Row) {
 func (g *groupWriter) addItem(level span.Level, pos int) {
 	if g.source.origin.isBare() {
 		g.addBareItem(level, pos)
+		return
+	}
+	if noted := g.source.noted; noted != nil && level != span.SpanLevel && noted.templates[level][pos] != 0 {
+		g.addNotedItem(level, pos, noted.templates[level][pos]-1)
 		return
 	}
 	g.take(level, pos)
@@ -192,7 +212,7 @@ func (g *groupWriter) addCarried(c *carried, level span.Level) bool {
 func (g *groupWriter) addTemplate(level span.Level, describe func(t *templateWriter)) code {
 	fold := g.w.folding[level]
 	before := len(fold.local.texts.batch.Text)
-	code := fold.end(describe)
+	code := g.codeOf(fold, describe)
 	g.bytes += len(fold.local.texts.batch.Text) - before // the group's own, as its columns are
 	g.templates[level].addCode(code)
 	if g.template = uint32(code >> 1); code&1 != 0 {
@@ -201,17 +221,32 @@ func (g *groupWriter) addTemplate(level span.Level, describe func(t *templateWri
 	return code
 }
 
+// codeOf gives the template of an item; it is the row group's own where that is noted.
+func (g *groupWriter) codeOf(fold *folding, describe func(t *templateWriter)) code {
+	if g.source.noted != nil {
+		g.w.remember(g.source)
+		return fold.endLocal(describe)
+	}
+	return fold.end(describe)
+}
+
 // addSlot appends the value of slot i of the item to its column. The first slots, as many as
 // texts, are those of texts that are no attributes.
 func (g *groupWriter) addSlot(col uint32, i, texts int) {
 	b := g.source.batch
-	switch {
-	case i < texts:
+	if i < texts {
 		g.text(int(col), b, g.ownText(col, g.pos))
-	case col < colFixed:
-		g.addMapped(int(col), b, g.list[i-texts])
-	default:
-		g.addOwn(col, b, g.list[i-texts])
+	} else {
+		g.addAttr(col, b, g.list[i-texts])
+	}
+}
+
+// addAttr appends an attribute to its column, or to the map column.
+func (g *groupWriter) addAttr(col uint32, b *span.Batch, a span.Attr) {
+	if col < colFixed {
+		g.addMapped(int(col), b, a)
+	} else {
+		g.addOwn(col, b, a)
 	}
 }
 

@@ -54,6 +54,12 @@ const (
 	// leastShare: so close to as few templates as there can be, a sixteenth, no column is worth
 	// a look any more.
 	leastShare = 16
+	// What an attribute of a batch comes to is remembered while the batch is described where
+	// attributes stand with repeatedMin rows on the average: 16 bytes each.
+	repeatedMin = 2
+	// gatheredRowsMax rows are looked up at a time: few enough that what they need stays in the cache
+	// until they are written.
+	gatheredRowsMax = 64
 	// templateTextBytesMax bounds the texts that templates of a segment keep, and
 	// templateSlotsMax their slots, of 16 bytes: lists of thousands of attributes would take
 	// more than all rows.

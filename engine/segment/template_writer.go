@@ -166,6 +166,7 @@ type folding struct {
 	rehearsing    bool   // templates that find no room teach nothing more
 	// Slots that items had so far, and what was looked at to weigh columns.
 	described, weighed int
+	owns               []templateOwn // by template of the segment, as far as items were noted (by_batch.go)
 
 	scalars []uint32 // of the next item
 	slots   []slot
@@ -236,6 +237,15 @@ func (f *folding) open() bool {
 // end gives the template of the item whose scalars and slots were set by describe, which
 // is called again where a column was taken out.
 func (f *folding) end(describe func(t *templateWriter)) code {
+	if id, ok := f.share(describe); ok || f.rehearsing {
+		return sharedCode(id)
+	}
+	f.locals++
+	return f.endLocal(describe)
+}
+
+// share is end where the template finds room among those of the segment.
+func (f *folding) share(describe func(t *templateWriter)) (id uint32, ok bool) {
 	f.items++
 	for f.open() {
 		f.scalars, f.slots = f.scalars[:0], f.slots[:0]
@@ -254,13 +264,14 @@ func (f *folding) end(describe func(t *templateWriter)) code {
 			f.shared.table.rows = append(f.shared.table.rows, 0)
 		}
 		f.shared.table.rows[id]++
-		return sharedCode(id)
+		return id, true
 	}
-	if f.rehearsing {
-		return 0
-	}
+	return 0, false
+}
+
+// endLocal is end with a template of the row group's own.
+func (f *folding) endLocal(describe func(t *templateWriter)) code {
 	f.scalars, f.slots = f.scalars[:0], f.slots[:0]
-	f.locals++
 	describe(f.local)
 	hash := templateHash(f.scalars, f.slots)
 	id, place, ok := f.local.find(hash, f.scalars, f.slots)

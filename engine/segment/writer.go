@@ -14,7 +14,7 @@ import (
 
 // Writer makes a segment front to back. It holds one row group, the dictionaries of
 // resources, scopes and keys, 24 bytes a trace, and a few source batches (to know their
-// resources and keys again). After the first error all calls give that error; Abort, or a
+// resources and keys again); of a flush what is noted of its rows. After the first error all calls give that error; Abort, or a
 // Finish that fails, removes the file. It serves one goroutine.
 type Writer struct {
 	fs   vfs.FS
@@ -48,6 +48,7 @@ type Writer struct {
 	source      *source // of the last row
 	group       *groupWriter
 	foreign     map[*Segment]*foreign // whose row groups were taken over
+	flushing    *flushing             // where all rows are known before
 }
 
 // traceKey is the order of traces in a segment.
@@ -95,27 +96,61 @@ func (w *Writer) Add(trace span.TraceID, rows []span.Row) error {
 	if w.err != nil || len(rows) == 0 {
 		return w.err
 	}
-	if n := len(w.traces); n == 0 || w.traces[n-1].id != trace {
-		if err := w.begin(traceKey{rows[0].Start(), trace}, w.info.Rows); err != nil {
+	if err := w.beginTrace(trace, rows[0].Start()); err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if w.source == nil || w.source.batch != row.Batch {
+			w.source = w.sourceOf(row.Batch)
+		}
+		if w.addRow(row, w.source) != nil {
+			return w.err
+		}
+	}
+	return w.checkRows()
+}
+
+// beginTrace begins a trace with its first row, unless it is the one that is being written.
+func (w *Writer) beginTrace(id span.TraceID, start uint64) error {
+	if n := len(w.traces); n == 0 || w.traces[n-1].id != id {
+		if err := w.begin(traceKey{start, id}, w.info.Rows); err != nil {
 			return w.fail(err)
 		}
 		w.group.startTrace()
 	}
-	for _, row := range rows {
-		if start := row.Start(); start < w.lastStart {
-			return w.fail(fmt.Errorf("%s: trace %s: rows out of order", w.info.Name, trace))
-		}
-		w.lastStart = row.Start()
-		if w.source == nil || w.source.batch != row.Batch {
-			w.source = w.sourceOf(row.Batch)
-		}
-		w.group.add(row, w.source)
-		w.info.Rows++
-		w.traces[len(w.traces)-1].rows++
-		if w.group.rows == groupRowsMax || w.group.bytes >= groupBytesMax {
-			w.endGroup()
-		}
+	return nil
+}
+
+// addRow adds a row of the trace begun last.
+func (w *Writer) addRow(row span.Row, s *source) error {
+	if err := w.checkStart(row.Start()); err != nil {
+		return err
 	}
+	w.group.add(row, s)
+	w.countRow()
+	return nil
+}
+
+// checkStart fails where a row of the trace begun last begins before the one before it.
+func (w *Writer) checkStart(start uint64) error {
+	if start < w.lastStart {
+		return w.fail(fmt.Errorf("%s: trace %s: rows out of order", w.info.Name, w.last.id))
+	}
+	w.lastStart = start
+	return nil
+}
+
+// countRow counts the row that was added, and ends the row group where it is full.
+func (w *Writer) countRow() {
+	w.info.Rows++
+	w.traces[len(w.traces)-1].rows++
+	if w.group.rows == groupRowsMax || w.group.bytes >= groupBytesMax {
+		w.endGroup()
+	}
+}
+
+// checkRows fails where there are too many.
+func (w *Writer) checkRows() error {
 	if w.err == nil && w.info.Rows > rowsMax {
 		w.fail(fmt.Errorf("%s: more than %d rows", w.info.Name, rowsMax))
 	}
@@ -151,6 +186,7 @@ func (w *Writer) Finish() (Info, error) {
 	if w.done {
 		return Info{}, errors.New("segment writer is closed")
 	}
+	w.checkFlushed()
 	w.endGroup()
 	if w.err == nil {
 		w.err = w.finish()
