@@ -82,6 +82,7 @@ type Segment struct {
 	columns   []columnKey
 	byKey     [span.Levels]map[string][]uint32 // column ids of a key; none above the span
 	templates [span.Levels]*templateTable
+	slotKinds [span.Levels][]slotKind // of templates of row groups' own
 	groups    []groupRef
 	filters   []filterRef
 	traces    traceTable
@@ -273,7 +274,9 @@ func (s *Segment) loadSection(i int, payloads *[sections][]byte, begin int64) (e
 func (s *Segment) decodeTemplates(payload []byte) error {
 	r := codec.NewReader(payload)
 	for _, level := range levels {
-		s.templates[level] = decodeTemplates(r, templateContext{level, s.columns, len(s.scopes.Scopes), templatesMax, true})
+		s.slotKinds[level] = slotKindsOf(level, s.columns)
+		c := templateContext{level: level, kinds: s.slotKinds[level], scopes: len(s.scopes.Scopes), most: templatesMax, counted: true}
+		s.templates[level] = decodeTemplates(r, c)
 	}
 	if r.Err() == nil && r.Len() > 0 {
 		r.Fail("%d bytes after the templates", r.Len())
