@@ -48,6 +48,7 @@ type Writer struct {
 	source      *source // of the last row
 	group       *groupWriter
 	foreign     map[*Segment]*foreign // whose row groups were taken over
+	copied      copyBuffers
 }
 
 // traceKey is the order of traces in a segment.
