@@ -23,7 +23,7 @@ const (
 	// milliseconds of work, and few enough that questions need not wait for more.
 	StretchRows = 1 << 10
 	// unmergedPausedMax: merges do not pause where a shard has more segments that none has met yet, as
-	// many as three merges take.
+	// many as one merge takes at most.
 	unmergedPausedMax = 24
 	// frozenMax is how many frozen memtables may wait before Apply waits too.
 	frozenMax = 1
@@ -31,6 +31,8 @@ const (
 	// dropped by content at read and at merge. A merge keeps as many hashes.
 	seenHashesMax = compaction.HashesMax
 	seenAge       = compaction.HashAgeMax
+	// openersMax segments of a shard are opened at a time: one is read while another is decoded.
+	openersMax = 2
 	// formKeptBytesMax is the largest working memory for forms that is kept for the next one.
 	formKeptBytesMax = 1 << 20
 	// partsMax bounds the parts of one entry; a coalescer sends far fewer.
