@@ -241,27 +241,16 @@ func appendTraces(ids, rows []byte, traces []traceRef) (idBytes, rowBytes []byte
 
 // sortTraces sorts by id. Nearly all ids differ in their first eight bytes, which compare as a number.
 func sortTraces(traces []traceRef) {
-	type place struct {
-		high  uint64
-		index uint32
-	}
-	places := make([]place, len(traces))
-	for i := range traces {
-		places[i] = place{binary.BigEndian.Uint64(traces[i].id[:]), uint32(i)}
-	}
-	slices.SortFunc(places, func(a, b place) int {
+	slices.SortFunc(traces, func(a, b traceRef) int {
+		high, other := binary.BigEndian.Uint64(a.id[:]), binary.BigEndian.Uint64(b.id[:])
 		switch {
-		case a.high < b.high:
+		case high < other:
 			return -1
-		case a.high > b.high:
+		case high > other:
 			return 1
 		}
-		return traces[a.index].id.Compare(traces[b.index].id)
+		return a.id.Compare(b.id)
 	})
-	unsorted := slices.Clone(traces)
-	for i, p := range places {
-		traces[i] = unsorted[p.index]
-	}
 }
 
 // traceTable is the trace table in memory, 28 bytes a trace.
