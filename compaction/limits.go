@@ -9,13 +9,14 @@ const (
 	HashAgeMax = 10 * time.Minute
 )
 
-// DefaultPolicy merges eight segments of a tier (with four, a row is written once more on its
-// way, and a search meets half as many segments of a window that is not over), keeps outputs
+// DefaultPolicy merges sixteen segments of a tier: what a shard flushes at full speed then comes to
+// 3 M rows by one merge, which the end of the window has nothing to add to, where eight came to a
+// third of RowsMax and were merged again. It keeps outputs
 // at 4 M rows (what one merge does in seconds, and its trace table in a few MiB) and their
 // tables at 64 MiB (where every span has a resource of its own, segments stay small), unites
 // the windows of a day once that is a day old, and keeps data for ever.
 func DefaultPolicy() Policy {
-	return Policy{MergeMin: 8, MergeMax: 16, RowsMax: 4 << 20, BytesMax: 1 << 30, TablesMax: 64 << 20, OldWindowsMax: 48}
+	return Policy{MergeMin: 16, MergeMax: 24, RowsMax: 4 << 20, BytesMax: 1 << 30, TablesMax: 64 << 20, OldWindowsMax: 48}
 }
 
 // oldAfter is when windows may be merged with their neighbours: by then hardly anybody

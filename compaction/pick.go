@@ -19,7 +19,7 @@ import (
 
 // Policy is how segments are merged and how long they are kept.
 type Policy struct {
-	MergeMin  int           // segments of one tier that make a merge worth it
+	MergeMin  int           // segments of one tier that make a merge worth it; of them at least half are merged
 	MergeMax  int           // segments in one merge
 	RowsMax   int           // rows of an output
 	BytesMax  int64         // bytes of all inputs together
@@ -104,14 +104,18 @@ func pickOld(p Policy, live []segment.Info, now int64) (Plan, bool) {
 	return Plan{}, false
 }
 
-// pickTier finds the lowest tier with enough segments.
+// pickTier finds the lowest tier with enough segments. Where those are too large to go into one
+// output together, as many go as fit, or a window would keep all that is flushed in it.
 func pickTier(p Policy, infos []segment.Info) (Plan, bool) {
 	tiers := map[int][]segment.Info{}
 	for _, info := range infos {
 		tiers[tierOf(info)] = append(tiers[tierOf(info)], info)
 	}
 	for tier := range tierOf(segment.Info{Rows: p.RowsMax}) + 1 {
-		if plan := within(p, tiers[tier]); len(plan) >= max(p.MergeMin, 2) {
+		if len(tiers[tier]) < p.MergeMin {
+			continue
+		}
+		if plan := within(p, tiers[tier]); len(plan) >= max(p.MergeMin/2, 2) {
 			return Plan{Inputs: plan, Reason: "tier"}, true
 		}
 	}

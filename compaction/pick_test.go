@@ -60,6 +60,68 @@ func TestPickLeavesLargeTablesApart(t *testing.T) {
 	}
 }
 
+// Segments that are too large to be merged all at once are merged as many as fit, oldest first: none
+// would ever be if all had to.
+func TestPickMergesWhatFitsOfLargeSegments(t *testing.T) {
+	p := compaction.DefaultPolicy()
+	var live []segment.Info
+	var fits []string
+	for i := range p.MergeMin {
+		in := info(fmt.Sprint(i), 100, p.RowsMax/(p.MergeMin-4), uint64(i))
+		if live = append(live, in); i < p.MergeMin-4 {
+			fits = append(fits, in.Name)
+		}
+	}
+	if plan, ok := compaction.Pick(p, live[1:], at(100)); ok {
+		t.Fatalf("too few of a size are merged: %+v", plan)
+	}
+	plan, ok := compaction.Pick(p, live, at(100))
+	if !ok || !slices.Equal(plan.Inputs, fits) {
+		t.Fatalf("%+v, %v", plan, ok)
+	}
+	for i := range live {
+		live[i].Rows = p.RowsMax/2 - 1
+	}
+	if plan, ok := compaction.Pick(p, live, at(100)); ok {
+		t.Fatalf("two of %d rows are worth a merge: %+v", live[0].Rows, plan)
+	}
+}
+
+// At full speed a window is written once by merges, and few segments are left in it.
+func TestPickWritesAFullWindowAboutOnce(t *testing.T) {
+	p := compaction.DefaultPolicy()
+	for _, flushRows := range []int{20_000, 190_000, 300_000} {
+		const flushes = 134
+		var live []segment.Info
+		merged, most := 0, 0
+		for i := range flushes {
+			live = append(live, info(fmt.Sprint("f", i), 100, flushRows, uint64(i)))
+			for {
+				plan, ok := compaction.Pick(p, live, at(100))
+				if !ok {
+					break
+				}
+				out := info(fmt.Sprint("m", i), 100, 0, uint64(i))
+				live = slices.DeleteFunc(live, func(in segment.Info) bool {
+					if !slices.Contains(plan.Inputs, in.Name) {
+						return false
+					}
+					out.Rows += in.Rows
+					return true
+				})
+				merged, live = merged+out.Rows, append(live, out)
+			}
+			most = max(most, len(live))
+		}
+		if times := float64(merged) / float64(flushes*flushRows); times > 1 {
+			t.Errorf("flushes of %d rows: a row is merged %.2f times", flushRows, times)
+		}
+		if most > 27 {
+			t.Errorf("flushes of %d rows: %d segments at most", flushRows, most)
+		}
+	}
+}
+
 // Merging goes on until there is nothing left to do, and rewrites a row a few times only.
 func TestPickEndsAndRewritesARowFewTimes(t *testing.T) {
 	p := compaction.DefaultPolicy()

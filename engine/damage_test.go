@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -69,6 +70,47 @@ func TestAFlippedBitNeverChangesAnAnswer(t *testing.T) {
 		}
 	}
 	t.Logf("%d bits flipped of %d, %d reported", bits/step, bits, reported)
+	w.check(3)
+}
+
+// TestOfSeveralDamagedSegmentsTheFirstIsNamed, however many are opened at a time, and what was opened
+// is closed again: the folder made whole opens.
+func TestOfSeveralDamagedSegmentsTheFirstIsNamed(t *testing.T) {
+	w, requests := smallWorld(t, 12)
+	w.options.ManualCompaction = true
+	w.mustOpen()
+	for _, r := range requests {
+		if err := w.append(r); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.shard.Flush(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = w.shard.Close()
+	names, err := w.disk.List(worldDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return !strings.HasSuffix(name, ".seg") })
+	if slices.Sort(names); len(names) < 4 {
+		t.Fatalf("%d segments are too few", len(names))
+	}
+	for first := range names {
+		damaged := names[first:]
+		for _, name := range damaged {
+			w.disk.FlipBit(worldDir+"/"+name, 0)
+		}
+		for range 5 {
+			if err := w.open(); !errors.Is(err, codec.ErrCorrupt) || !strings.Contains(err.Error(), damaged[0]) {
+				t.Fatalf("%d of %d segments damaged: %v, want %s named", len(damaged), len(names), err, damaged[0])
+			}
+		}
+		for _, name := range damaged {
+			w.disk.FlipBit(worldDir+"/"+name, 0)
+		}
+	}
+	w.mustOpen()
 	w.check(3)
 }
 

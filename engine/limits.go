@@ -25,7 +25,7 @@ const (
 	// describedShare: to find the templates of so many rows takes a flush no longer than to write one.
 	describedShare = 8
 	// unmergedPausedMax: merges do not pause where a shard has more segments that none has met yet, as
-	// many as three merges take.
+	// many as one merge takes at most.
 	unmergedPausedMax = 24
 	// frozenMax is how many frozen memtables may wait before Apply waits too.
 	frozenMax = 1
@@ -33,6 +33,8 @@ const (
 	// dropped by content at read and at merge. A merge keeps as many hashes.
 	seenHashesMax = compaction.HashesMax
 	seenAge       = compaction.HashAgeMax
+	// openersMax segments of a shard are opened at a time: one is read while another is decoded.
+	openersMax = 2
 	// formKeptBytesMax is the largest working memory for forms that is kept for the next one.
 	formKeptBytesMax = 1 << 20
 	// partsMax bounds the parts of one entry; a coalescer sends far fewer.

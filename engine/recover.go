@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/internal/codec"
@@ -106,30 +108,53 @@ func (s *Shard) recoverManifest(names []string) error {
 	return s.man.write(s.o.FS, s.dir)
 }
 
-// openSegments opens what the manifest names.
-func (s *Shard) openSegments(names []string) (opened []*liveSegment, err error) {
-	defer func() {
-		if err != nil {
-			for _, l := range opened {
+// openSegments opens what the manifest names, some at a time. Of several that cannot be opened the
+// first one's error is told: whoever fails ends the others only behind what they have begun, and they
+// begin in order.
+func (s *Shard) openSegments(names []string) ([]*liveSegment, error) {
+	opened, errs := make([]*liveSegment, len(s.man.segments)), make([]error, len(s.man.segments))
+	var begun atomic.Int64
+	var failed atomic.Bool
+	var openers sync.WaitGroup
+	for range min(openersMax, len(opened)) {
+		openers.Go(func() {
+			for i := int(begun.Add(1)) - 1; i < len(opened) && !failed.Load(); i = int(begun.Add(1)) - 1 {
+				if opened[i], errs[i] = s.openSegment(s.man.segments[i], names); errs[i] != nil {
+					failed.Store(true)
+				}
+			}
+		})
+	}
+	openers.Wait()
+	for _, err := range errs {
+		if err == nil {
+			continue
+		}
+		for _, l := range opened {
+			if l != nil {
 				l.Close()
 			}
 		}
-	}()
-	for _, entry := range s.man.segments {
-		file := s.dir + "/" + entry.name
-		if !slices.Contains(names, entry.name) {
-			return opened, codec.At(codec.Corrupt("segment is missing, but the manifest names it"), file, 0)
-		}
-		seg, err := segment.OpenWith(s.o.FS, file, s.o.Pages)
-		if err != nil {
-			return opened, err
-		}
-		opened = append(opened, &liveSegment{Segment: seg, entry: entry})
-		if err := entry.matches(file, seg.Info()); err != nil {
-			return opened, err
-		}
+		return nil, err
 	}
 	return opened, nil
+}
+
+// openSegment opens one, which must be there and be the one that the manifest means.
+func (s *Shard) openSegment(entry segmentEntry, names []string) (*liveSegment, error) {
+	file := s.dir + "/" + entry.name
+	if !slices.Contains(names, entry.name) {
+		return nil, codec.At(codec.Corrupt("segment is missing, but the manifest names it"), file, 0)
+	}
+	seg, err := segment.OpenWith(s.o.FS, file, s.o.Pages)
+	if err != nil {
+		return nil, err
+	}
+	if err := entry.matches(file, seg.Info()); err != nil {
+		seg.Close()
+		return nil, err
+	}
+	return &liveSegment{Segment: seg, entry: entry}, nil
 }
 
 // recoverSeen rebuilds the exactly-once window from the segments that reach into it; the

@@ -12,7 +12,7 @@
 // Truth is the set of DISTINCT spans of the view: span.Compare says when two are one.
 //
 // A shard starts two goroutines in Open, the flusher and the merger, and ends them in
-// Close. It knows no clock: time comes in entries and arguments.
+// Close; a few more open its segments, and have ended when Open returns. It knows no clock: time comes in entries and arguments.
 package engine
 
 import (

@@ -240,7 +240,7 @@ func (g *GroupScan) stands(id uint32) bool {
 }
 
 // textsStanding visits the distinct texts of a column's page of n, and gives the place of each
-// value in g.text.
+// value in g.text, until the next texts.
 func (g *GroupScan) textsStanding(id uint32, n int, visit func(text []byte, items uint64)) ([]span.TextID, error) {
 	if !g.stands(id) {
 		return nil, g.err
@@ -250,16 +250,17 @@ func (g *GroupScan) textsStanding(id uint32, n int, visit func(text []byte, item
 		return nil, g.err
 	}
 	table := &g.text // empty, with room for the page
-	ids, err := column.DecodeTexts(make([]span.TextID, 0, n), table, p.texts, 0, n)
-	if err != nil {
+	ids, err := column.DecodeTexts(g.textPlaces[:0], table, p.texts, 0, n)
+	if g.textPlaces = ids; err != nil {
 		g.fail(id, err)
 		return nil, g.err
 	}
-	counts := make([]uint64, len(table.Ends))
+	g.textCounts = slices.Grow(g.textCounts[:0], len(table.Ends))[:len(table.Ends)]
+	clear(g.textCounts)
 	for _, text := range ids {
-		counts[text]++
+		g.textCounts[text]++
 	}
-	for text, items := range counts {
+	for text, items := range g.textCounts {
 		if items > 0 {
 			visit(table.Value(uint32(text)), items)
 		}

@@ -1,10 +1,10 @@
 package segment
 
 import (
-	"bytes"
 	"encoding/binary"
 	"slices"
 	"sort"
+	"sync"
 
 	"github.com/stoadb/stoa/engine/column"
 	"github.com/stoadb/stoa/engine/span"
@@ -53,15 +53,42 @@ func appendAscending(dst []byte, ids []uint32) []byte {
 	return dst
 }
 
-// readAscending reads them; all are below most.
-func readAscending(r *codec.Reader, most int) []uint32 {
+// idLists makes lists of ids from larger pieces of memory: the row groups of a segment have several
+// each, and its directory is read whenever a folder is opened.
+type idLists struct {
+	room []uint32
+	wide []uint64
+}
+
+// list gives room for n of at most so many ids that are still to come.
+func (l *idLists) list(n, most int) []uint32 {
+	if n > len(l.room) {
+		l.room = make([]uint32, max(n, min(most, idListsRoom)))
+	}
+	list := l.room[:n:n]
+	l.room = l.room[n:]
+	return list
+}
+
+// varints reads n numbers, which are there until the next call.
+func (l *idLists) varints(r *codec.Reader, n int) []uint64 {
+	l.wide = slices.Grow(l.wide[:0], n)[:n]
+	r.Uvarints(l.wide)
+	return l.wide
+}
+
+// ascending reads what appendAscending appended; all are below most.
+func (l *idLists) ascending(r *codec.Reader, most int) []uint32 {
 	n := r.Count(1)
 	if n == 0 {
 		return nil
 	}
-	ids, at := make([]uint32, n), uint64(0)
-	for i := range ids {
-		delta := r.Uvarint()
+	ids, at := l.list(n, r.Len()), uint64(0)
+	deltas := l.varints(r, n)
+	if r.Err() != nil {
+		return nil
+	}
+	for i, delta := range deltas {
 		if at += delta; delta > uint64(most) || at >= uint64(most) || i > 0 && delta == 0 {
 			r.Fail("number %d of %d in a row group", at, most)
 			return nil
@@ -88,23 +115,24 @@ func decodeGroups(payload []byte, info *Info, c groupContext) ([]groupRef, error
 	}
 	groups := make([]groupRef, info.Groups)
 	offset, firstRow := int64(headerBytes), 0
+	var lists idLists
 	for i := range groups {
 		g := &groups[i]
 		g.FirstRow, g.offset = firstRow, offset
-		at := g.decodePages(r, c.columns)
-		g.resources = readAscending(r, c.resources)
+		at := g.decodePages(r, c.columns, &lists)
+		g.resources = lists.ascending(r, c.resources)
 		g.longest = make([]uint64, len(g.resources))
+		r.Uvarints(g.longest)
 		longest := uint64(0)
-		for k := range g.longest {
-			g.longest[k] = r.Uvarint()
-			longest = max(longest, g.longest[k])
+		for _, duration := range g.longest {
+			longest = max(longest, duration)
 		}
 		if r.Err() == nil && longest != g.MaxDuration {
 			r.Fail("row group %d lasts %d, its resources %d", i, g.MaxDuration, longest)
 		}
 		values := 0
 		for _, level := range levels {
-			g.templates[level] = readAscending(r, c.templates[level])
+			g.templates[level] = lists.ascending(r, c.templates[level])
 			local := r.Uvarint()
 			if values += len(g.templates[level]); local > groupValuesMax {
 				r.Fail("%d templates of its own in row group %d", local, i)
@@ -128,7 +156,7 @@ func decodeGroups(payload []byte, info *Info, c groupContext) ([]groupRef, error
 }
 
 // decodePages reads the ranges and pages of a group, and gives the bytes of its pages.
-func (g *groupRef) decodePages(r *codec.Reader, columns int) int64 {
+func (g *groupRef) decodePages(r *codec.Reader, columns int, lists *idLists) int64 {
 	rows := r.Uvarint()
 	g.MinStart = r.Uvarint()
 	g.MaxStart = g.MinStart + r.Uvarint()
@@ -138,9 +166,13 @@ func (g *groupRef) decodePages(r *codec.Reader, columns int) int64 {
 	}
 	g.Rows = int(rows)
 	g.pages = make([]pageRef, r.Count(2))
+	numbers := lists.varints(r, 2*len(g.pages))
+	if r.Err() != nil {
+		return 0
+	}
 	at, previous := int64(0), uint64(0)
 	for p := range g.pages {
-		delta, length := r.Uvarint(), r.Uvarint()
+		delta, length := numbers[2*p], numbers[2*p+1]
 		if length > column.PageBytesMax || (p > 0 && delta == 0) || delta > uint64(colFixed+columns) || at+int64(length) > 1<<32-1 {
 			r.Fail("page %d of a row group", p)
 			break
@@ -198,13 +230,27 @@ type traceRef struct {
 // appendTraces appends the two sections of the trace table, sorted by id: the ids as they
 // are; first rows and row counts as integers of package column.
 func appendTraces(ids, rows []byte, traces []traceRef) (idBytes, rowBytes []byte) {
-	slices.SortFunc(traces, func(a, b traceRef) int { return a.id.Compare(b.id) })
+	sortTraces(traces)
 	firsts, counts := make([]uint64, len(traces)), make([]uint64, len(traces))
 	for i, t := range traces {
 		ids = append(ids, t.id[:]...)
 		firsts[i], counts[i] = uint64(t.first), uint64(t.rows)
 	}
 	return ids, column.AppendInts(column.AppendInts(rows, firsts), counts)
+}
+
+// sortTraces sorts by id. Nearly all ids differ in their first eight bytes, which compare as a number.
+func sortTraces(traces []traceRef) {
+	slices.SortFunc(traces, func(a, b traceRef) int {
+		high, other := binary.BigEndian.Uint64(a.id[:]), binary.BigEndian.Uint64(b.id[:])
+		switch {
+		case high < other:
+			return -1
+		case high > other:
+			return 1
+		}
+		return a.id.Compare(b.id)
+	})
 }
 
 // traceTable is the trace table in memory, 28 bytes a trace.
@@ -222,26 +268,39 @@ func decodeTraces(ids, rowBytes []byte, info *Info) (traceTable, error) {
 	n := info.Traces
 	t := traceTable{ids: make([]span.TraceID, n), first: make([]uint32, n), rows: make([]uint32, n)}
 	r := codec.NewReader(rowBytes)
-	firsts := column.DecodeInts(nil, r, n)
-	counts := column.DecodeInts(nil, r, n)
-	if r.Err() != nil {
-		return t, r.Err()
+	wide := wideLists.Get().(*[]uint64)
+	defer func() {
+		if 8*cap(*wide) <= keptBytesMax {
+			wideLists.Put(wide)
+		}
+	}()
+	for _, dst := range [][]uint32{t.first, t.rows} {
+		*wide = column.DecodeInts((*wide)[:0], r, n)
+		if r.Err() != nil {
+			return t, r.Err()
+		}
+		for i, v := range *wide {
+			if v > rowsMax {
+				return t, codec.Corrupt("trace %d has rows to or from %d", i, v)
+			}
+			dst[i] = uint32(v)
+		}
 	}
-	for i := range n {
-		copy(t.ids[i][:], ids[i*16:])
-		if i > 0 && bytes.Compare(t.ids[i-1][:], t.ids[i][:]) >= 0 {
+	var high, low uint64 // of the id before
+	for i := range t.ids {
+		id := ids[i*16 : i*16+16]
+		h, l := binary.BigEndian.Uint64(id), binary.BigEndian.Uint64(id[8:])
+		if i > 0 && (h < high || h == high && l <= low) {
 			return t, codec.Corrupt("trace ids out of order at %d", i)
 		}
-		if firsts[i] > rowsMax || counts[i] > rowsMax || counts[i] == 0 {
-			return t, codec.Corrupt("trace %d has %d rows from %d", i, counts[i], firsts[i])
-		}
-		t.first[i], t.rows[i] = uint32(firsts[i]), uint32(counts[i])
+		high, low = h, l
+		t.ids[i] = span.TraceID(id)
 	}
 	t.byRow = positionsBy(t.first, info.Rows)
 	next := uint32(0)
 	for _, i := range t.byRow {
-		if t.first[i] != next {
-			return t, codec.Corrupt("trace %d begins at row %d, %d expected", i, t.first[i], next)
+		if t.first[i] != next || t.rows[i] == 0 || t.rows[i] > uint32(info.Rows)-next {
+			return t, codec.Corrupt("trace %d of %d rows begins at row %d, %d expected", i, t.rows[i], t.first[i], next)
 		}
 		next += t.rows[i]
 	}
@@ -250,6 +309,9 @@ func decodeTraces(ids, rowBytes []byte, info *Info) (traceTable, error) {
 	}
 	return t, nil
 }
+
+// wideLists are where integers are read that are kept in fewer bits.
+var wideLists = sync.Pool{New: func() any { return new([]uint64) }}
 
 // positionsBy gives the positions of numbers in the order of these, equal ones in their own: by
 // digits from the lowest on, up to those of most. Opening a folder sorts all of its traces.

@@ -158,6 +158,8 @@ const (
 	// with countedSizes sizes: two octaves.
 	countedLinesMax = 512
 	countedSizes    = 64
+	// idListsRoom ids are made room for at once, in 16 KiB.
+	idListsRoom = 4 << 10
 	// countsRoom counts are made at once, in 8 KiB.
 	countsRoom = 2 << 10
 	// A pair takes cellPairBits at least in a page; what comes to more than a page is not tried.

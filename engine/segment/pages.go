@@ -254,7 +254,7 @@ func (s *Segment) openItems(g *groupRef, level span.Level, payload []byte, n int
 	r := codec.NewReader(payload)
 	it := new(items)
 	if local := int(g.local[level]); local > 0 {
-		it.local = decodeTemplates(r, templateContext{level, s.columns, len(s.scopes.Scopes), n, false})
+		it.local = decodeTemplates(r, templateContext{level: level, kinds: s.slotKinds[level], scopes: len(s.scopes.Scopes), most: n})
 		if r.Err() == nil && it.local.len() != local {
 			r.Fail("%d templates of a row group's own, %d expected", it.local.len(), local)
 		}

@@ -80,6 +80,9 @@ type buffers struct {
 	keys     []span.TextID // by attribute column: its key in the batch + 1
 	keysUsed []uint32
 	itemBuffers
+
+	textPlaces []span.TextID // of values in text
+	textCounts []uint64      // of values by text
 }
 
 var readBuffers = sync.Pool{New: func() any { return new(buffers) }}
@@ -95,7 +98,7 @@ func (r *rowReader) done() {
 	}
 	r.keysUsed = r.keysUsed[:0]
 	r.itemBuffers.forget()
-	if cap(r.pages)+8*cap(r.ints)+r.text.MemoryBytes()+r.itemBuffers.memoryBytes() <= keptBytesMax {
+	if cap(r.pages)+8*cap(r.ints)+4*cap(r.textPlaces)+8*cap(r.textCounts)+r.text.MemoryBytes()+r.itemBuffers.memoryBytes() <= keptBytesMax {
 		readBuffers.Put(r.buffers)
 	}
 }

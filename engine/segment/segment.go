@@ -14,6 +14,8 @@ package segment
 
 import (
 	"fmt"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -82,6 +84,7 @@ type Segment struct {
 	columns   []columnKey
 	byKey     [span.Levels]map[string][]uint32 // column ids of a key; none above the span
 	templates [span.Levels]*templateTable
+	slotKinds [span.Levels][]slotKind // of templates of row groups' own
 	groups    []groupRef
 	filters   []filterRef
 	traces    traceTable
@@ -166,14 +169,16 @@ func (s *Segment) loadSections(sectionsEnd int64, lengths [sections]uint32) erro
 		return codec.At(codec.Corrupt("sections begin at %d", offset), s.info.Name, sectionsEnd)
 	}
 	begin := offset
+	l := loadings.Get().(*loading)
+	defer l.done()
 	var payloads [sections][]byte
 	for i, length := range lengths {
+		s.refs[i] = sectionRef{offset, length}
+		offset += int64(length)
 		if isCells(i) || i >= sectionsOf(s.version) {
-			s.refs[i] = sectionRef{offset, length}
-			offset += int64(length)
 			continue
 		}
-		payload, err := s.readPage(offset, length)
+		payload, err := s.readSection(i, l)
 		if err != nil {
 			return err
 		}
@@ -181,8 +186,6 @@ func (s *Segment) loadSections(sectionsEnd int64, lengths [sections]uint32) erro
 			s.info.TableBytes += int64(len(payload))
 		}
 		payloads[i] = payload
-		s.refs[i] = sectionRef{offset, length}
-		offset += int64(length)
 	}
 	for i := range payloads {
 		if isCells(i) || i >= sectionsOf(s.version) {
@@ -195,6 +198,33 @@ func (s *Segment) loadSections(sectionsEnd int64, lengths [sections]uint32) erro
 	s.indexKeys()
 	s.memory.Store(s.tablesMemory())
 	return nil
+}
+
+// loading is the memory that sections are read into. What is made of them is a copy, but for the
+// filter of traces.
+type loading struct{ pages, payloads [sections][]byte }
+
+// loadings are used again by the next segment that is opened: a folder has many.
+var loadings = sync.Pool{New: func() any { return new(loading) }}
+
+func (l *loading) done() {
+	bytes := 0
+	for i := range l.pages {
+		bytes += cap(l.pages[i]) + cap(l.payloads[i])
+	}
+	if bytes <= keptBytesMax {
+		loadings.Put(l)
+	}
+}
+
+// readSection reads and checks a section: into memory that is used again, where nothing of it stays.
+func (s *Segment) readSection(section int, l *loading) (payload []byte, err error) {
+	ref := s.refs[section]
+	if section == sectionTraceFilter {
+		return s.readPage(ref.offset, ref.length)
+	}
+	payload, l.pages[section], l.payloads[section], err = s.readPageInto(ref.offset, ref.length, l.pages[section], l.payloads[section])
+	return payload, err
 }
 
 // MemoryBytes is about what an open segment holds in memory as long as it is open: its tables, and its
@@ -273,7 +303,9 @@ func (s *Segment) loadSection(i int, payloads *[sections][]byte, begin int64) (e
 func (s *Segment) decodeTemplates(payload []byte) error {
 	r := codec.NewReader(payload)
 	for _, level := range levels {
-		s.templates[level] = decodeTemplates(r, templateContext{level, s.columns, len(s.scopes.Scopes), templatesMax, true})
+		s.slotKinds[level] = slotKindsOf(level, s.columns)
+		c := templateContext{level: level, kinds: s.slotKinds[level], scopes: len(s.scopes.Scopes), most: templatesMax, counted: true}
+		s.templates[level] = decodeTemplates(r, c)
 	}
 	if r.Err() == nil && r.Len() > 0 {
 		r.Fail("%d bytes after the templates", r.Len())
@@ -310,18 +342,24 @@ func (s *Segment) indexKeys() {
 
 // readPage reads and checks one page into memory of its own.
 func (s *Segment) readPage(offset int64, length uint32) ([]byte, error) {
+	payload, _, _, err := s.readPageInto(offset, length, nil, nil)
+	return payload, err
+}
+
+// readPageInto reads and checks one page, in memory that it may make larger and gives back: the
+// payload is a part of it.
+func (s *Segment) readPageInto(offset int64, length uint32, page, scratch []byte) (payload, nextPage, nextScratch []byte, err error) {
 	if offset+int64(length) > s.info.Bytes {
-		return nil, codec.At(codec.Corrupt("page of %d bytes ends after the file", length), s.info.Name, offset)
+		return nil, page, scratch, codec.At(codec.Corrupt("page of %d bytes ends after the file", length), s.info.Name, offset)
 	}
-	page := make([]byte, length)
+	page = slices.Grow(page[:0], int(length))[:length]
 	if err := s.readAt(page, offset); err != nil {
-		return nil, err
+		return nil, page, scratch, err
 	}
-	payload, _, err := column.OpenPage(page, nil)
-	if err != nil {
-		return nil, codec.At(err, s.info.Name, offset)
+	if payload, scratch, err = column.OpenPage(page, scratch); err != nil {
+		return nil, page, scratch, codec.At(err, s.info.Name, offset)
 	}
-	return payload, nil
+	return payload, page, scratch, nil
 }
 
 func (s *Segment) readAt(dst []byte, offset int64) error {

@@ -2,6 +2,7 @@ package segment
 
 import (
 	"math/bits"
+	"slices"
 
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/index"
@@ -27,6 +28,7 @@ type standing struct {
 	codes        []int               // of the row group at hand: by code of a text, its number
 	numbers      map[uint64]int      // of the row group at hand: by value
 	recent       [1 << recentNumbersBits]recentNumber
+	each, with   []uint32 // see templatesWith
 }
 
 // recentNumber is what numbers has of a value that was met lately: its number + 1, 0 is none.
@@ -251,17 +253,20 @@ func (c *groupCopy) standing(id uint32, u use, texts []span.TextID, numbers []ui
 	}
 }
 
-// templatesWith gives the template of the segment that each value of a column of spans stands with.
+// templatesWith gives the template of the segment that each value of a column of spans stands with,
+// until the next call.
 func (c *groupCopy) templatesWith(u use) []uint32 {
-	items := c.items[span.SpanLevel]
-	values := make([]uint32, len(items.counts)) // by code, of this column
+	items, s := c.items[span.SpanLevel], &c.w.standing
+	s.each = slices.Grow(s.each[:0], len(items.counts))[:len(items.counts)]
+	clear(s.each)
+	values := s.each // by code, of this column
 	most := uint32(0)
 	for _, code := range items.usersOf(u.column) {
 		values[code]++
 		most = max(most, values[code])
 	}
-	templates := make([]uint32, u.values+1)
-	at := uint32(0)
+	s.with = slices.Grow(s.with[:0], u.values+1)[:u.values+1]
+	templates, at := s.with, uint32(0)
 	if most == 1 { // as nearly always: then no branch hangs on who has a value
 		for _, code := range items.codes {
 			templates[at] = c.spans[code]

@@ -167,16 +167,24 @@ func (t *templateTable) appendTo(dst []byte) []byte {
 // templateContext is what a table refers to.
 type templateContext struct {
 	level   span.Level
-	columns []columnKey // the segment's attribute columns
+	kinds   []slotKind // slotKindsOf the level
 	scopes  int
-	most    int  // how many templates there may be
-	counted bool // rows of each follow
+	most    int      // how many templates there may be
+	counted bool     // rows of each follow
+	wide    []uint64 // memory for integers on their way
 }
 
 // decodeTemplates reads a table; what is not of the form stands in r.Err.
 func decodeTemplates(r *codec.Reader, c templateContext) *templateTable {
+	wide := wideLists.Get().(*[]uint64)
+	c.wide = *wide
+	defer func() {
+		if *wide = c.wide; 8*cap(c.wide) <= keptBytesMax {
+			wideLists.Put(wide)
+		}
+	}()
 	t := &templateTable{level: c.level, texts: column.NewTable()}
-	t.decodeTexts(r)
+	t.decodeTexts(r, &c)
 	n := r.Count(1)
 	if n > c.most {
 		r.Fail("%d templates, at most %d", n, c.most)
@@ -184,18 +192,28 @@ func decodeTemplates(r *codec.Reader, c templateContext) *templateTable {
 	if r.Err() != nil || n == 0 {
 		return t
 	}
-	t.decodeSlots(r, n, c.columns)
-	t.decodeScalars(r, n, c.scopes)
+	t.decodeSlots(r, n, &c)
+	t.decodeScalars(r, n, &c)
 	if c.counted && r.Err() == nil {
 		t.rows = column.DecodeInts(nil, r, n)
 	}
 	return t
 }
 
-func (t *templateTable) decodeTexts(r *codec.Reader) {
+// ints reads n integers, which are there until the next call.
+func (c *templateContext) ints(r *codec.Reader, n int) []uint64 {
+	c.wide = column.DecodeInts(c.wide[:0], r, n)
+	return c.wide
+}
+
+func (t *templateTable) decodeTexts(r *codec.Reader, c *templateContext) {
 	texts := r.Count(1) // none is empty, so each has a byte
-	end := uint64(0)
-	for _, length := range column.DecodeInts(nil, r, texts) {
+	lengths, end := c.ints(r, texts), uint64(0)
+	if r.Err() != nil {
+		return
+	}
+	t.texts.Ends = slices.Grow(t.texts.Ends, texts)
+	for _, length := range lengths {
 		if end += length; length == 0 || length > uint64(r.Len()) || end > uint64(r.Len()) {
 			r.Fail("text of %d bytes in a template table, %d left", length, r.Len())
 			return
@@ -211,7 +229,7 @@ const slotBytes = 16
 // slotLists are where the slots of a table are read before it is known how many there are.
 var slotLists = sync.Pool{New: func() any { return new([]slot) }}
 
-func (t *templateTable) decodeSlots(r *codec.Reader, n int, columns []columnKey) {
+func (t *templateTable) decodeSlots(r *codec.Reader, n int, c *templateContext) {
 	scratch := slotLists.Get().(*[]slot)
 	list := (*scratch)[:0]
 	defer func() {
@@ -222,35 +240,35 @@ func (t *templateTable) decodeSlots(r *codec.Reader, n int, columns []columnKey)
 	t.ends, t.ownEnds = make([]uint32, 0, n), make([]uint32, 0, n)
 	folded := 0
 	for range n {
-		text, behind := uint32(0), false // the last slot that is no attribute; whether attributes have begun
-		for range r.Count(1) {
-			ref := r.Uvarint()
-			s := slot{column: uint32(ref >> 1), own: ref&1 != 0}
-			name := s.column == colName || s.column == colEventName
-			if _, ok := slotOf(t.level, ref>>1, columns); !ok || isMapped(t.level, s.column) && !s.own || name && s.own {
-				r.Fail("column %d in a template of level %d", ref>>1, t.level)
+		slots := r.Count(1)
+		c.wide = slices.Grow(c.wide[:0], slots)[:slots]
+		if r.Uvarints(c.wide); r.Err() != nil {
+			return
+		}
+		text, behind := uint64(0), false // the last slot that is no attribute; whether attributes have begun
+		for _, ref := range c.wide {
+			column, own := ref>>1, ref&1 != 0
+			if column >= uint64(len(c.kinds)) || !c.kinds[column].may(own) {
+				r.Fail("column %d in a template of level %d", column, t.level)
 				return
 			}
-			if isAttr := s.column >= colFixed || isMapped(t.level, s.column); isAttr {
+			if c.kinds[column]&slotAttr != 0 {
 				behind = true
-			} else if behind || s.column <= text {
-				r.Fail("column %d out of order in a template", ref>>1)
+			} else if behind || column <= text {
+				r.Fail("column %d out of order in a template", column)
 				return
 			} else {
-				text = s.column
+				text = column
 			}
-			if !s.own {
+			if !own {
 				folded++
 			}
-			list = append(list, s)
+			list = append(list, slot{column: uint32(column), own: own})
 		}
 		t.ends, t.ownEnds = append(t.ends, uint32(len(list))), append(t.ownEnds, uint32(len(list)-folded))
 	}
-	if r.Err() != nil {
-		return
-	}
 	t.slots, t.own = slices.Clone(list), make([]uint32, 0, len(list)-folded)
-	values := column.DecodeInts(nil, r, folded)
+	values := c.ints(r, folded)
 	if r.Err() != nil {
 		return
 	}
@@ -261,18 +279,18 @@ func (t *templateTable) decodeSlots(r *codec.Reader, n int, columns []columnKey)
 			continue
 		}
 		s.value, values = values[0], values[1:]
-		if hasText, _ := slotOf(t.level, uint64(s.column), columns); hasText && s.value >= uint64(len(t.texts.Ends)) {
+		if s.value >= uint64(len(t.texts.Ends)) && c.kinds[s.column]&slotText != 0 {
 			r.Fail("text %d of %d in a template", s.value, len(t.texts.Ends))
 			return
 		}
 	}
 }
 
-func (t *templateTable) decodeScalars(r *codec.Reader, n, scopes int) {
+func (t *templateTable) decodeScalars(r *codec.Reader, n int, c *templateContext) {
 	scalars := scalarsOf(t.level)
 	t.scalars = make([]uint32, scalars*n)
 	for scalar := range scalars {
-		for i, v := range column.DecodeInts(nil, r, n) {
+		for i, v := range c.ints(r, n) {
 			if v>>32 != 0 {
 				r.Fail("number %d of a template is %d", scalar, v)
 			}
@@ -286,11 +304,50 @@ func (t *templateTable) decodeScalars(r *codec.Reader, n, scopes int) {
 		if t.level != span.SpanLevel {
 			return
 		}
-		if scope := t.scalars[i*scalars+scalarScope]; int(scope) >= scopes {
-			r.Fail("scope %d of %d in a template", scope, scopes)
+		if scope := t.scalars[i*scalars+scalarScope]; int(scope) >= c.scopes {
+			r.Fail("scope %d of %d in a template", scope, c.scopes)
 			return
 		}
 	}
+}
+
+// slotKind tells what slots a template may have of a column: bits.
+type slotKind uint8
+
+const (
+	slotOwn    slotKind = 1 << iota // whose values stand in the column
+	slotFolded                      // whose values stand in the template
+	slotText                        // values are texts
+	slotAttr                        // it is an attribute, and not of the texts in front
+)
+
+// may reports whether there may be a slot of the column, its value in the column or not.
+func (k slotKind) may(own bool) bool { return own && k&slotOwn != 0 || !own && k&slotFolded != 0 }
+
+// slotKindsOf gives the kind of each column for templates of a level: reading a table asks for each
+// of its slots.
+func slotKindsOf(level span.Level, columns []columnKey) []slotKind {
+	kinds := make([]slotKind, colFixed+len(columns))
+	for id := range kinds {
+		hasText, ok := slotOf(level, uint64(id), columns)
+		switch mapped := isMapped(level, uint32(id)); {
+		case !ok:
+			continue
+		case mapped:
+			kinds[id] = slotOwn
+		case id == colName || id == colEventName:
+			kinds[id] = slotFolded
+		default:
+			kinds[id] = slotOwn | slotFolded
+		}
+		if hasText {
+			kinds[id] |= slotText
+		}
+		if id >= colFixed || isMapped(level, uint32(id)) {
+			kinds[id] |= slotAttr
+		}
+	}
+	return kinds
 }
 
 // slotOf tells whether a template of a level may have a slot of a column, and whether its

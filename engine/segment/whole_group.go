@@ -107,10 +107,13 @@ func (w *Writer) AddGroup(s *Segment, i int) (taken bool, err error) {
 		w.err = r.err
 		return false, r.err
 	}
-	c := groupCopy{w: w, s: s, scan: &GroupScan{rowReader: *r}, from: &s.groups[i], known: w.foreignOf(s)}
+	c := groupCopy{w: w, s: s, scan: &GroupScan{rowReader: *r}, from: &s.groups[i], known: w.foreignOf(s), copyBuffers: &w.copied}
+	c.scan.b.SpanIDs, c.scan.b.ParentIDs = c.spanIDs[:0], c.parentIDs[:0]
 	if w.err = c.traces(); w.err == nil {
 		w.err = c.write()
 	}
+	c.spanIDs, c.parentIDs = c.scan.b.SpanIDs, c.scan.b.ParentIDs
+	w.settleCopied()
 	return w.err == nil, w.err
 }
 
@@ -160,12 +163,33 @@ type groupCopy struct {
 	items [span.Levels]*items
 	spans []uint32            // templates of spans here, by their codes there
 	fresh map[uint32][]uint64 // codes that are others here than there, by column
+	*copyBuffers
+}
+
+// copyBuffers are what a writer needs for one row group after another.
+type copyBuffers struct {
+	starts, lengths, resourceCodes []uint64
+	codes                          [span.Levels][]uint64 // of templates here
+	spanIDs, parentIDs             []span.SpanID
+	places                         []uint64 // of ids in their order
+}
+
+// settleCopied forgets what odd groups made large.
+func (w *Writer) settleCopied() {
+	for level, codes := range w.copied.codes {
+		if 8*cap(codes) > keptBytesMax {
+			w.copied.codes[level] = nil
+		}
+	}
+	if 4*cap(w.standing.with) > keptBytesMax {
+		w.standing.with = nil
+	}
 }
 
 // traces appends the traces of the group, or what the group has of them.
 func (c *groupCopy) traces() error {
-	starts, err := c.scan.Starts(nil, nil)
-	if err != nil {
+	starts, err := c.scan.Starts(c.starts, nil)
+	if c.starts = starts; err != nil {
 		return err
 	}
 	w, t, end := c.w, &c.s.traces, c.from.FirstRow+c.from.Rows
@@ -231,19 +255,17 @@ func (c *groupCopy) write() error {
 
 // cells counts the rows.
 func (c *groupCopy) cells(resources, templates []uint64) error {
-	cols := rowColumns{resources: resources, templates: templates}
 	var err error
-	if cols.starts, err = c.scan.Starts(nil, nil); err != nil {
-		return err
-	}
-	if cols.lengths, err = c.scan.Lengths(nil, nil); err != nil {
+	if c.lengths, err = c.scan.Lengths(c.lengths, nil); err != nil {
 		return err
 	}
 	if c.scan.ids(); c.scan.err != nil {
 		return c.scan.err
 	}
-	cols.ids, cols.parentIDs = c.scan.b.SpanIDs, c.scan.b.ParentIDs
-	c.w.cells.add(c.w, &c.ref, cols)
+	c.w.cells.add(c.w, &c.ref, rowColumns{
+		resources: resources, templates: templates, starts: c.starts, lengths: c.lengths,
+		ids: c.scan.b.SpanIDs, parentIDs: c.scan.b.ParentIDs,
+	})
 	return nil
 }
 
@@ -291,15 +313,15 @@ func (c *groupCopy) page(p copiedPage) error {
 
 // resources gives the codes of the rows' resources.
 func (c *groupCopy) resources() []uint64 {
-	codes, err := c.scan.ResourceCodes(nil, nil)
-	if err != nil {
+	codes, err := c.scan.ResourceCodes(c.resourceCodes, nil)
+	if c.resourceCodes = codes; err != nil {
 		return nil
 	}
 	ids := make([]uint32, len(c.from.resources))
 	for k, id := range c.from.resources {
 		ids[k] = c.known.resource(c.w, id)
 	}
-	sorted, rank := ranked(ids)
+	sorted, rank := c.ranked(ids)
 	c.ref.resources, c.ref.longest = sorted, make([]uint64, len(sorted))
 	for k, at := range rank {
 		c.ref.longest[at] = c.from.longest[k]
@@ -316,14 +338,18 @@ func (c *groupCopy) resources() []uint64 {
 // moved reports whether ids do not rise in the order in which they stood.
 func moved(rank []uint64) bool { return !slices.IsSorted(rank) }
 
-// ranked sorts ids, and gives the new position of each.
-func ranked(ids []uint32) (sorted []uint32, rank []uint64) {
-	sorted = slices.Clone(ids)
-	slices.Sort(sorted)
-	rank = make([]uint64, len(ids))
+// ranked sorts ids, of which none comes twice, and gives the new position of each until the next call.
+func (b *copyBuffers) ranked(ids []uint32) (sorted []uint32, rank []uint64) {
+	n := len(ids)
+	b.places = slices.Grow(b.places[:0], 2*n)[:2*n]
+	places, rank := b.places[:n], b.places[n:]
 	for k, id := range ids {
-		at, _ := slices.BinarySearch(sorted, id)
-		rank[k] = uint64(at)
+		places[k] = uint64(id)<<32 | uint64(k)
+	}
+	slices.Sort(places)
+	sorted = make([]uint32, n)
+	for at, place := range places {
+		sorted[at], rank[uint32(place)] = uint32(place>>32), uint64(at)
 	}
 	return sorted, rank
 }
@@ -350,12 +376,13 @@ func (c *groupCopy) templates(level span.Level) []uint64 {
 	if level == span.SpanLevel {
 		c.spans = ids
 	}
-	sorted, rank := ranked(ids)
+	sorted, rank := c.ranked(ids)
 	c.ref.templates[level] = sorted
-	codes := make([]uint64, len(it.items.codes))
-	for i, code := range it.items.codes {
-		codes[i] = rank[code]
+	codes := c.codes[level][:0]
+	for _, code := range it.items.codes {
+		codes = append(codes, rank[code])
 	}
+	c.codes[level] = codes
 	if moved(rank) {
 		c.fresh[columnsOf(level).template] = codes
 	}

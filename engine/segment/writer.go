@@ -49,6 +49,7 @@ type Writer struct {
 	group       *groupWriter
 	foreign     map[*Segment]*foreign // whose row groups were taken over
 	flushing    *flushing             // where all rows are known before
+	copied      copyBuffers
 }
 
 // traceKey is the order of traces in a segment.

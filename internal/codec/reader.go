@@ -31,8 +31,16 @@ func (r *Reader) Fail(format string, args ...any) {
 	r.at = len(r.data)
 }
 
-// Uvarint reads an unsigned varint.
+// Uvarint reads an unsigned varint; most are one byte.
 func (r *Reader) Uvarint() uint64 {
+	if r.at < len(r.data) && r.data[r.at] < 0x80 {
+		r.at++
+		return uint64(r.data[r.at-1])
+	}
+	return r.longUvarint()
+}
+
+func (r *Reader) longUvarint() uint64 {
 	v, n := binary.Uvarint(r.data[r.at:])
 	if n <= 0 {
 		r.Fail("varint at %d", r.at)
@@ -46,21 +54,23 @@ func (r *Reader) Uvarint() uint64 {
 func (r *Reader) Uvarints(dst []uint64) {
 	data, at := r.data, r.at
 	for i := range dst {
-		value, shift := uint64(0), 0
-		for {
-			if at >= len(data) || shift > 63 || shift == 63 && data[at] > 1 {
-				r.Fail("varint at %d", at)
-				return
-			}
-			c := data[at]
+		if at < len(data) && data[at] < 0x80 {
+			dst[i] = uint64(data[at])
 			at++
-			value |= uint64(c&0x7f) << shift
-			if c < 0x80 {
-				break
-			}
-			shift += 7
+			continue
+		}
+		if at+1 < len(data) && data[at+1] < 0x80 {
+			dst[i] = uint64(data[at]&0x7f) | uint64(data[at+1])<<7
+			at += 2
+			continue
+		}
+		value, n := binary.Uvarint(data[at:])
+		if n <= 0 {
+			r.Fail("varint at %d", at)
+			return
 		}
 		dst[i] = value
+		at += n
 	}
 	r.at = at
 }
