@@ -23,7 +23,7 @@ const (
 	// milliseconds of work, and few enough that questions need not wait for more.
 	StretchRows = 1 << 10
 	// unmergedPausedMax: merges do not pause where a shard has more segments that none has met yet, as
-	// many as three merges take.
+	// many as three merges take; nor do others that such a shard's wait for.
 	unmergedPausedMax = 24
 	// frozenMax is how many frozen memtables may wait before Apply waits too.
 	frozenMax = 1
