@@ -288,7 +288,7 @@ func TestARestFollowsARoundBesideQuestions(t *testing.T) {
 }
 
 // However many questions there are and however long they take, what is written is taken, flushed and
-// merged; one that waits for the flush itself is no exception.
+// merged.
 func TestNothingStandsStillUnderEndlessQuestions(t *testing.T) {
 	questions := cluster.NewQuestions()
 	o := small(vfs.NewCrash(1))

@@ -161,6 +161,40 @@ func TestARestAfterQuestionsIsNoLongerThanBesideThem(t *testing.T) {
 	}
 }
 
+// What was walked while more than one turn was left is not rested for when more questions come, though one
+// ended meanwhile.
+func TestWorkBesideFewQuestionsIsNotRestedForBesideMany(t *testing.T) {
+	for name, ends := range map[string]bool{"it goes on": false, "it ends": true} {
+		synctest.Test(t, func(t *testing.T) {
+			cluster.SetProcessors(t, 16)
+			questions, shared := cluster.NewQuestions(), cluster.NewShared()
+			take := func() (leave func()) {
+				leave, err := cluster.TakeTurn(t.Context(), shared, questions)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return leave
+			}
+			questions.Begin()
+			leave := take()
+			time.Sleep(4 * time.Millisecond)
+			if ends {
+				questions.End()
+				time.Sleep(4 * time.Millisecond)
+			}
+			leave()
+			for range 8 {
+				questions.Begin()
+			}
+			begin := time.Now()
+			take()()
+			if rested := time.Since(begin); rested != 0 {
+				t.Errorf("%s: a walk rested %v", name, rested)
+			}
+		})
+	}
+}
+
 // Who waits for a turn, or rests, begins when so many questions have ended that there are more turns,
 // though others go on.
 func TestFewerQuestionsLeaveMoreTurnsAtOnce(t *testing.T) {
