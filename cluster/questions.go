@@ -90,8 +90,8 @@ func (q *Questions) areInFlight() bool {
 }
 
 // left gives how many of n turns or processors are left beside questions, and for how long a walk is to
-// rest before it takes one: all of them and 0 where there are none and were none of late. What it gives
-// of that is closed when there are more.
+// rest before it takes one: all of them and 0 where there are none and were none of late. more is closed
+// when more of them are left.
 func (q *Questions) left(n int) (atOnce int, rest time.Duration, more <-chan struct{}) {
 	if q == nil {
 		return n, 0, nil
