@@ -1,6 +1,9 @@
 package api
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // budget hands out an amount up to a limit, without waiting: who gets none is refused
 // at once and told to come again, since a queue in memory is what overload is made of.
@@ -68,5 +71,21 @@ func (p *process) questionRests() {
 func (p *process) questionGoesOn() {
 	if p.options.Questions != nil {
 		p.options.Questions.Begin()
+	}
+}
+
+// restsWhileSlow tells that a question rests once its peer has taken quickPeerTime, until the
+// function that it returns is called.
+func (p *process) restsWhileSlow() (goOn func()) {
+	rests := make(chan struct{})
+	slow := time.AfterFunc(quickPeerTime, func() {
+		p.questionRests()
+		close(rests)
+	})
+	return func() {
+		if !slow.Stop() {
+			<-rests
+			p.questionGoesOn()
+		}
 	}
 }

@@ -177,23 +177,12 @@ func (c *call) bounded(what string, use func() error) error {
 	}
 }
 
-// restsWhileSlow tells that a question rests once its peer has taken quickPeerTime, until the
-// function that it returns is called.
+// restsWhileSlow is that of a question; what brings spans is none.
 func (c *call) restsWhileSlow() (goOn func()) {
 	if c.isWrite {
 		return func() {}
 	}
-	rests := make(chan struct{})
-	slow := time.AfterFunc(quickPeerTime, func() {
-		c.server.questionRests()
-		close(rests)
-	})
-	return func() {
-		if !slow.Stop() {
-			<-rests
-			c.server.questionGoesOn()
-		}
-	}
+	return c.server.restsWhileSlow()
 }
 
 // await runs a use of the stream that may wait as long as the peer likes, until the

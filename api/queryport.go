@@ -49,7 +49,11 @@ func (s *Server) queryHandler() http.Handler {
 			counted.Header().Set("Retry-After", strconv.Itoa(int((delay+time.Second-1)/time.Second)))
 			queryhttp.Refuse(counted, http.StatusServiceUnavailable, fmt.Sprintf("%d queries run already", s.options.QueriesMax))
 		default:
-			defer s.questionEnded()
+			counted.question = s.process
+			defer func() {
+				counted.question = nil
+				s.questionEnded()
+			}()
 			handler.ServeHTTP(counted, r)
 		}
 	})
@@ -99,11 +103,14 @@ func (s *Server) recoverQuery(w *countedWriter, r *http.Request) {
 	queryhttp.Refuse(w, http.StatusInternalServerError, "internal error")
 }
 
-// countedWriter remembers the status, and whether any of the answer was written.
+// countedWriter remembers the status, and whether any of the answer was written. As with call, nothing
+// makes way for a question whose peer is slow to take what is written: Write and FlushError are what may
+// wait for it.
 type countedWriter struct {
 	http.ResponseWriter
 	code     int
 	hasBegun bool
+	question *process // which was told of the question in flight; nil where none is
 }
 
 func (w *countedWriter) WriteHeader(code int) {
@@ -113,7 +120,22 @@ func (w *countedWriter) WriteHeader(code int) {
 
 func (w *countedWriter) Write(b []byte) (int, error) {
 	w.hasBegun = true
+	defer w.restsWhileSlow()()
 	return w.ResponseWriter.Write(b)
+}
+
+// FlushError is what http.ResponseController flushes by.
+func (w *countedWriter) FlushError() error {
+	w.hasBegun = true
+	defer w.restsWhileSlow()()
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+func (w *countedWriter) restsWhileSlow() (goOn func()) {
+	if w.question == nil {
+		return func() {}
+	}
+	return w.question.restsWhileSlow()
 }
 
 // Unwrap lets net/http find what the writer can do.

@@ -30,6 +30,7 @@ import (
 
 	"github.com/stoadb/stoa/engine"
 	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/invariant"
 	"github.com/stoadb/stoa/internal/vfs"
 	"github.com/stoadb/stoa/wal"
 )
@@ -64,7 +65,7 @@ type Options struct {
 	ReserveBytes     int64         // of the disk that writes leave free; negative is none
 	PagesBytesMax    int           // of opened pages that are kept; default 96 MiB
 	// SplitCellsBytesMax is of what is kept, in all shards together and for the service graph and
-	// rates together, of what traces count that stand in several segments; default 16 MiB.
+	// rates together, of what traces count that stand in several segments; default 48 MiB.
 	SplitCellsBytesMax int
 
 	// Shared is what this store shares with others of the process; nil is nothing.
@@ -186,15 +187,16 @@ func (s *Store) closeShards() error {
 }
 
 // eachShard runs work for all shards at once and joins the errors. The first one's is the caller's
-// own to do: what it takes to wake a thread for it is as long as short questions take.
+// own to do: what it takes to wake a thread for it is as long as short questions take. A panic in one is
+// the caller's, when the others have ended.
 func (s *Store) eachShard(work func(shard int) error) error {
 	errs := make([]error, s.epoch.Shards)
-	var others sync.WaitGroup
+	var crew invariant.Crew
 	for i := 1; i < len(errs); i++ {
-		others.Go(func() { errs[i] = work(i) })
+		crew.Go(func() { errs[i] = work(i) })
 	}
-	errs[0] = work(0)
-	others.Wait()
+	crew.Do(func() { errs[0] = work(0) })
+	crew.Wait()
 	return errors.Join(errs...)
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/stoadb/stoa/engine"
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/internal/codec"
+	"github.com/stoadb/stoa/internal/invariant"
 )
 
 // Direct is the groups of a node alone: it appends to the log and applies.
@@ -34,7 +35,9 @@ import (
 //     ends the round, whatever becomes of his own context, and chooses the next; where
 //     all who wait have given up, and for ticks, a goroutine of its own leads.
 //   - After a failed append nothing is accepted any more: whether those bytes are on the
-//     disk only the next start can tell.
+//     disk only the next start can tell. Nor is it after a panic, which is that of one who
+//     proposes: the leader's own, or of those who wait for what a goroutine did, or come later,
+//     the first to look.
 //
 // Apply may wait for a flush. A shard of which that is to be expected is held: a goroutine
 // applies what is durable, and the leader goes on with the others. Should a flush begin to
@@ -47,9 +50,10 @@ type Direct struct {
 
 	mu      sync.Mutex
 	members []*member
-	led     bool       // somebody leads, or was chosen to
-	refusal error      // set once: nothing is accepted any more
-	idle    *sync.Cond // signalled when nothing is under way and refusal is set
+	led     bool             // somebody leads, or was chosen to
+	refusal error            // set once: nothing is accepted any more
+	caught  *invariant.Panic // of a goroutine, until somebody panics with it
+	idle    *sync.Cond       // signalled when nothing is under way and refusal is set
 }
 
 // member is one shard. All but log, shard and next is guarded by Direct.mu.
@@ -119,6 +123,7 @@ func NewDirect(now func() time.Time, questions *Questions, shards ...DirectShard
 
 // Propose implements Groups.
 func (d *Direct) Propose(ctx context.Context, parts [][]engine.Part) error {
+	defer d.panicAgain()
 	r, err := d.accept(parts)
 	if r == nil {
 		return err
@@ -136,6 +141,27 @@ func (d *Direct) Propose(ctx context.Context, parts [][]engine.Part) error {
 		if decided, err := d.outcome(r); decided {
 			return err
 		}
+	}
+}
+
+// panicAgain panics with what a goroutine panicked with, where nobody has yet.
+func (d *Direct) panicAgain() {
+	d.mu.Lock()
+	caught := d.caught
+	d.caught = nil
+	d.mu.Unlock()
+	caught.Again()
+}
+
+// keepPanic keeps what a goroutine panicked with, if it did, for one who proposes.
+func (d *Direct) keepPanic(caught *invariant.Panic) {
+	if caught == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.caught == nil {
+		d.caught = caught
 	}
 }
 
@@ -242,7 +268,7 @@ func (d *Direct) elect() {
 	switch {
 	case work:
 		d.led = true
-		go d.round()
+		go func() { d.keepPanic(invariant.Caught(d.round)) }()
 	case d.refusal != nil && !held:
 		d.idle.Broadcast()
 	}

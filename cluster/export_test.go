@@ -3,8 +3,12 @@ package cluster
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stoadb/stoa/engine"
+	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/engine/span/otlp"
+	"github.com/stoadb/stoa/internal/invariant"
 )
 
 // In all tests of this package nothing is left of a form whose memory was given back: who still
@@ -30,6 +34,21 @@ func SetProcessors(t *testing.T, n int) {
 	before := processors
 	processors = n
 	t.Cleanup(func() { processors = before })
+}
+
+// SetRestsLate has rests end so much late until the test ends, as timers do.
+func SetRestsLate(t *testing.T, late time.Duration) {
+	restTimer = func(d time.Duration) *time.Timer { return time.NewTimer(d + late) }
+	t.Cleanup(func() { restTimer = time.NewTimer })
+}
+
+// PanicInWalks has each walk of a request panic until restore is called.
+func PanicInWalks() (restore func()) {
+	cutRequest = func([]byte, int, func(span.TraceID) int) ([]otlp.Part, otlp.Counts, error) {
+		invariant.Check(false, "wrong code in a walk")
+		return nil, otlp.Counts{}, nil
+	}
+	return func() { cutRequest = otlp.Cut }
 }
 
 // TakeTurn takes a turn to walk a request beside questions, which may be nil, when there is one.

@@ -53,6 +53,11 @@ const (
 	restTimes = 3
 	restMax   = 50 * time.Millisecond
 
+	// restLateMax is how much of what rests were too long is remembered. A timer wakes a millisecond
+	// late where the machine has nothing else to do, and as late as this where all threads work: so long
+	// the runtime lets one go on.
+	restLateMax = 10 * time.Millisecond
+
 	// shardsDefaultMin and shardsDefaultMax bound ShardsDefault.
 	shardsDefaultMin, shardsDefaultMax = 1, 16
 

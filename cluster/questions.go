@@ -13,25 +13,29 @@ import (
 //     requests are walked at once as there are others, one at least, and a round logs and applies with
 //     as many. What is under way goes on to its end: it takes milliseconds.
 //   - where that is one, a rest follows its work: after a walk, or the work of a round, of t the next walk
-//     begins after restTimes t, or after restMax. So walks and rounds have a quarter of one processor,
-//     however many questions there are. A rest goes on when the question ends: the next one of who asks
-//     is near, and would meet all that had waited begin together.
+//     begins after restTimes t, or after restMax. Rests add up, and what a timer wakes a walk too late is
+//     taken off the next: so walks and rounds have a quarter of one processor, however short they are and
+//     however many questions there are. A rest goes on when the last question ends: the next one of who
+//     asks is near, and would meet all that had waited begin together.
 //   - a flush or a merge pauses after each engine.StretchRows rows until no question is in flight,
 //     but not for longer than pauseMax; a flush not at all while a write waits for one, a merge not
 //     where segments pile up that none has met yet.
 //
 // Requests are walked in the order in which they came, so one waits for those before it, for each of
 // them no longer than it takes to be applied, and restMax. So nothing that makes way waits for ever,
-// however many questions there are, and a question that waits itself, for a flush, takes no more than
-// that from others. Who waits for a slow peer tells of End, and of Begin when the peer has moved. After the last question, and a rest, nothing is different.
+// however many questions there are. Who waits for a slow peer tells of End, and of Begin when the peer
+// has moved. After the last question, and a rest, nothing is different.
 //
 // A nil Questions is never told of any.
 type Questions struct {
 	mu       sync.Mutex
 	inFlight int
 	quiet    chan struct{} // closed when none are in flight any more; nil where nobody waits for that
-	ended    time.Time     // when one ended last
+	more     chan struct{} // closed when more turns are left than were; nil where nobody waits for that
+	scarce   bool          // one turn is left, or was beside the last question
+	scarceAt time.Time     // when one turn was left last
 	rested   time.Time     // when the rest after what was worked beside questions ends
+	late     time.Duration // by which rests took longer than they had to; walks to come have it back
 }
 
 // NewQuestions gives the questions of a process: of all stores that shall give way to them.
@@ -42,18 +46,38 @@ func (q *Questions) Begin() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.inFlight++
+	q.scarce = leftOf(processors, q.inFlight) == 1
 }
 
 // End tells that a question is in flight no more.
 func (q *Questions) End() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.ended = time.Now()
-	if q.inFlight--; q.inFlight == 0 && q.quiet != nil {
-		close(q.quiet)
-		q.quiet = nil
+	if q.scarce {
+		q.scarceAt = time.Now()
+	}
+	before := leftOf(processors, q.inFlight)
+	q.inFlight--
+	if q.inFlight == 0 {
+		tell(&q.quiet)
+	} else {
+		q.scarce = leftOf(processors, q.inFlight) == 1
+	}
+	if leftOf(processors, q.inFlight) > before {
+		tell(&q.more)
 	}
 }
+
+// tell closes what somebody may wait for.
+func tell(c *chan struct{}) {
+	if *c != nil {
+		close(*c)
+		*c = nil
+	}
+}
+
+// leftOf gives how many of n turns or processors are left beside so many questions.
+func leftOf(n, questions int) int { return max(1, n-2*questions) }
 
 // areInFlight tells whether any are.
 func (q *Questions) areInFlight() bool {
@@ -66,35 +90,50 @@ func (q *Questions) areInFlight() bool {
 }
 
 // left gives how many of n turns or processors are left beside questions, and for how long a walk is to
-// rest before it takes one: all of them and 0 where there are none and were none of late.
-func (q *Questions) left(n int) (atOnce int, rest time.Duration) {
+// rest before it takes one: all of them and 0 where there are none and were none of late. more is closed
+// when more of them are left.
+func (q *Questions) left(n int) (atOnce int, rest time.Duration, more <-chan struct{}) {
 	if q == nil {
-		return n, 0
+		return n, 0, nil
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if atOnce = max(1, n-2*q.inFlight); atOnce > 1 && q.inFlight > 0 {
-		return atOnce, 0
+	if q.scarce {
+		rest = max(0, time.Until(q.rested))
 	}
-	return atOnce, max(0, time.Until(q.rested))
+	if q.inFlight > 0 && q.more == nil {
+		q.more = make(chan struct{})
+	}
+	return leftOf(n, q.inFlight), rest, q.more
 }
 
-// worked notes what was done since begin, for which the next walk rests if a question was in flight at
-// any time of it.
+// woke tells that a walk rests no more. If it rested longer than it had to, as a timer may wake it after a
+// thousand times that, the walks to come have it back.
+func (q *Questions) woke() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.late = min(q.late+max(0, time.Since(q.rested)), restLateMax)
+}
+
+// worked notes what was done since begin, for which the next walk rests if one turn was left beside
+// questions at any time of it. What is owed from before is no less for it.
 func (q *Questions) worked(begin time.Time) {
 	if q == nil {
 		return
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.inFlight == 0 && !q.ended.After(begin) {
+	if !(q.scarce && q.inFlight > 0) && !q.scarceAt.After(begin) {
 		return
 	}
 	now := time.Now()
-	if q.rested.Before(now) {
-		q.rested = now
+	if q.rested.Before(begin) {
+		q.rested = begin
 	}
-	q.rested = q.rested.Add(restTimes * now.Sub(begin))
+	q.rested = q.rested.Add((1 + restTimes) * now.Sub(begin))
+	late := min(q.late, max(0, q.rested.Sub(now)))
+	q.late -= late
+	q.rested = q.rested.Add(-late)
 	if latest := now.Add(restMax); q.rested.After(latest) {
 		q.rested = latest
 	}
@@ -154,7 +193,7 @@ func (t *turns) take(ctx context.Context, q *Questions) (leave func(), err error
 	}
 	defer func() { <-t.door }()
 	for {
-		atOnce, rest := q.left(t.n)
+		atOnce, rest, more := q.left(t.n)
 		if rest == 0 && t.begin(atOnce) {
 			begin := time.Now()
 			return func() {
@@ -162,33 +201,37 @@ func (t *turns) take(ctx context.Context, q *Questions) (leave func(), err error
 				t.end()
 			}, nil
 		}
-		if err := t.wait(ctx, q, rest); err != nil {
+		if err := t.wait(ctx, q, rest, more); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// wait waits for rest, or where that is 0 until a turn may be left, or until ctx ends.
-func (t *turns) wait(ctx context.Context, q *Questions, rest time.Duration) error {
+// wait waits for rest, or where that is 0 until a turn was left, until there are more of them, or until
+// ctx ends.
+func (t *turns) wait(ctx context.Context, q *Questions, rest time.Duration, more <-chan struct{}) error {
+	left := t.left
+	var rested <-chan time.Time
 	if rest > 0 {
-		timer := time.NewTimer(rest)
+		timer := restTimer(rest)
 		defer timer.Stop()
-		select {
-		case <-timer.C:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		defer q.woke()
+		left, rested = nil, timer.C
 	}
 	select {
-	case <-t.left:
+	case <-rested:
 		return nil
-	case <-q.untilQuiet():
+	case <-left:
+		return nil
+	case <-more:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
+
+// restTimer makes the timer of a rest. Tests put a late one in its place.
+var restTimer = time.NewTimer
 
 // begin takes a turn where fewer than atOnce are taken.
 func (t *turns) begin(atOnce int) bool {

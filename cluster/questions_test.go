@@ -259,7 +259,7 @@ func TestARestFollowsARoundBesideQuestions(t *testing.T) {
 		}
 		round(5 * time.Millisecond)
 		round(5 * time.Millisecond)
-		if d := rest(); d != 25*time.Millisecond { // the first rest has gone on for 5 ms
+		if d := rest(); d != 30*time.Millisecond { // the second has worked for 5 ms of the first one's
 			t.Errorf("after two rounds of 5 ms a walk rested %v", d)
 		}
 		round(5 * time.Millisecond)
@@ -288,7 +288,7 @@ func TestARestFollowsARoundBesideQuestions(t *testing.T) {
 }
 
 // However many questions there are and however long they take, what is written is taken, flushed and
-// merged; one that waits for the flush itself is no exception.
+// merged.
 func TestNothingStandsStillUnderEndlessQuestions(t *testing.T) {
 	questions := cluster.NewQuestions()
 	o := small(vfs.NewCrash(1))

@@ -221,6 +221,9 @@ func (s *Store) Spans(ctx context.Context, q span.Query, visit func(span.Row) er
 	return nil
 }
 
+// errPanic is why the others of a read are ended where one panics.
+var errPanic = errors.New("a panic ended the read")
+
 // ask runs work for every shard and waits for all; the first failure ends the others.
 func (s *Store) ask(ctx context.Context, work func(ctx context.Context, shard int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -230,13 +233,17 @@ func (s *Store) ask(ctx context.Context, work func(ctx context.Context, shard in
 			return err
 		}
 		defer s.freeSlot()
+		cause := errPanic // unless the work returns
+		defer func() {
+			if cause != nil {
+				cancel(cause)
+			}
+		}()
 		err := s.groups.ReadBarrier(ctx, i)
 		if err == nil {
 			err = work(ctx, i)
 		}
-		if err != nil {
-			cancel(err)
-		}
+		cause = err
 		return err
 	})
 	if err == nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/stoadb/stoa/cluster/raftstore"
 	"github.com/stoadb/stoa/engine"
 	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/invariant"
 	"github.com/stoadb/stoa/wal"
 )
 
@@ -25,6 +26,8 @@ type batch struct {
 	err     error
 }
 
+var errPanicked = errors.New("a panic ended the round")
+
 // round leads one round: everything queued of all shards goes to the log in one commit
 // and is applied. It ends with the choice of the next leader.
 func (d *Direct) round() {
@@ -34,7 +37,7 @@ func (d *Direct) round() {
 		if !settled {
 			// A panic goes through here. Whoever serves the request may survive it, and others must
 			// not wait for ever for a leader who is gone.
-			d.settle(batches, errors.New("a panic ended the round"), true)
+			d.settle(batches, errPanicked, true)
 		}
 	}()
 	received := d.now().UnixNano()
@@ -133,7 +136,10 @@ func (d *Direct) hold(batches []batch, received int64) []batch {
 		b.held = true
 		d.mu.Unlock()
 		go func() {
-			b.apply()
+			if caught := invariant.Caught(b.apply); caught != nil {
+				d.keepPanic(caught) // for those who wait, before they are told
+				b.err = errPanicked
+			}
 			d.settle([]batch{b}, b.err, false)
 		}()
 	}
@@ -226,7 +232,7 @@ func (d *Direct) each(batches []batch, work func(*batch)) {
 	if bytes < spreadBytesMin {
 		atOnce = 1
 	} else if d.questions.areInFlight() {
-		left, _ := d.questions.left(processors)
+		left, _, _ := d.questions.left(processors)
 		atOnce = min(atOnce, left)
 	}
 	if atOnce < 2 {
@@ -235,16 +241,16 @@ func (d *Direct) each(batches []batch, work func(*batch)) {
 		}
 		return
 	}
-	var all sync.WaitGroup
+	var crew invariant.Crew
 	var next atomic.Int64
 	for range atOnce {
-		all.Go(func() {
+		crew.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(batches)); i = next.Add(1) - 1 {
 				work(&batches[i])
 			}
 		})
 	}
-	all.Wait()
+	crew.Wait()
 }
 
 // coalesce makes entries of parts in their order: each entry up to entryBytesMax, or

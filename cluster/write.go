@@ -33,6 +33,9 @@ func (s *Store) Write(ctx context.Context, request []byte) (otlp.Counts, error) 
 // freeForm gives the memory of a decided part's form back. Tests put theirs in its place.
 var freeForm = (*engine.Part).FreeForm
 
+// cutRequest walks a request. Tests put one that panics in its place.
+var cutRequest = otlp.Cut
+
 // cut makes parts of a request, by shard, when it is its turn: as many are walked at once as there
 // are processors. More would take turns anyway, and hold the threads that questions are answered by.
 // While questions are in flight it is fewer; see Questions.
@@ -42,7 +45,7 @@ func (s *Store) cut(ctx context.Context, request []byte) (parts [][]engine.Part,
 		return nil, otlp.Counts{}, err
 	}
 	defer leave()
-	cut, counts, err := otlp.Cut(request, s.epoch.Shards, func(id span.TraceID) int { return Place(id, "", s.epoch.Shards) })
+	cut, counts, err := cutRequest(request, s.epoch.Shards, func(id span.TraceID) int { return Place(id, "", s.epoch.Shards) })
 	if err != nil {
 		return nil, otlp.Counts{}, err
 	}

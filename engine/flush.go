@@ -141,19 +141,28 @@ func (s *Shard) pauseFlush() {
 	}
 }
 
-// pauseMerge pauses unless segments that no merge has met yet pile up.
+// pauseMerge pauses unless segments pile up, in this shard or in one whose merge waits for this.
 func (s *Shard) pauseMerge() {
+	if !s.pilesUp() && !s.o.Gate.pilesUp() {
+		s.o.Pause()
+	}
+}
+
+// pilesUp tells whether more segments than a few merges take have met none yet. In a shard of many
+// windows with a segment each that is so for ever: its merges never pause, and are small.
+func (s *Shard) pilesUp() bool {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.live == nil {
+		return false // closed
+	}
 	unmerged := 0
 	for _, l := range s.live.segments {
 		if l.entry.generation == 0 {
 			unmerged++
 		}
 	}
-	s.mu.Unlock()
-	if unmerged <= unmergedPausedMax {
-		s.o.Pause()
-	}
+	return unmerged > unmergedPausedMax
 }
 
 // stretch counts rows written, and pauses after each StretchRows of them.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 )
 
@@ -16,11 +17,17 @@ type Gate struct {
 	cells   chan struct{}
 	room    *memtableRoom
 	held    atomic.Int32 // writes that wait for a flush
+
+	mu      sync.Mutex
+	waiting map[*Shard]int // merges of each shard that wait for their place
 }
 
 // NewGate gives the gate of one node.
 func NewGate() *Gate {
-	return &Gate{flushes: make(chan struct{}, 1), merges: make(chan struct{}, 1), cells: make(chan struct{}, 1), room: newRoom()}
+	return &Gate{
+		flushes: make(chan struct{}, 1), merges: make(chan struct{}, 1), cells: make(chan struct{}, 1), room: newRoom(),
+		waiting: make(map[*Shard]int),
+	}
 }
 
 // enter waits for a place and returns how to leave it.
@@ -41,4 +48,31 @@ func tryEnter(places chan struct{}) (leave func(), ok bool) {
 	default:
 		return nil, false
 	}
+}
+
+// enterMerges waits for the place of a merge of that shard and returns how to leave it.
+func (g *Gate) enterMerges(ctx context.Context, s *Shard) (leave func(), err error) {
+	g.mu.Lock()
+	g.waiting[s]++
+	g.mu.Unlock()
+	defer func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.waiting[s]--; g.waiting[s] == 0 {
+			delete(g.waiting, s)
+		}
+	}()
+	return enter(ctx, g.merges)
+}
+
+// pilesUp tells whether segments pile up in a shard of which a merge waits for its place.
+func (g *Gate) pilesUp() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for s := range g.waiting {
+		if s.pilesUp() {
+			return true
+		}
+	}
+	return false
 }

@@ -25,7 +25,7 @@ const (
 	// describedShare: to find the templates of so many rows takes a flush no longer than to write one.
 	describedShare = 8
 	// unmergedPausedMax: merges do not pause where a shard has more segments that none has met yet, as
-	// many as one merge takes at most.
+	// many as one merge takes at most; nor do others that such a shard's wait for.
 	unmergedPausedMax = 24
 	// frozenMax is how many frozen memtables may wait before Apply waits too.
 	frozenMax = 1

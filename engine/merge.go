@@ -42,7 +42,7 @@ func (s *Shard) Settle(ctx context.Context) error {
 
 // mergePicked does the policy's next merge; false means there was none or it failed.
 func (s *Shard) mergePicked(ctx context.Context) (merged bool, err error) {
-	v, done, err := s.alone(ctx)
+	v, done, err := s.aloneToMerge(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -81,23 +81,56 @@ func (s *Shard) alone(ctx context.Context) (v *view, done func(), err error) {
 	return v, func() { v.close(); leave() }, nil
 }
 
-// Compact merges the segments of each window into one and returns when the manifest says
-// so. What was applied and not flushed is not part of it.
-func (s *Shard) Compact(ctx context.Context) error {
-	v, done, err := s.alone(ctx)
-	if err != nil {
-		return err
+// aloneToMerge is alone for a merge: it waits for the gate's place first, so that who drops segments
+// waits for no merge of another shard. It ends with StopMerging.
+func (s *Shard) aloneToMerge(ctx context.Context) (v *view, done func(), err error) {
+	if s.running.Err() != nil {
+		return nil, nil, ErrClosed
 	}
-	defer done()
-	for _, inputs := range windowGroups(v.segments) {
-		if len(inputs) < 2 {
-			continue
-		}
-		if err := s.merge(ctx, inputs); err != nil {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.merges, cancel)()
+	leave, err := s.o.Gate.enterMerges(ctx, s)
+	if err != nil {
+		return nil, nil, err
+	}
+	v, others, err := s.alone(ctx)
+	if err != nil {
+		leave()
+		return nil, nil, err
+	}
+	return v, func() { others(); leave() }, nil
+}
+
+// Compact merges the segments of each window into one and returns when the manifest says
+// so. What was not flushed before the call is not part of it. Between two windows other shards have
+// their turns to merge.
+func (s *Shard) Compact(ctx context.Context) error {
+	through := s.Flushed()
+	for {
+		merged, err := s.mergeWindow(ctx, through)
+		if err != nil || !merged {
 			return err
 		}
 	}
-	return nil
+}
+
+// mergeWindow merges the segments of the oldest window that has several of what was applied through a
+// Seq; false means that none has, or that it failed.
+func (s *Shard) mergeWindow(ctx context.Context, through uint64) (merged bool, err error) {
+	v, done, err := s.aloneToMerge(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer done()
+	then := slices.DeleteFunc(slices.Clone(v.segments), func(l *liveSegment) bool { return l.entry.lastSeq > through })
+	for _, inputs := range windowGroups(then) {
+		if len(inputs) > 1 {
+			err := s.merge(ctx, inputs)
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 // windowGroups puts segments together that share a window, oldest window first. One that
@@ -130,12 +163,7 @@ func (s *Shard) merge(ctx context.Context, inputs []*liveSegment) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.merges, cancel)()
-	leave, err := enter(ctx, s.o.Gate.merges)
-	if err != nil {
-		return err
-	}
-	defer leave()
-	err = s.mergeInto(ctx, inputs, s.newName())
+	err := s.mergeInto(ctx, inputs, s.newName())
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err() // given up, not failed
 	}
