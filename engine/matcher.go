@@ -42,6 +42,7 @@ type matcher struct {
 // tagTest is one tag.
 type tagTest struct {
 	key, value  string
+	bytes       []byte // the value
 	resourceKey string // key without the prefix "resource.", where it is prefixed
 	prefixed    bool
 	special     special
@@ -122,7 +123,7 @@ func (m *matcher) take(f span.Filter) (err error) {
 }
 
 func newTagTest(tag span.Tag) tagTest {
-	t := tagTest{key: tag.Key, value: tag.Value}
+	t := tagTest{key: tag.Key, value: tag.Value, bytes: []byte(tag.Value)}
 	t.resourceKey, t.prefixed = strings.CutPrefix(tag.Key, "resource.")
 	if n, err := strconv.ParseInt(tag.Value, 10, 64); err == nil && strconv.FormatInt(n, 10) == tag.Value {
 		t.intValue, t.isInt = n, true
