@@ -230,6 +230,7 @@ const (
 // bind readies the matcher for the rows of b.
 func (m *matcher) bind(into *bound, b *span.Batch) {
 	m.bindTexts(into, b)
+	into.attrState = cleared(into.attrState, len(b.Attrs))
 	into.service = into.service[:0]
 	into.resources = into.resources[:0]
 	into.scopes = into.scopes[:0]
@@ -242,11 +243,10 @@ func (m *matcher) bind(into *bound, b *span.Batch) {
 	}
 }
 
-// bindTexts is bind without resources and scopes.
+// bindTexts is bind without resources and scopes, for lists of attributes.
 func (m *matcher) bindTexts(into *bound, b *span.Batch) {
 	into.matcher, into.batch = m, b
 	into.keyState = cleared(into.keyState, len(b.TextEnd)+1)
-	into.attrState = cleared(into.attrState, len(b.Attrs))
 }
 
 // cleared gives a buffer of zeros, in the memory of the old one where it suffices.

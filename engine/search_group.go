@@ -13,6 +13,9 @@ import (
 // groupSearch is what a search knows of the row group it looks into. Buffers are kept from
 // group to group, and from search to search.
 type groupSearch struct {
+	told, scopes, rows bound    // of tables, of scopes, and of rows that are read
+	groups             []uint64 // of the segment opened last, see segmentSearch.groups
+
 	scan  segment.GroupScan
 	index int
 	first int // row of the segment
@@ -60,6 +63,9 @@ func (m *matcher) endScan() {
 	m.group = nil
 	g.scan.Forget()
 	g.items = nil // a page's
+	for _, b := range []*bound{&g.told, &g.scopes, &g.rows} {
+		b.matcher, b.batch = nil, nil
+	}
 	if len(g.rests) > 0 {
 		clear(g.rests[:cap(g.rests)])
 		g.rests = g.rests[:0]
@@ -173,7 +179,7 @@ func (s *segmentSearch) weigh() (any bool) {
 	}
 	above := uint64(0)
 	for _, c := range g.served {
-		above |= s.resources[s.served[c.at]]
+		above |= s.ofResource(s.served.Resources[c.at])
 	}
 	shared, whole := g.scan.Templates(span.SpanLevel)
 	t := &s.levels[span.SpanLevel]

@@ -247,7 +247,7 @@ func (s *segmentSearch) narrow() (err error) {
 			if !g.inService[resource] {
 				continue
 			}
-			decided, may, err := s.decide(row, s.resources[resources[resource]])
+			decided, may, err := s.decide(row, s.ofResource(resources[resource]))
 			if err != nil {
 				return err
 			}
@@ -401,11 +401,11 @@ func (s *segmentSearch) readRows(visit visitor) error {
 		if err != nil {
 			return err
 		}
-		s.bind(&s.rows, batch)
+		s.bind(&g.rows, batch)
 		s.explain.RowsRead.Add(int64(n))
 		for _, row := range left[:n] {
 			pos := row - from
-			if !s.rows.inRange(pos) || !s.rows.matches(pos) {
+			if !g.rows.inRange(pos) || !g.rows.matches(pos) {
 				continue
 			}
 			if err := visit(hit{batch.TraceIDs[pos], batch.Starts[pos], span.Row{Batch: batch, Pos: pos}}); err != nil {

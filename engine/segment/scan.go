@@ -30,14 +30,17 @@ type Templates struct {
 	// Of each template: it may have any attribute besides (in the map column), its status
 	// message and trace state stand with the row.
 	Mapped, OpenMessage, OpenState []bool
+	MappedIDs                      []uint32 // those that are Mapped, ascending
 	// Own gives, by attribute column, the templates whose value stands with the row.
 	Own map[uint32][]uint32
 
 	byOperation []uint32 // of spans: all templates, by name, kind and number
+	names       nameTable
+	groups      templateGroups // of spans
 }
 
 func (t *Templates) memoryBytes() int {
-	bytes := t.Batch.MemoryBytes() + 3*t.Len() + 4*cap(t.byOperation)
+	bytes := t.Batch.MemoryBytes() + 3*t.Len() + 4*(cap(t.MappedIDs)+cap(t.byOperation)) + t.names.memoryBytes() + 8*cap(t.groups.rows)
 	for _, templates := range t.Own {
 		bytes += ownTemplatesBytes + 4*cap(templates)
 	}
@@ -82,7 +85,9 @@ func (s *Segment) tellTemplates(table *templateTable) (*Templates, error) {
 		for _, slot := range table.slotsOf(uint32(i)) {
 			switch {
 			case isMapped(table.level, slot.column):
-				t.Mapped[i] = true
+				if !t.Mapped[i] {
+					t.Mapped[i], t.MappedIDs = true, append(t.MappedIDs, uint32(i))
+				}
 			case slot.column >= colFixed:
 				c := s.columns[slot.column-colFixed]
 				if keys[slot.column-colFixed] == 0 {
@@ -112,6 +117,7 @@ func (s *Segment) tellTemplates(table *templateTable) (*Templates, error) {
 	b.Scopes, b.ScopeAttrs = nil, nil
 	if table.level == span.SpanLevel {
 		t.sortOperations()
+		t.groups = s.tellGroups()
 	}
 	return t, nil
 }
