@@ -166,6 +166,8 @@ const (
 	servedBytesMin  = 64 << 10
 	servedRowsShare = 8
 	servedBytes     = 192
+	// templateGroupsBytesMin is what a segment may always take to tell the row groups of its templates.
+	templateGroupsBytesMin = 64 << 10
 )
 
 // standingBytesMax is as told above; tests lower it.

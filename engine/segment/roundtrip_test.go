@@ -92,6 +92,7 @@ func wantIndex(t rapid.TB, s *segment.Segment, info segment.Info, traces []trace
 		t.Fatalf("%d traces, %d expected", s.TraceCount(), len(traces))
 	}
 	wantFew(t, s)
+	wantServed(t, s)
 	var starts []uint64
 	for _, trace := range traces {
 		for _, row := range trace.rows {

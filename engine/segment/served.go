@@ -128,7 +128,7 @@ func (s *Segment) tellGroups() (t templateGroups) {
 		listed += len(s.groups[i].templates[span.SpanLevel])
 	}
 	n := s.templates[span.SpanLevel].len()
-	if 8*words*n > 4*listed {
+	if bytes := 8 * words * n; bytes > templateGroupsBytesMin && bytes > 4*listed {
 		return t
 	}
 	t = templateGroups{words: words, rows: make([]uint64, words*n), own: make([]uint64, words)}
