@@ -45,6 +45,7 @@ type groupSearch struct {
 	codes, starts     []uint64
 	lengths           []uint32
 	spans             []uint64 // end - start of rows
+	spansKnown        bool     // of all rows that are left
 	items             []uint32
 	read              []int              // rows to be read and matched
 	opened            segment.PageCounts // to read them

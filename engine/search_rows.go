@@ -23,7 +23,7 @@ func (s *segmentSearch) byCode() (any bool, err error) {
 	if more := len(s.tags) - len(g.found); more > 0 {
 		g.found = append(g.found, make([][]uint64, more)...)
 	}
-	g.leftRows = g.askedRows
+	g.leftRows, g.spansKnown = g.askedRows, false
 	isFew, valuesFirst := g.askedRows*sparseShare < rows, g.must != 0 && s.query.DurationMin == 0
 	switch {
 	case isFew:
@@ -143,6 +143,7 @@ func (s *segmentSearch) byLengthOfFew() (any bool, err error) {
 	if g.spans, err = g.scan.Lengths(g.spans, g.left); err != nil {
 		return false, err
 	}
+	g.spansKnown = true
 	for word, left := range g.left {
 		for ; left != 0; left &= left - 1 {
 			if length := g.spans[word*64+bits.TrailingZeros64(left)]; length < least || length > most {
@@ -268,9 +269,13 @@ func (s *segmentSearch) lengths() ([]uint64, error) {
 	if s.query.DurationMin == 0 && s.query.DurationMax == 0 {
 		return nil, nil
 	}
+	g := s.group
+	if g.spansKnown {
+		return g.spans, nil
+	}
 	var err error
-	s.group.spans, err = s.group.scan.Lengths(s.group.spans, s.group.left)
-	return s.group.spans, err
+	g.spans, err = g.scan.Lengths(g.spans, g.left)
+	return g.spans, err
 }
 
 func (s *segmentSearch) lengthFits(start, length uint64) bool {
