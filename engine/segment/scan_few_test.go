@@ -2,21 +2,20 @@ package segment_test
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
+	"testing"
 
 	"pgregory.net/rapid"
 
 	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/vfs"
 )
 
 // wantFew asks of a few rows of each row group what is asked of all: the answers are the same.
 func wantFew(t rapid.TB, s *segment.Segment) {
 	t.Helper()
-	templates, err := s.Templates(span.SpanLevel)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for i := range s.Groups() {
 		n, words := s.Group(i).Rows, (s.Group(i).Rows+63)/64
 		for _, step := range []int{1, 3, 61, 997} {
@@ -26,11 +25,67 @@ func wantFew(t rapid.TB, s *segment.Segment) {
 			}
 			wantFewNumbers(t, s.Scan(i), n, among)
 			wantFewCodes(t, s.Scan(i), words, step)
-			for id := range templates.Own {
-				wantFewValues(t, s.Scan(i), id, among)
+			for _, id := range s.AttributeColumns() {
+				if level, _, _ := s.Column(id); level == span.SpanLevel {
+					wantFewValues(t, s.Scan(i), id, among)
+				}
 			}
 		}
 	}
+}
+
+// Values that stand with rows are the same for few rows as for all: numbers, texts that repeat and that
+// do not, keys that come twice in a span or not at all.
+func TestFewRowsAreToldAsAllAre(t *testing.T) {
+	const rows = 9000
+	b := calling(rows, 9, func(row int) uint64 { return uint64(row * row % 1_000_003) })
+	text := func(words ...any) uint64 { return uint64(b.AddText(fmt.Append(nil, words...))) }
+	number, route, order, twice := span.TextID(text("number")), span.TextID(text("route")), span.TextID(text("order")), span.TextID(text("twice"))
+	b.AttrEnds = make([]uint32, rows)
+	for row := range b.AttrEnds {
+		b.AddAttr(span.Attr{Key: number, Type: span.IntValue, Value: uint64(row * 7919 % 90)})
+		b.AddAttr(span.Attr{Key: order, Type: span.StringValue, Value: text("order ", row)})
+		if row%3 > 0 {
+			b.AddAttr(span.Attr{Key: route, Type: span.StringValue, Value: text("route ", row*31%57)})
+		}
+		if row%5 == 0 {
+			b.AddAttr(span.Attr{Key: twice, Type: span.IntValue, Value: uint64(row * 13 % 701)})
+			b.AddAttr(span.Attr{Key: twice, Type: span.IntValue, Value: uint64(row * 17 % 701)})
+		}
+		b.AttrEnds[row] = uint32(len(b.AttrIDs))
+	}
+	fs := vfs.NewCrash(1)
+	w, err := segment.NewWriter(fs, "s", meta())
+	if err != nil {
+		t.Fatal(err)
+	}
+	traces, all := inOrder(b), []span.Row(nil)
+	for _, trace := range traces {
+		all = append(all, trace.rows...)
+	}
+	w.Rehearse(all, len(all))
+	for _, trace := range traces {
+		if err := w.Add(trace.id, trace.rows); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, fs, "s")
+	defer s.Close()
+	standing := 0
+	for _, id := range s.AttributeColumns() {
+		found, err := s.Scan(1).ItemsWhere(nil, id, func([]byte) bool { return true }, func(uint64) bool { return true })
+		if err != nil {
+			t.Fatal(err)
+		}
+		standing += min(1, len(found))
+	}
+	if standing < 3 {
+		t.Fatalf("values of %d columns stand with rows", standing)
+	}
+	wantFew(t, s)
 }
 
 // wantFewNumbers compares starts, lengths and resources.
