@@ -42,6 +42,7 @@ type matcher struct {
 // tagTest is one tag.
 type tagTest struct {
 	key, value  string
+	bytes       []byte // the value
 	resourceKey string // key without the prefix "resource.", where it is prefixed
 	prefixed    bool
 	special     special
@@ -122,7 +123,7 @@ func (m *matcher) take(f span.Filter) (err error) {
 }
 
 func newTagTest(tag span.Tag) tagTest {
-	t := tagTest{key: tag.Key, value: tag.Value}
+	t := tagTest{key: tag.Key, value: tag.Value, bytes: []byte(tag.Value)}
 	t.resourceKey, t.prefixed = strings.CutPrefix(tag.Key, "resource.")
 	if n, err := strconv.ParseInt(tag.Value, 10, 64); err == nil && strconv.FormatInt(n, 10) == tag.Value {
 		t.intValue, t.isInt = n, true
@@ -229,6 +230,7 @@ const (
 // bind readies the matcher for the rows of b.
 func (m *matcher) bind(into *bound, b *span.Batch) {
 	m.bindTexts(into, b)
+	into.attrState = cleared(into.attrState, len(b.Attrs))
 	into.service = into.service[:0]
 	into.resources = into.resources[:0]
 	into.scopes = into.scopes[:0]
@@ -241,11 +243,10 @@ func (m *matcher) bind(into *bound, b *span.Batch) {
 	}
 }
 
-// bindTexts is bind without resources and scopes.
+// bindTexts is bind without resources and scopes, for lists of attributes.
 func (m *matcher) bindTexts(into *bound, b *span.Batch) {
 	into.matcher, into.batch = m, b
 	into.keyState = cleared(into.keyState, len(b.TextEnd)+1)
-	into.attrState = cleared(into.attrState, len(b.Attrs))
 }
 
 // cleared gives a buffer of zeros, in the memory of the old one where it suffices.

@@ -1,6 +1,9 @@
 package engine
 
 import (
+	"slices"
+
+	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/index"
 )
@@ -15,10 +18,10 @@ import (
 type segmentSearch struct {
 	*matcher
 	l         *liveSegment
-	served    []uint32 // the resources of the service asked for, ascending
-	servedAt  places
-	resources []uint64 // by resource: the tags it satisfies, where it is served
-	scopes    uint64   // tags that some scope satisfies
+	served    *segment.Served // the service asked for
+	servedAt  places          // of its resources
+	resources []uint64        // by resource: the tags it satisfies, where it is served; nil where none does
+	scopes    uint64          // tags that some scope satisfies
 	// onlyFiltered are tags that no resource, scope or template of the segment satisfies, so that
 	// only values in columns with filters may, or templates of a row group's own.
 	onlyFiltered uint64
@@ -29,7 +32,6 @@ type segmentSearch struct {
 	whole        [span.Levels]bool // of templates: no row group has its own
 
 	group *groupSearch // the matcher's: one row group is looked into at a time
-	rows  bound        // for rows that are read
 }
 
 // tagColumns are the attribute columns of a tag's key.
@@ -43,8 +45,8 @@ var templateLevels = [...]span.Level{span.SpanLevel, span.EventLevel, span.LinkL
 // newSegmentSearch readies a query for a segment; nil where nothing in it can match.
 func newSegmentSearch(m *matcher, l *liveSegment) (*segmentSearch, error) {
 	s := &segmentSearch{matcher: m, l: l, group: m.group, whole: l.TemplatesWhole()}
+	var err error
 	if m.filter != nil {
-		var err error
 		if s.judge, err = newJudge(m.filter, m.effort, l); err != nil {
 			return nil, err
 		}
@@ -52,36 +54,28 @@ func newSegmentSearch(m *matcher, l *liveSegment) (*segmentSearch, error) {
 			return nil, s.judge.failure()
 		}
 	}
+	if s.served, err = l.Served(m.query.Service); err != nil || len(s.served.Resources) == 0 {
+		return nil, err
+	}
 	above := s.tellResources()
-	if len(s.served) == 0 {
-		return nil, nil
-	}
-	var scopes bound
-	m.bind(&scopes, l.Scopes())
-	for _, tags := range scopes.scopes {
-		s.scopes |= tags
-	}
+	scopes := s.tellScopes()
 	above |= s.scopes
+	if len(m.tags) > 0 {
+		s.columns = make([]tagColumns, len(m.tags))
+	}
 	for j := range m.tags {
-		c := tagColumns{hash: index.HashText([]byte(m.tags[j].value))}
+		c := &s.columns[j]
+		c.hash = index.HashText(m.tags[j].bytes)
 		for _, level := range templateLevels {
 			c.byLevel[level] = l.ColumnsOf(level, m.tags[j].key)
 		}
-		s.columns = append(s.columns, c)
 	}
-	var err error
 	for _, level := range templateLevels {
-		t := &s.levels[level]
-		if t.templates, err = l.Templates(level); err != nil {
+		if s.levels[level].templates, err = l.Templates(level); err != nil {
 			return nil, err
 		}
-		for i, mapped := range t.templates.Mapped {
-			if mapped {
-				t.mapped = append(t.mapped, uint32(i))
-			}
-		}
 	}
-	if possible, err := s.tellTemplates(above, scopes.scopes); err != nil || !possible {
+	if possible, err := s.tellTemplates(above, scopes); err != nil || !possible {
 		return nil, err
 	}
 	m.explain.Templates.Add(int64(s.levels[span.SpanLevel].templates.Len()))
@@ -91,22 +85,46 @@ func newSegmentSearch(m *matcher, l *liveSegment) (*segmentSearch, error) {
 	return s, nil
 }
 
-// tellResources works out which resources are of the service asked for, and which tags these satisfy;
-// above are all of these tags.
+// tellResources works out which tags the resources of the service satisfy; above are all of these tags.
 func (s *segmentSearch) tellResources() (above uint64) {
-	batch := s.l.Resources()
-	var b bound
-	s.bindTexts(&b, batch)
-	s.resources = make([]uint64, len(batch.Resources))
-	for i := range batch.Resources {
-		if s.query.Service != "" && string(batch.Bytes(batch.Resources[i].Service)) != s.query.Service {
+	if s.all == 0 {
+		return 0
+	}
+	b, batch := &s.group.told, s.l.Resources()
+	s.bindTexts(b, batch)
+	for _, i := range s.served.Resources {
+		tags := b.resourceTags(i)
+		if tags == 0 {
 			continue
 		}
-		s.served = append(s.served, uint32(i))
-		s.resources[i] = b.resourceTags(uint32(i))
-		above |= s.resources[i]
+		if s.resources == nil {
+			s.resources = make([]uint64, len(batch.Resources))
+		}
+		s.resources[i] = tags
+		above |= tags
 	}
 	return above
+}
+
+// ofResource gives the tags that a resource of the service satisfies.
+func (s *segmentSearch) ofResource(i uint32) uint64 {
+	if s.resources == nil {
+		return 0
+	}
+	return s.resources[i]
+}
+
+// tellScopes works out which tags the scopes satisfy, and gives those of each; nil where there are no tags.
+func (s *segmentSearch) tellScopes() (scopes []uint64) {
+	if s.all == 0 {
+		return nil
+	}
+	b := &s.group.scopes
+	s.bind(b, s.l.Scopes())
+	for _, tags := range b.scopes {
+		s.scopes |= tags
+	}
+	return b.scopes
 }
 
 // tellTemplates works out what the templates of all levels say of the query; false where nothing
@@ -119,7 +137,7 @@ func (s *segmentSearch) tellTemplates(above uint64, scopes []uint64) (possible b
 	for _, level := range templateLevels {
 		if level != span.SpanLevel {
 			candidates = nil
-			if s.all != 0 {
+			if s.asksOf(level) {
 				candidates = counting(s.levels[level].templates.Len())
 			}
 		}
@@ -130,6 +148,15 @@ func (s *segmentSearch) tellTemplates(above uint64, scopes []uint64) (possible b
 		s.onlyFiltered &^= s.levels[level].known
 	}
 	return s.keepTemplates(above), nil
+}
+
+// asksOf reports whether templates of events or links may have a tag.
+func (s *segmentSearch) asksOf(level span.Level) bool {
+	if s.all == 0 {
+		return false
+	}
+	return len(s.levels[level].templates.MappedIDs) > 0 || level == span.EventLevel && s.byEvent != 0 ||
+		slices.ContainsFunc(s.columns, func(c tagColumns) bool { return len(c.byLevel[level]) > 0 })
 }
 
 // keepTemplates drops the templates of spans that, with what resources, scopes, events and links
@@ -147,11 +174,20 @@ func (s *segmentSearch) keepTemplates(above uint64) bool {
 	}
 	t := &s.levels[span.SpanLevel]
 	t.keep(s.all, beside)
-	s.servedAt = placesOf(s.served)
+	s.servedAt.ids = s.served.Resources
 	for _, level := range templateLevels {
-		s.levels[level].places = placesOf(s.levels[level].ids)
+		s.levels[level].places.ids = s.levels[level].ids
 	}
 	return len(t.ids) > 0 || !s.whole[span.SpanLevel]
+}
+
+// groups gives the row groups, as bits, that have rows of the service which may last long enough, and
+// templates that may match. They are good until the next call.
+func (s *segmentSearch) groups() []uint64 {
+	g, t := s.group, &s.levels[span.SpanLevel]
+	g.groups = s.served.AppendGroups(g.groups[:0], s.query.DurationMin)
+	t.templates.KeepGroups(g.groups, t.ids)
+	return g.groups
 }
 
 // templatesMatched counts the templates of spans that may satisfy the query.

@@ -35,7 +35,7 @@ func (s *segmentSearch) judgePairs(of func(a answer, template, class int) answer
 	g, j := s.group, s.judge
 	classes, present := len(j.classes), uint64(0)
 	for _, c := range g.served {
-		present |= 1 << j.classOf[s.served[c.at]]
+		present |= 1 << j.classOf[s.served.Resources[c.at]]
 	}
 	renew := func(code, template int) {
 		for left := present; left != 0; left &= left - 1 {

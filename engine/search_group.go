@@ -13,6 +13,9 @@ import (
 // groupSearch is what a search knows of the row group it looks into. Buffers are kept from
 // group to group, and from search to search.
 type groupSearch struct {
+	told, scopes, rows bound    // of tables, of scopes, and of rows that are read
+	groups             []uint64 // of the segment opened last, see segmentSearch.groups
+
 	scan  segment.GroupScan
 	index int
 	first int // row of the segment
@@ -27,10 +30,14 @@ type groupSearch struct {
 	foundOf  [][]uint64            // by tag: bits of the rows that may have it besides their template; nil is not known yet
 	valuesOf [][]uint64            // by tag: of the rows found, those with the value in a column of spans
 
-	left    []uint64 // bits of the rows that may match
-	decided []uint64 // of them, those that no row need be read for but to ask the filter
-	fits    []bool   // by code of a span's template that others share
-	asked   []bool   // by code of any
+	left      []uint64 // bits of the rows that may match
+	decided   []uint64 // of them, those that no row need be read for but to ask the filter
+	leftRows  int      // how many at most
+	fits      []bool   // by code of a span's template that others share
+	asked     []uint32 // codes, of any
+	askedRows int      // rows of these
+	isAsked   []bool   // by code, where all rows are gone through
+	own       []bool   // by template of the group's own: it has the name asked for
 	// By the same, where it fits: tags that hold, that hold or may, and that hold where a column has
 	// the value.
 	holds, may, exact []uint64
@@ -38,6 +45,7 @@ type groupSearch struct {
 	codes, starts     []uint64
 	lengths           []uint32
 	spans             []uint64 // end - start of rows
+	spansKnown        bool     // of all rows that are left
 	items             []uint32
 	read              []int              // rows to be read and matched
 	opened            segment.PageCounts // to read them
@@ -56,6 +64,9 @@ func (m *matcher) endScan() {
 	m.group = nil
 	g.scan.Forget()
 	g.items = nil // a page's
+	for _, b := range []*bound{&g.told, &g.scopes, &g.rows} {
+		b.matcher, b.batch = nil, nil
+	}
 	if len(g.rests) > 0 {
 		clear(g.rests[:cap(g.rests)])
 		g.rests = g.rests[:0]
@@ -169,7 +180,7 @@ func (s *segmentSearch) weigh() (any bool) {
 	}
 	above := uint64(0)
 	for _, c := range g.served {
-		above |= s.resources[s.served[c.at]]
+		above |= s.ofResource(s.served.Resources[c.at])
 	}
 	shared, whole := g.scan.Templates(span.SpanLevel)
 	t := &s.levels[span.SpanLevel]
@@ -208,22 +219,37 @@ func (s *segmentSearch) ask() (any bool, err error) {
 	if g.items, err = g.scan.Items(span.SpanLevel); err != nil {
 		return false, err
 	}
-	if g.asked, err = g.scan.OwnNamed(append(g.asked[:0], g.fits...), s.query.Name); err != nil {
+	counts, err := g.scan.Counts()
+	if err != nil {
 		return false, err
 	}
+	longest := []uint64(nil)
 	if s.query.DurationMin > 0 {
-		longest, err := g.scan.Longest()
-		if err != nil {
+		if longest, err = g.scan.Longest(); err != nil {
 			return false, err
 		}
-		for _, c := range g.common[span.SpanLevel] {
-			g.asked[c.code] = g.asked[c.code] && longest[c.code] >= s.query.DurationMin
-		}
-		for code := len(g.fits); code < len(g.asked); code++ {
-			g.asked[code] = g.asked[code] && longest[code] >= s.query.DurationMin
+	}
+	g.asked, g.askedRows = g.asked[:0], 0
+	ask := func(code uint32) {
+		if longest == nil || longest[code] >= s.query.DurationMin {
+			g.asked = append(g.asked, code)
+			g.askedRows += int(counts[code])
 		}
 	}
-	return slices.Contains(g.asked, true), nil
+	for _, c := range g.common[span.SpanLevel] {
+		if g.fits[c.code] {
+			ask(c.code)
+		}
+	}
+	if g.own, err = g.scan.OwnNamed(g.own[:0], s.query.Name); err != nil {
+		return false, err
+	}
+	for k, named := range g.own {
+		if named {
+			ask(uint32(len(g.fits) + k))
+		}
+	}
+	return g.askedRows > 0, nil
 }
 
 // byFilters asks the filters of the group for the tags that columns may have, and reports

@@ -13,7 +13,8 @@ import (
 
 // byCode leaves in left the rows whose template is asked, whose length can be in range and that
 // have the values of the tags that nothing but values can satisfy, and reports whether there are
-// any. Values are looked at last where there is a length to ask first, which leaves few rows.
+// any. Where many rows have the templates, values are looked at before these, unless there is a length
+// to ask first, which leaves few rows.
 func (s *segmentSearch) byCode() (any bool, err error) {
 	g := s.group
 	rows := s.l.Group(g.index).Rows
@@ -22,36 +23,56 @@ func (s *segmentSearch) byCode() (any bool, err error) {
 	if more := len(s.tags) - len(g.found); more > 0 {
 		g.found = append(g.found, make([][]uint64, more)...)
 	}
-	few := rows
-	if slices.Contains(g.asked, false) && (g.must == 0 || s.query.DurationMin > 0) {
-		few = g.markAsked()
-	} else {
+	g.leftRows, g.spansKnown = g.askedRows, false
+	isFew, valuesFirst := g.askedRows*sparseShare < rows, g.must != 0 && s.query.DurationMin == 0
+	switch {
+	case isFew:
+		clear(g.left)
+		if err := g.scan.MarkCodes(g.left, g.asked); err != nil {
+			return false, err
+		}
+	case g.askedRows < rows && !valuesFirst:
+		g.tellAsked()
+		g.markAsked()
+	default:
 		for i := range g.left {
 			g.left[i] = ^uint64(0)
 		}
 		if rows%64 != 0 {
 			g.left[len(g.left)-1] = 1<<(rows%64) - 1
 		}
+		g.leftRows = rows
 	}
 	if s.query.DurationMin > 0 {
-		if few*sparseShare < rows {
-			any, err = s.byLengthOfFew()
-		} else {
-			any, err = s.byLength()
+		byLength := s.byLength
+		if isFew {
+			byLength = s.byLengthOfFew
 		}
-		if err != nil || !any {
+		if any, err := byLength(); err != nil || !any {
 			return false, err
 		}
 	}
-	if g.must != 0 {
-		return s.byValues()
+	if g.must == 0 {
+		return true, nil
 	}
-	return true, nil
+	if any, err := s.byValues(); err != nil || !any || !valuesFirst || isFew {
+		return any, err
+	}
+	g.tellAsked()
+	return g.dropUnasked(), nil
 }
 
-// markAsked sets in left the rows of templates that are asked, and counts them.
-func (g *groupSearch) markAsked() (few int) {
-	asked := g.asked
+// tellAsked notes the codes that are asked as a table.
+func (g *groupSearch) tellAsked() {
+	g.isAsked = cleared(g.isAsked, len(g.fits)+len(g.own))
+	for _, code := range g.asked {
+		g.isAsked[code] = true
+	}
+}
+
+// markAsked sets in left the rows of templates that are asked.
+func (g *groupSearch) markAsked() {
+	asked := g.isAsked
 	for word := range g.left {
 		set := uint64(0)
 		for i, code := range g.items[word*64 : min(word*64+64, len(g.items))] {
@@ -60,36 +81,42 @@ func (g *groupSearch) markAsked() (few int) {
 			}
 		}
 		g.left[word] = set
-		few += bits.OnesCount64(set)
 	}
-	return few
 }
 
-// byValues leaves in left the rows that have the values of the tags that nothing but values can
-// satisfy: mostly few, so that only their templates are looked at.
-func (s *segmentSearch) byValues() (any bool, err error) {
-	g := s.group
-	for left := g.must; left != 0; left &= left - 1 {
-		rows, err := s.rowsWith(bits.TrailingZeros64(left))
-		if err != nil {
-			return false, err
-		}
-		for i := range g.left {
-			g.left[i] &= rows[i]
-		}
-	}
+// dropUnasked takes the rows of other templates out of left, and reports whether any row is.
+func (g *groupSearch) dropUnasked() (any bool) {
 	for word, left := range g.left {
 		for ; left != 0; left &= left - 1 {
-			if !g.asked[g.items[word*64+bits.TrailingZeros64(left)]] {
+			if !g.isAsked[g.items[word*64+bits.TrailingZeros64(left)]] {
 				g.left[word] &^= left & -left
 			}
 		}
 		any = any || g.left[word] != 0
 	}
-	return any, nil
+	return any
 }
 
-// sparseShare: where fewer than one row in so many is left, a length is looked at row by row.
+// byValues leaves in left the rows that have the values of the tags that nothing but values can
+// satisfy: mostly few.
+func (s *segmentSearch) byValues() (any bool, err error) {
+	g := s.group
+	for must := g.must; must != 0; must &= must - 1 {
+		rows, err := s.rowsWith(bits.TrailingZeros64(must))
+		if err != nil {
+			return false, err
+		}
+		g.leftRows = 0
+		for i := range g.left {
+			g.left[i] &= rows[i]
+			g.leftRows += bits.OnesCount64(g.left[i])
+		}
+	}
+	return g.leftRows > 0, nil
+}
+
+// sparseShare: where fewer than one row in so many has a template that is asked, their rows are taken
+// from the list of those of each template, and lengths are looked at row by row.
 const sparseShare = 8
 
 // byLength leaves in left the rows whose length can be in range, by the zone maps of lengths, and
@@ -99,15 +126,15 @@ func (s *segmentSearch) byLength() (any bool, err error) {
 	if g.lengths, err = g.scan.LengthsBetween(g.lengths[:0], s.query.DurationMin, s.lengthMax()); err != nil {
 		return false, err
 	}
-	g.decided = cleared(g.decided, len(g.left))
+	g.decided, g.leftRows = cleared(g.decided, len(g.left)), 0
 	for _, row := range g.lengths {
 		g.decided[row/64] |= 1 << (row % 64)
 	}
 	for i := range g.left {
 		g.left[i] &= g.decided[i]
-		any = any || g.left[i] != 0
+		g.leftRows += bits.OnesCount64(g.left[i])
 	}
-	return any, nil
+	return g.leftRows > 0, nil
 }
 
 // byLengthOfFew is byLength where few rows are left: it looks at theirs.
@@ -116,15 +143,16 @@ func (s *segmentSearch) byLengthOfFew() (any bool, err error) {
 	if g.spans, err = g.scan.Lengths(g.spans, g.left); err != nil {
 		return false, err
 	}
+	g.spansKnown = true
 	for word, left := range g.left {
 		for ; left != 0; left &= left - 1 {
 			if length := g.spans[word*64+bits.TrailingZeros64(left)]; length < least || length > most {
 				g.left[word] &^= left & -left
+				g.leftRows--
 			}
 		}
-		any = any || g.left[word] != 0
 	}
-	return any, nil
+	return g.leftRows > 0, nil
 }
 
 // lengthMax bounds end - start. Rows that end before they start count as 0 long; those whose
@@ -220,7 +248,7 @@ func (s *segmentSearch) narrow() (err error) {
 			if !g.inService[resource] {
 				continue
 			}
-			decided, may, err := s.decide(row, s.resources[resources[resource]])
+			decided, may, err := s.decide(row, s.ofResource(resources[resource]))
 			if err != nil {
 				return err
 			}
@@ -241,9 +269,13 @@ func (s *segmentSearch) lengths() ([]uint64, error) {
 	if s.query.DurationMin == 0 && s.query.DurationMax == 0 {
 		return nil, nil
 	}
+	g := s.group
+	if g.spansKnown {
+		return g.spans, nil
+	}
 	var err error
-	s.group.spans, err = s.group.scan.Lengths(s.group.spans, s.group.left)
-	return s.group.spans, err
+	g.spans, err = g.scan.Lengths(g.spans, g.left)
+	return g.spans, err
 }
 
 func (s *segmentSearch) lengthFits(start, length uint64) bool {
@@ -283,7 +315,7 @@ func (s *segmentSearch) decide(row int, resource uint64) (decided, may bool, err
 }
 
 // rowsWith gives the rows that may satisfy a tag by something beside their template and
-// resource, as bits.
+// resource, as bits. Where few rows are left, only of these is it told.
 func (s *segmentSearch) rowsWith(j int) ([]uint64, error) {
 	g := s.group
 	if g.foundOf[j] != nil {
@@ -301,14 +333,7 @@ func (s *segmentSearch) rowsWith(j int) ([]uint64, error) {
 			continue
 		}
 		for _, id := range s.columns[j].byLevel[level] {
-			var err error
-			switch kind := s.l.ColumnType(id); {
-			case kind == span.StringValue:
-				err = g.scan.MarkValues(rows, id, []byte(s.tags[j].value), 0)
-			case kind == span.IntValue && s.tags[j].isInt:
-				err = g.scan.MarkValues(rows, id, nil, uint64(s.tags[j].intValue))
-			}
-			if err != nil {
+			if err := s.markValues(rows, j, level, id); err != nil {
 				return nil, err
 			}
 		}
@@ -318,6 +343,29 @@ func (s *segmentSearch) rowsWith(j int) ([]uint64, error) {
 	}
 	g.foundOf[j], g.valuesOf[j] = rows, values
 	return rows, nil
+}
+
+// valuesOfFew: of so many rows or fewer each is looked at for its value.
+const valuesOfFew = 32
+
+// markValues marks the rows that have a tag's value in a column.
+func (s *segmentSearch) markValues(rows []uint64, j int, level span.Level, id uint32) error {
+	g, t := s.group, &s.tags[j]
+	text, number := t.bytes, uint64(0)
+	switch s.l.ColumnType(id) {
+	case span.StringValue:
+	case span.IntValue:
+		if !t.isInt {
+			return nil
+		}
+		text, number = nil, uint64(t.intValue)
+	default:
+		return nil
+	}
+	if level == span.SpanLevel && g.leftRows <= valuesOfFew {
+		return g.scan.MarkValuesAmong(rows, g.left, id, text, number)
+	}
+	return g.scan.MarkValues(rows, id, text, number)
 }
 
 // markTemplates marks the rows that may satisfy a tag by a template of their events or links, or
@@ -358,11 +406,11 @@ func (s *segmentSearch) readRows(visit visitor) error {
 		if err != nil {
 			return err
 		}
-		s.bind(&s.rows, batch)
+		s.bind(&g.rows, batch)
 		s.explain.RowsRead.Add(int64(n))
 		for _, row := range left[:n] {
 			pos := row - from
-			if !s.rows.inRange(pos) || !s.rows.matches(pos) {
+			if !g.rows.inRange(pos) || !g.rows.matches(pos) {
 				continue
 			}
 			if err := visit(hit{batch.TraceIDs[pos], batch.Starts[pos], span.Row{Batch: batch, Pos: pos}}); err != nil {

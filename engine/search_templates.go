@@ -13,7 +13,6 @@ import (
 // levelTags is what the templates of a level say of the tags.
 type levelTags struct {
 	templates *segment.Templates
-	mapped    []uint32 // templates that may have any attribute besides
 	// ids are the templates that count, ascending, with what each says in tags: of spans those
 	// that may match, of events and links those that may satisfy some tag.
 	ids      []uint32
@@ -39,17 +38,12 @@ func (t *templateTags) any() uint64 { return t.holds | t.filtered | t.other }
 // that the service has, and of them, by the terms, those that may have each tag. Tags in above
 // hold by a resource or scope. possible is false where nothing of the segment can match.
 func (s *segmentSearch) candidates(above uint64) (ids []uint32, possible bool, err error) {
-	standing, err := s.l.Standing()
-	if err != nil {
-		return nil, false, err
-	}
-	if ids, err = s.ofService(standing); err != nil {
-		return nil, false, err
-	}
+	ids = s.ofService()
 	whole := s.whole
 	if len(ids) == 0 && whole[span.SpanLevel] {
 		return nil, false, nil
 	}
+	var standing segment.Terms
 	terms, err := s.l.Terms()
 	if err != nil || len(terms.Columns()) == 0 { // a segment may do without terms
 		return ids, true, err
@@ -58,6 +52,11 @@ func (s *segmentSearch) candidates(above uint64) (ids []uint32, possible bool, e
 		t := &s.tags[j]
 		if above&(1<<j) != 0 || t.special != plain || !whole[span.SpanLevel] || !whole[span.EventLevel] || !whole[span.LinkLevel] {
 			continue
+		}
+		if standing.Terms == nil {
+			if standing, err = s.l.Standing(); err != nil {
+				return nil, false, err
+			}
 		}
 		spans, elsewhere, err := s.withTag(terms, standing, j)
 		if err != nil {
@@ -76,27 +75,26 @@ func (s *segmentSearch) candidates(above uint64) (ids []uint32, possible bool, e
 
 // ofService gives the templates of spans of the service and name that the query may be about,
 // ascending: as the standing terms tell, or else by operations.
-func (s *segmentSearch) ofService(standing segment.Terms) (ids []uint32, err error) {
-	if s.query.Service == "" {
-		return s.ofOperations(), nil
-	}
-	found, _, err := standing.Lookup(segment.ServiceColumn, []byte(s.query.Service))
-	if err != nil {
-		return nil, err
-	}
-	if found.Cardinality() == 0 {
-		return s.ofOperations(), nil
+func (s *segmentSearch) ofService() (ids []uint32) {
+	of := s.served.Templates
+	if of == nil {
+		return s.ofOperations()
 	}
 	if s.query.Name != "" {
-		ids = slices.Clone(s.levels[span.SpanLevel].templates.Named([]byte(s.query.Name)))
+		for _, id := range s.levels[span.SpanLevel].templates.Named([]byte(s.query.Name)) {
+			if int(id/64) < len(of) && hasBit(of, int(id)) {
+				ids = append(ids, id)
+			}
+		}
 		slices.Sort(ids)
-		return slices.DeleteFunc(ids, func(id uint32) bool { return !found.Contains(id) }), nil
+		return ids
 	}
-	found.Each(func(id uint32) bool {
-		ids = append(ids, id)
-		return true
-	})
-	return ids, nil
+	for word, left := range of {
+		for ; left != 0; left &= left - 1 {
+			ids = append(ids, uint32(word*64+bits.TrailingZeros64(left)))
+		}
+	}
+	return ids
 }
 
 // ofOperations gives the templates of spans of the operations that the query may be about. A
@@ -127,7 +125,7 @@ func (s *segmentSearch) ofOperations() (ids []uint32) {
 func (s *segmentSearch) withTag(terms, standing segment.Terms, j int) (spans []uint64, elsewhere bool, err error) {
 	spans = []uint64{}
 	for _, level := range templateLevels {
-		if level != span.SpanLevel && len(s.levels[level].mapped) > 0 {
+		if level != span.SpanLevel && len(s.levels[level].templates.MappedIDs) > 0 {
 			return nil, true, nil
 		}
 		for _, id := range s.columns[j].byLevel[level] {
@@ -160,7 +158,7 @@ func (s *segmentSearch) withTag(terms, standing segment.Terms, j int) (spans []u
 			}
 		}
 	}
-	for _, template := range s.levels[span.SpanLevel].mapped {
+	for _, template := range s.levels[span.SpanLevel].templates.MappedIDs {
 		spans = withBit(spans, template)
 	}
 	return spans, false, nil
@@ -177,13 +175,18 @@ func withBit(set []uint64, i uint32) []uint64 {
 // tell works out what each candidate says of the tags; others fit nothing.
 func (t *levelTags) tell(m *matcher, level span.Level, scopes []uint64, candidates []uint32) {
 	t.ids = candidates[:0]
+	if len(candidates) == 0 {
+		return
+	}
 	t.tags = make([]templateTags, 0, len(candidates))
-	var b bound
-	m.bindTexts(&b, t.templates.Batch)
+	b := &m.group.told
+	if m.all != 0 {
+		m.bindTexts(b, t.templates.Batch)
+	}
 	for _, id := range candidates {
 		out := templateTags{}
 		if m.all != 0 {
-			out = t.tellOne(&b, level, scopes, int(id))
+			out = t.tellOne(b, level, scopes, int(id))
 		}
 		t.filtered |= out.filtered
 		t.known |= out.holds | out.other
@@ -237,7 +240,7 @@ func (t *levelTags) keep(all, beside uint64) {
 // group's.
 type places struct {
 	ids    []uint32
-	set    []uint64
+	set    []uint64 // nil until they are counted
 	before []uint32 // of each word
 }
 
@@ -245,20 +248,16 @@ type places struct {
 // of its numbers.
 const searchSteps = 16
 
-func placesOf(ids []uint32) (p places) {
-	if len(ids) == 0 {
-		return p
-	}
-	p.ids = ids
-	words := ids[len(ids)-1]/64 + 1
+// count counts the numbers.
+func (p *places) count() {
+	words := p.ids[len(p.ids)-1]/64 + 1
 	p.set, p.before = make([]uint64, words), make([]uint32, words)
-	for _, id := range ids {
+	for _, id := range p.ids {
 		p.set[id/64] |= 1 << (id % 64)
 	}
 	for word := 1; word < len(p.set); word++ {
 		p.before[word] = p.before[word-1] + uint32(bits.OnesCount64(p.set[word-1]))
 	}
-	return p
 }
 
 // common is what a list of a row group and one of the search both have: its place in each. The
@@ -276,6 +275,9 @@ func (p *places) inCommon(dst []common, group []uint32) []common {
 			}
 		}
 		return dst
+	}
+	if len(p.ids) > 0 && p.set == nil {
+		p.count()
 	}
 	for code, id := range group {
 		word := int(id / 64)

@@ -1,6 +1,9 @@
 package engine
 
-import "cmp"
+import (
+	"cmp"
+	"math/bits"
+)
 
 // unit is what a search looks at in one go: a batch of a memtable or a row group of a
 // segment, with the ranges that let it be skipped. A segment is one too until a scan comes to it.
@@ -26,10 +29,11 @@ type unitQueue struct {
 //  2. segments by their resources and scopes, by the operations that their catalog gives the
 //     service, and by their terms: a tag that nothing in them satisfies, and no value beside the
 //     templates can. What is left of their templates is what row groups are asked for;
-//  3. row groups and batches by their start range and longest duration, batches by the texts
+//  3. row groups by how long the longest span of the service in each lasts, and by the templates that
+//     each has;
+//  4. row groups and batches by their start range and longest duration, batches by the texts
 //     that are nowhere in them;
-//  4. row groups by the templates and resources that they have;
-//  5. row groups by the filters of columns that a tag's key has;
+//  5. row groups by templates and resources together, and by the filters of columns that a tag's key has;
 //  6. row groups by how long the spans of each of their templates last, and by the names of
 //     templates of their own;
 //  7. rows by template and by length, of many by the zone maps of mini-blocks; then by the values
@@ -123,16 +127,33 @@ func (q *unitQueue) open(l *liveSegment) error {
 		q.m.explain.SegmentsByTerms.Add(1)
 		return nil
 	}
-	for g := range l.Groups() {
-		group := l.Group(g)
-		q.m.explain.Groups.Add(1)
-		if q.m.isOutside(group.MinStart, group.MaxStart, group.MaxDuration) {
-			q.m.explain.GroupsByTime.Add(1)
-			continue
+	groups := search.groups()
+	for word, left := range groups {
+		for ; left != 0; left &= left - 1 {
+			g := word*64 + bits.TrailingZeros64(left)
+			group := l.Group(g)
+			if !q.m.isOutside(group.MinStart, group.MaxStart, group.MaxDuration) {
+				q.push(unit{minStart: group.MinStart, maxStart: group.MaxStart, search: search, group: g})
+			}
 		}
-		q.push(unit{minStart: group.MinStart, maxStart: group.MaxStart, search: search, group: g})
+	}
+	if q.m.query.Explain != nil {
+		q.m.explainGroups(l, groups)
 	}
 	return nil
+}
+
+// explainGroups counts the row groups of a segment, and those that are passed over at once.
+func (m *matcher) explainGroups(l *liveSegment, groups []uint64) {
+	for g := range l.Groups() {
+		group := l.Group(g)
+		m.explain.Groups.Add(1)
+		if m.isOutside(group.MinStart, group.MaxStart, group.MaxDuration) {
+			m.explain.GroupsByTime.Add(1)
+		} else if !hasBit(groups, g) {
+			m.explain.GroupsByTemplate.Add(1)
+		}
+	}
 }
 
 // notReached counts units that a scan need not look at.

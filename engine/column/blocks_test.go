@@ -143,6 +143,15 @@ func wantReader(t interface{ Fatalf(string, ...any) }, data []byte, values []uin
 		if err != nil || !slices.Equal(rows, want) {
 			t.Fatalf("rows of %d: %v, %v, not %v", value, rows, err, want)
 		}
+		asked, among := []uint32{}, []uint32{42}
+		for i := len(values) % 3; i < len(values); i += 1 + i%3 {
+			if asked = append(asked, uint32(i)); values[i] == value {
+				among = append(among, uint32(i))
+			}
+		}
+		if rows, err = ints.AppendEqual([]uint32{42}, asked, value); err != nil || !slices.Equal(rows, among) {
+			t.Fatalf("of %v those of %d: %v, %v, not %v", asked, value, rows, err, among)
+		}
 	}
 	for _, cut := range ranges {
 		sum := uint64(0)

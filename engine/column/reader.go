@@ -113,6 +113,10 @@ func (c *Ints) decodePart(dst []uint64, b, from int) error {
 			dst[i] = base + packedAt(body, rows, from+i, uint(tag))
 		}
 		return nil
+	case len(dst) == 1 && tag == tagPatched:
+		var err error
+		dst[0], err = patchedAt(rows, from, base, body)
+		return err
 	case few && tag == tagDictionary:
 		entries, width := int(body[0]), uint(body[1])
 		split := 2 + packedBytes(entries, width)

@@ -182,6 +182,15 @@ func wantRows(t failer, payload []byte, values [][]byte, value []byte) {
 	if err2 != nil || !slices.Equal(where, wantWhere) {
 		t.Fatalf("%q begins %v, %v, not %v", value, where, err2, wantWhere)
 	}
+	asked, among := []uint32{}, []uint32{42}
+	for i := len(values) % 3; i < len(values); i += 1 + i%3 {
+		if asked = append(asked, uint32(i)); bytes.Equal(values[i], value) {
+			among = append(among, uint32(i))
+		}
+	}
+	if equal, err = c.AppendEqual([]uint32{42}, asked, value); err != nil || !slices.Equal(equal, among) {
+		t.Fatalf("of %v those that are %q: %v, %v, not %v", asked, value, equal, err, among)
+	}
 }
 
 // lookAlikes are texts near the borders of what has a shorter form.

@@ -169,6 +169,13 @@ const (
 	cellTraceRowsMax = 1 << 18
 	// recentLinesMax edges are found without a map.
 	recentLinesMax = 1 << 10
+	// servedBytesMin and a byte for every servedRowsShare rows is what is kept of services that were
+	// asked for, of one segment: dozens of services. servedBytes is what one takes beside its lists.
+	servedBytesMin  = 64 << 10
+	servedRowsShare = 8
+	servedBytes     = 192
+	// templateGroupsBytesMin is what a segment may always take to tell the row groups of its templates.
+	templateGroupsBytesMin = 64 << 10
 )
 
 // standingBytesMax is as told above; tests lower it.

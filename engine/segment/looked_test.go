@@ -124,5 +124,41 @@ func lookedGroup(out []byte, s *segment.Segment, i int, columns []uint32) ([]byt
 		}
 		out = fmt.Appendf(out, "%+v", *b)
 	}
-	return out, nil
+	return lookedFew(out, s, i)
+}
+
+// lookedFew asks a few rows of a row group.
+func lookedFew(out []byte, s *segment.Segment, i int) ([]byte, error) {
+	templates, err := s.Templates(span.SpanLevel)
+	if err != nil {
+		return nil, err
+	}
+	g, n := s.Scan(i), s.Group(i).Rows
+	rows, among := make([]uint64, (n+63)/64), make([]uint64, (n+63)/64)
+	for row := i % 5; row < n; row += 7 + row%90 {
+		among[row/64] |= 1 << (row % 64)
+	}
+	counts, err := g.Counts()
+	if err != nil {
+		return nil, err
+	}
+	if err := g.MarkCodes(rows, []uint32{0, uint32(len(counts) - 1)}); err != nil {
+		return nil, err
+	}
+	out = fmt.Append(out, counts, rows)
+	for _, id := range slices.Sorted(maps.Keys(templates.Own)) {
+		if err := g.MarkValuesAmong(rows, among, id, []byte("text 1"), 1); err != nil {
+			return nil, err
+		}
+	}
+	for _, ask := range []func(dst, rows []uint64) ([]uint64, error){g.Starts, g.Lengths, g.ResourceCodes} {
+		values, err := ask(make([]uint64, n), among)
+		if err != nil {
+			return nil, err
+		}
+		for row := i % 5; row < n; row += 7 + row%90 {
+			out = fmt.Append(out, values[row])
+		}
+	}
+	return fmt.Append(out, rows), nil
 }

@@ -3,8 +3,11 @@ package segment
 import (
 	"bytes"
 	"cmp"
+	"math/bits"
 	"slices"
 	"sort"
+
+	"github.com/stoadb/stoa/index"
 )
 
 // Which templates of spans have a name and a kind. Both stand in every template, whatever
@@ -25,12 +28,52 @@ func (t *Templates) sortOperations() {
 		}
 		return cmp.Or(cmp.Compare(t.Kinds[a], t.Kinds[b]), cmp.Compare(a, b))
 	})
+	t.names = t.tellNames()
+}
+
+// nameTable finds names among the templates in their order: looking for one by halves would touch a
+// dozen places in memory, each far from the last.
+type nameTable struct {
+	firsts []uint32 // of each name: its first place in byOperation, and the end
+	slots  []uint32 // by hash: the number of a name + 1, 0 is none; at least half of them are
+}
+
+func (n *nameTable) memoryBytes() int { return 4 * (cap(n.firsts) + cap(n.slots)) }
+
+func (t *Templates) tellNames() (n nameTable) {
+	for k, i := range t.byOperation {
+		if k == 0 || !bytes.Equal(t.Bytes(t.Names[i]), t.Bytes(t.Names[t.byOperation[k-1]])) {
+			n.firsts = append(n.firsts, uint32(k))
+		}
+	}
+	n.slots = make([]uint32, 2<<bits.Len(uint(len(n.firsts))))
+	for number, first := range n.firsts {
+		at := index.HashText(t.Bytes(t.Names[t.byOperation[first]]))
+		for ; n.slots[at%uint64(len(n.slots))] != 0; at++ {
+		}
+		n.slots[at%uint64(len(n.slots))] = uint32(number + 1)
+	}
+	n.firsts = append(n.firsts, uint32(len(t.byOperation)))
+	return n
 }
 
 // Named gives the templates of spans that have a name, by kind and number. The slice is shared
 // and not to be changed.
 func (t *Templates) Named(name []byte) []uint32 {
-	return t.between(func(i uint32) int { return bytes.Compare(t.Bytes(t.Names[i]), name) })
+	n := &t.names
+	if len(n.slots) == 0 { // not of spans
+		return nil
+	}
+	for at := index.HashText(name); ; at++ {
+		number := n.slots[at%uint64(len(n.slots))]
+		if number == 0 {
+			return nil
+		}
+		first := n.firsts[number-1]
+		if bytes.Equal(t.Bytes(t.Names[t.byOperation[first]]), name) {
+			return t.byOperation[first:n.firsts[number]]
+		}
+	}
 }
 
 // OfOperation gives those of a kind among them, ascending.

@@ -39,7 +39,8 @@ type items struct {
 	marking sync.Once
 	marks   []uint32 // see marksOf
 
-	longest atomic.Pointer[[]uint64] // of spans, see GroupScan.Longest
+	longest atomic.Pointer[[]uint64]   // of spans, see GroupScan.Longest
+	byCode  atomic.Pointer[rowsByCode] // of spans, once somebody asked
 }
 
 // use is how many values of a column a row group has.
@@ -48,6 +49,9 @@ type use struct {
 	values int
 	end    int // of its codes among the users; they begin at the end of the use before
 }
+
+// useAt compares a use with a column, for a binary search.
+func useAt(u use, column uint32) int { return cmp.Compare(u.column, column) }
 
 // Pages keeps opened pages of any number of segments, up to a number of bytes: the ones used
 // last. A page is read, checked and unpacked once as long as it stays. The simpler way, a
@@ -313,7 +317,8 @@ func (s *Segment) itemsPage(g *groupRef, level span.Level, it *items) (*page, er
 	marks := itemMarks * len(it.uses) // a read will ask for them
 	p := &page{items: it, bytes: 4*(len(it.codes)+len(it.counts)+len(it.users)+marks) + 24*len(it.uses)}
 	if level == span.SpanLevel {
-		p.bytes += 8 * len(it.counts) // a search will ask how long they last
+		// A search will ask how long they last, and for the rows of each.
+		p.bytes += 8*len(it.counts) + rowsByCodeBytes(len(it.codes), len(it.counts))
 	}
 	if it.local != nil {
 		p.bytes += it.local.memoryBytes()
@@ -342,7 +347,7 @@ func (s *Segment) eachOwnSlot(g *groupRef, level span.Level, it *items, visit fu
 // usersOf gives the codes whose templates have a value of a column with each item, ascending and
 // once for each slot; nil where there are none.
 func (it *items) usersOf(column uint32) []uint32 {
-	i, ok := slices.BinarySearchFunc(it.uses, column, func(u use, column uint32) int { return cmp.Compare(u.column, column) })
+	i, ok := slices.BinarySearchFunc(it.uses, column, useAt)
 	if !ok {
 		return nil
 	}

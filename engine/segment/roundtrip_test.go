@@ -91,6 +91,8 @@ func wantIndex(t rapid.TB, s *segment.Segment, info segment.Info, traces []trace
 	if s.TraceCount() != len(traces) {
 		t.Fatalf("%d traces, %d expected", s.TraceCount(), len(traces))
 	}
+	wantFew(t, s)
+	wantServed(t, s)
 	var starts []uint64
 	for _, trace := range traces {
 		for _, row := range trace.rows {

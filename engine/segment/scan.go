@@ -2,6 +2,7 @@ package segment
 
 import (
 	"math"
+	"math/bits"
 	"slices"
 
 	"github.com/stoadb/stoa/engine/column"
@@ -29,14 +30,17 @@ type Templates struct {
 	// Of each template: it may have any attribute besides (in the map column), its status
 	// message and trace state stand with the row.
 	Mapped, OpenMessage, OpenState []bool
+	MappedIDs                      []uint32 // those that are Mapped, ascending
 	// Own gives, by attribute column, the templates whose value stands with the row.
 	Own map[uint32][]uint32
 
 	byOperation []uint32 // of spans: all templates, by name, kind and number
+	names       nameTable
+	groups      templateGroups // of spans
 }
 
 func (t *Templates) memoryBytes() int {
-	bytes := t.Batch.MemoryBytes() + 3*t.Len() + 4*cap(t.byOperation)
+	bytes := t.Batch.MemoryBytes() + 3*t.Len() + 4*(cap(t.MappedIDs)+cap(t.byOperation)) + t.names.memoryBytes() + 8*cap(t.groups.rows)
 	for _, templates := range t.Own {
 		bytes += ownTemplatesBytes + 4*cap(templates)
 	}
@@ -81,7 +85,9 @@ func (s *Segment) tellTemplates(table *templateTable) (*Templates, error) {
 		for _, slot := range table.slotsOf(uint32(i)) {
 			switch {
 			case isMapped(table.level, slot.column):
-				t.Mapped[i] = true
+				if !t.Mapped[i] {
+					t.Mapped[i], t.MappedIDs = true, append(t.MappedIDs, uint32(i))
+				}
 			case slot.column >= colFixed:
 				c := s.columns[slot.column-colFixed]
 				if keys[slot.column-colFixed] == 0 {
@@ -111,6 +117,7 @@ func (s *Segment) tellTemplates(table *templateTable) (*Templates, error) {
 	b.Scopes, b.ScopeAttrs = nil, nil
 	if table.level == span.SpanLevel {
 		t.sortOperations()
+		t.groups = s.tellGroups()
 	}
 	return t, nil
 }
@@ -217,7 +224,7 @@ type GroupScan struct {
 }
 
 // scanBuffers are the memory of looks at values, from one to the next.
-type scanBuffers struct{ positions, marked, perCode []uint32 }
+type scanBuffers struct{ positions, owners, marked, perCode []uint32 }
 
 // Scan looks into row group i; what it opens stays with Pages.
 func (s *Segment) Scan(i int) *GroupScan {
@@ -267,7 +274,8 @@ func (g *GroupScan) ResourceCodes(dst, rows []uint64) ([]uint64, error) {
 }
 
 // values gives a column of integers with one for each row, all of them below a bound if that is
-// not 0. It unpacks the stretches of rows in which some bit is set, and leaves anything elsewhere.
+// not 0. It unpacks the stretches of rows in which some bit is set, or where these are few the rows'
+// alone, and leaves anything elsewhere.
 func (g *GroupScan) values(dst []uint64, col uint32, rows []uint64, bound uint64) ([]uint64, error) {
 	n := g.group.Rows
 	dst = slices.Grow(dst[:0], n)[:n]
@@ -276,38 +284,60 @@ func (g *GroupScan) values(dst []uint64, col uint32, rows []uint64, bound uint64
 		clear(dst)
 		return dst, g.err
 	}
-	for from := 0; from < n; {
-		to := from
-		for ; to < n && !emptyStretch(rows, to); to += stretchRows {
+	most := uint64(math.MaxUint64)
+	if bound > 0 {
+		most = bound - 1
+	}
+	if rows == nil {
+		return dst, g.unpack(dst, col, &p.ints, 0, n, most)
+	}
+	for word := 0; word < len(rows); word += 2 {
+		pair := [2]uint64{0: rows[word]}
+		if word+1 < len(rows) {
+			pair[1] = rows[word+1]
 		}
-		if to = min(to, n); to > from {
-			if _, err := p.ints.Decode(dst[:from], from, to); err != nil {
-				g.fail(col, err)
-				return dst, g.err
+		set := bits.OnesCount64(pair[0]) + bits.OnesCount64(pair[1])
+		switch from := word * 64; {
+		case set == 0:
+		case set > fewOfStretch:
+			if err := g.unpack(dst, col, &p.ints, from, min(from+stretchRows, n), most); err != nil {
+				return dst, err
 			}
-		}
-		for _, v := range dst[from:to] {
-			if v >= bound && bound > 0 {
-				g.fail(col, codec.Corrupt("value %d of %d", v, bound))
-				return dst, g.err
+		default:
+			for k, left := range pair {
+				for ; left != 0; left &= left - 1 {
+					row := from + 64*k + bits.TrailingZeros64(left)
+					if err := g.unpack(dst, col, &p.ints, row, row+1, most); err != nil {
+						return dst, err
+					}
+				}
 			}
-		}
-		for from = to; from < n && emptyStretch(rows, from); from += stretchRows {
 		}
 	}
 	return dst, nil
 }
 
-// stretchRows are unpacked together or not at all: as many as a mini-block has.
-const stretchRows = 128
-
-func emptyStretch(rows []uint64, from int) bool {
-	if rows == nil {
-		return false
+// unpack fills dst[from:to], of which none may be greater than most.
+func (g *GroupScan) unpack(dst []uint64, col uint32, ints *column.Ints, from, to int, most uint64) error {
+	if _, err := ints.Decode(dst[:from], from, to); err != nil {
+		g.fail(col, err)
+		return g.err
 	}
-	next := from/64 + 1
-	return rows[from/64] == 0 && (next == len(rows) || rows[next] == 0)
+	for _, v := range dst[from:to] {
+		if v > most {
+			g.fail(col, codec.Corrupt("value %d of %d", v, most+1))
+			return g.err
+		}
+	}
+	return nil
 }
+
+// stretchRows are unpacked together: as many as a mini-block has, two words of bits. Of fewOfStretch
+// rows or fewer each is unpacked for itself.
+const (
+	stretchRows  = 128
+	fewOfStretch = 3
+)
 
 // Starts gives the starts of the rows whose bit is set, as ResourceCodes does.
 func (g *GroupScan) Starts(dst, rows []uint64) ([]uint64, error) {

@@ -5,7 +5,6 @@ import (
 
 	"github.com/stoadb/stoa/engine/column"
 	"github.com/stoadb/stoa/engine/span"
-	"github.com/stoadb/stoa/internal/codec"
 )
 
 // What a search asks of the values of one column, where they stand packed.
@@ -98,47 +97,20 @@ func (g *GroupScan) itemsOf(dst []uint32, id uint32, find func(*column.TextColum
 	if it == nil {
 		return dst, g.err
 	}
-	i, ok := slices.BinarySearchFunc(it.items.uses, id, func(u use, id uint32) int { return int(u.column) - int(id) })
+	use, ok := slices.BinarySearchFunc(it.items.uses, id, useAt)
 	if !ok {
 		return dst, nil
 	}
-	n, hasText := it.items.uses[i].values, g.s.columns[id-colFixed].kind.HasText()
-	p := g.page(id, func(payload []byte) (*page, error) {
-		if hasText {
-			return openTexts(payload, n)
-		}
-		return openInts(payload, n)
-	})
-	if p == nil {
-		if g.err == nil {
-			g.fail(id, codec.Corrupt("column %d has values and no page", id))
-		}
-		return dst, g.err
+	found, err := g.valuesAt(it, use, find)
+	if err != nil || len(found) == 0 {
+		return dst, err
 	}
-	var found []uint32
-	var err error
-	if hasText {
-		found, err = find(p.texts, nil)
-	} else {
-		found, err = find(nil, &p.ints)
-	}
-	if err != nil {
-		g.fail(id, err)
-	}
-	if g.err != nil || len(found) == 0 {
-		return dst, g.err
-	}
-	g.perCode = slices.Grow(g.perCode[:0], len(it.items.counts))[:len(it.items.counts)]
-	clear(g.perCode)
-	return it.itemsWith(dst, id, found, g.perCode), nil
+	return it.itemsWith(dst, found, it.usesPerCode(use, &g.scanBuffers)), nil
 }
 
 // itemsWith appends to dst the items that have the values of a column at some positions, ascending:
-// values stand in the order of the items. perCode is a zero for each code.
-func (it *itemReader) itemsWith(dst []uint32, id uint32, positions, perCode []uint32) []uint32 {
-	for _, code := range it.items.usersOf(id) {
-		perCode[code]++
-	}
+// values stand in the order of the items, perCode tells how many an item of each code has.
+func (it *itemReader) itemsWith(dst, positions, perCode []uint32) []uint32 {
 	at, codes := uint32(0), it.items.codes
 	for i := 0; i < len(codes) && len(positions) > 0; {
 		// Eight items at once, as long as the next position is not theirs.

@@ -90,6 +90,7 @@ type Segment struct {
 	traces    traceTable
 	traceIDs  index.Filter
 	told      [span.Levels]atomic.Pointer[Templates] // once somebody asked
+	served    servedServices                         // those that somebody asked for
 	memory    atomic.Int64                           // see MemoryBytes
 }
 
