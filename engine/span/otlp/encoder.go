@@ -162,8 +162,12 @@ func (o form) warnings(r span.Row) []byte {
 	return list
 }
 
-// appendWarnings appends the warnings attribute: those the span came with and ours.
+// appendWarnings appends the warnings attribute, those the span came with and ours; nothing where
+// we have none.
 func appendWarnings(dst, came, ours []byte) []byte {
+	if ours == nil {
+		return dst
+	}
 	dst, at := openMessage(dst, tagSpanAttr)
 	dst = appendBytes(dst, tagKey, []byte(WarningsKey))
 	dst, inner := openMessage(dst, tagKeyValue)
