@@ -14,8 +14,8 @@ import (
 // allColumns is what comparing rows by content needs, and giving them whole.
 var allColumns = segment.Projection{All: true}
 
-// answerColumns is what encoding rows needs. Comparing them by content takes reading them anew, see
-// compareHeads.
+// answerColumns is what encoding rows needs. To be compared by content they are read anew, see
+// leastHead.
 var answerColumns = segment.Projection{All: true, Messages: true, Write: otlp.AnswerAttrs{}}
 
 // rowSource gives the rows of one trace in one source, in the order of span.Compare and
@@ -63,7 +63,7 @@ func (r *rowSource) drop() {
 
 // sources gives where the trace stands; from a memtable the rows come sorted and without
 // copies. Segments are read with p where the trace stands in that one source only, whole
-// otherwise: only then must rows be compared by content.
+// otherwise: only then must rows be compared by content. What p has written is written in both.
 func (v *view) sources(id span.TraceID, p segment.Projection) []rowSource {
 	var found []rowSource
 	for _, t := range v.tables {

@@ -40,7 +40,7 @@ const (
 // NewEncoder gives chunks to yield, which may use them until it returns.
 func NewEncoder(yield func(chunk []byte) error) *Encoder { return &Encoder{yield: yield} }
 
-// Add adds a row. Its batch must stay as it is until the next Flush.
+// Add adds a row. Its batch must stay as it is until the next Flush, but for written attributes.
 func (e *Encoder) Add(r span.Row) error {
 	if e.any && e.trace != r.TraceID() {
 		if err := e.Flush(); err != nil {
