@@ -8,13 +8,15 @@ import (
 
 	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/engine/span/otlp"
 )
 
 // allColumns is what comparing rows by content needs, and giving them whole.
 var allColumns = segment.Projection{All: true}
 
-// answerColumns is what comparing rows by content and encoding them needs.
-var answerColumns = segment.Projection{All: true, Messages: true}
+// answerColumns is what encoding rows needs. To be compared by content they are read anew, see
+// leastHead.
+var answerColumns = segment.Projection{All: true, Messages: true, Write: otlp.AnswerAttrs{}}
 
 // rowSource gives the rows of one trace in one source, in the order of span.Compare and
 // distinct. A segment's are read row group by row group, so a trace of any size needs
@@ -40,6 +42,17 @@ func (r *rowSource) head() (row span.Row, ok bool, err error) {
 	return r.cursor.Row(), true, nil
 }
 
+// whole is head with a row that can be compared by content; there is one.
+func (r *rowSource) whole() (row span.Row, err error) {
+	if r.cursor != nil {
+		if err := r.cursor.Whole(); err != nil {
+			return span.Row{}, err
+		}
+	}
+	row, _, err = r.head()
+	return row, err
+}
+
 // drop goes beyond the head.
 func (r *rowSource) drop() {
 	if r.cursor == nil {
@@ -50,7 +63,7 @@ func (r *rowSource) drop() {
 
 // sources gives where the trace stands; from a memtable the rows come sorted and without
 // copies. Segments are read with p where the trace stands in that one source only, whole
-// otherwise: only then must rows be compared by content.
+// otherwise: only then must rows be compared by content. What p has written is written in both.
 func (v *view) sources(id span.TraceID, p segment.Projection) []rowSource {
 	var found []rowSource
 	for _, t := range v.tables {
@@ -60,7 +73,7 @@ func (v *view) sources(id span.TraceID, p segment.Projection) []rowSource {
 	}
 	var alone *segment.Cursor
 	whole := allColumns
-	whole.Messages = p.Messages
+	whole.Messages, whole.Write = p.Messages, p.Write
 	for _, l := range v.segments {
 		if i, ok := l.FindTrace(id); ok {
 			alone = l.Trace(i, p)
@@ -92,33 +105,56 @@ func (v *view) sourcesBetween(id span.TraceID, low, high uint64) []rowSource {
 // cancelEveryRows is how many rows pass between two looks at the context.
 const cancelEveryRows = 256
 
+// leastHead gives the source whose head comes first, nil where all are at their end. Heads that differ
+// in their content alone are whole after it.
+func leastHead(sources []rowSource) (least *rowSource, row span.Row, err error) {
+	for i := range sources {
+		r := &sources[i]
+		head, ok, err := r.head()
+		if err != nil {
+			return nil, span.Row{}, err
+		}
+		if !ok {
+			continue
+		}
+		order := -1
+		if least != nil {
+			order = span.CompareOutlines(head, row)
+		}
+		if order == 0 {
+			if row, err = least.whole(); err != nil {
+				return nil, span.Row{}, err
+			}
+			if head, err = r.whole(); err != nil {
+				return nil, span.Row{}, err
+			}
+			order = span.Compare(head, row)
+		}
+		if order < 0 {
+			least, row = r, head
+		}
+	}
+	return least, row, nil
+}
+
 // mergeRows visits the distinct rows of the sources of one trace in the order of
-// span.Compare. Copies are equal under it, so they are adjacent.
+// span.Compare. Copies are equal under it, so they are adjacent: both were heads at once, and are whole.
 func mergeRows(ctx context.Context, sources []rowSource, visit func(row span.Row) error) error {
 	var last span.Row
+	var lastOf *rowSource // which has no copies within itself
 	for visited := 0; ; visited++ {
 		if visited%cancelEveryRows == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		var least *rowSource
-		var row span.Row
-		for i := range sources {
-			head, ok, err := sources[i].head()
-			if err != nil {
-				return err
-			}
-			if ok && (least == nil || span.Compare(head, row) < 0) {
-				least, row = &sources[i], head
-			}
-		}
-		if least == nil {
-			return nil
+		least, row, err := leastHead(sources)
+		if err != nil || least == nil {
+			return err
 		}
 		least.drop()
-		if len(sources) > 1 && last.Batch != nil && span.Compare(last, row) == 0 {
+		if lastOf != nil && lastOf != least && span.Compare(last, row) == 0 {
 			continue
 		}
-		last = row
+		last, lastOf = row, least
 		if err := visit(row); err != nil {
 			return err
 		}

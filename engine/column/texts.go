@@ -151,6 +151,9 @@ func (t *Table) Copy() (text []byte, ends []uint32) {
 	return text, ends
 }
 
+// Forget leaves a new table with all the memory of the old one.
+func (t *Table) Forget() { t.Text, t.Ends = t.Text[:0], append(t.Ends[:0], 0) }
+
 // Value gives the text at a position.
 func (t *Table) Value(at uint32) []byte {
 	if at == 0 {

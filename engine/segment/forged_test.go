@@ -42,7 +42,19 @@ func bear(t *testing.T, what string, data []byte) {
 			for pos := range b.Len() {
 				span.AppendContent(nil, span.Row{Batch: b, Pos: pos})
 			}
+			written, err := s.ReadRows(i, 0, b.Len(), segment.Projection{All: true, Write: spelling{}})
+			if err != nil {
+				t.Fatalf("%s: what is read as lists is not read written: %v", what, err)
+			}
+			for pos := range b.Len() {
+				want, _ := spelling{}.spelled(span.Row{Batch: b, Pos: pos})
+				if got, ok := (span.Row{Batch: written, Pos: pos}).WrittenAttrs(); ok && !bytes.Equal(got, want) {
+					t.Fatalf("%s: row %d has %q written, and %q as a list", what, pos, got, want)
+				}
+			}
 		}
+		_, err := s.ReadRows(i, 0, s.Group(i).Rows, segment.Projection{All: true, Write: spelling{}})
+		refused(err)
 	}
 	for i := range s.Groups() {
 		b, err := s.ReadGroup(i, segment.Projection{All: true, Bare: true})
@@ -301,6 +313,10 @@ func FuzzWriteThenRead(f *testing.F) {
 		s := open(t, fs, "s")
 		defer s.Close()
 		wantContents(t, s, written)
+		for i := range s.Groups() {
+			wantWritten(t, s, i, 0, s.Group(i).Rows, spelling{})
+			wantWritten(t, s, i, s.Group(i).Rows/3, s.Group(i).Rows/3+1, spelling{text: "text 4"})
+		}
 		if _, err := looked(s); err != nil {
 			t.Fatal(err)
 		}

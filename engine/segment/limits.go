@@ -116,6 +116,18 @@ const (
 	filterBytesMax = 64 << 20
 	// recentNumbersBits: 256 numbers of a column are known again, in a few lines of the cache.
 	recentNumbersBits = 8
+	// A read writes attributes of writtenBytesMax together at most, as a row group's rows take that
+	// have some KiB each, and of writtenRowBytesMax for each row: what takes more stands in lists.
+	writtenBytesMax    = 8 << 20
+	writtenRowBytesMax = 64 << 10
+	// writtenBlockTemplates are kept together once some of them are written, and a read remembers
+	// writtenBlocksKnown such blocks.
+	writtenBlockTemplates = 32
+	writtenBlocksKnown    = 16
+	// writtenOwnFew values that stand with the row are what most templates have at most.
+	writtenOwnFew = 4
+	// ownAttrBytes is what an attribute takes, written, beside its text, about.
+	ownAttrBytes = 32
 	// pageOverheadBytes is what an opened page takes beside its content, about.
 	pageOverheadBytes = 256
 	// What stays in memory of a trace (its id, where it stands), a row group beside its lists, an

@@ -11,7 +11,6 @@ import (
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/index"
 	"github.com/stoadb/stoa/internal/codec"
-	"github.com/stoadb/stoa/internal/invariant"
 )
 
 // page is a page that was read, checked and opened: what reads of it begin with. It never
@@ -25,6 +24,7 @@ type page struct {
 	filters []*index.Filter
 	terms   *index.Terms
 	cells   *Cells
+	written *writtenBlock
 	bytes   int // what it holds; the shard's lock guards it once it is kept
 }
 
@@ -41,6 +41,8 @@ type items struct {
 
 	longest atomic.Pointer[[]uint64]   // of spans, see GroupScan.Longest
 	byCode  atomic.Pointer[rowsByCode] // of spans, once somebody asked
+
+	written []atomic.Pointer[writtenTemplate] // of local ones of spans
 }
 
 // use is how many values of a column a row group has.
@@ -179,7 +181,7 @@ func (p *Pages) forget(segment uint64) {
 
 // opened gives a page, from those that are kept or from the file.
 func (s *Segment) opened(ref sectionRef, open func(payload []byte) (*page, error)) (_ *page, kept bool, err error) {
-	invariant.Check(!s.closed.Load(), "segment %s is read after its close", s.info.Name)
+	s.checkOpen()
 	key := pageKey{s.number, ref.offset}
 	if s.pages != nil {
 		if p := s.pages.get(key); p != nil {
@@ -322,6 +324,10 @@ func (s *Segment) itemsPage(g *groupRef, level span.Level, it *items) (*page, er
 	}
 	if it.local != nil {
 		p.bytes += it.local.memoryBytes()
+		if level == span.SpanLevel {
+			it.written = make([]atomic.Pointer[writtenTemplate], it.local.len())
+			p.bytes += 8 * len(it.written)
+		}
 	}
 	return p, nil
 }

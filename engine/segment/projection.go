@@ -28,6 +28,11 @@ type Projection struct {
 	// Keys narrows the attributes of spans, events and links to these keys; nil is all. With
 	// it, lists hold the attributes asked for in their order, and no others.
 	Keys map[string]bool
+	// Write, where set, has ReadRows, with All, write the attributes of spans: Written and WrittenEnds instead of
+	// AttrEnds, AttrIDs and Attrs. Rows whose attributes cannot be written, or take very much,
+	// have lists all the same, and with them all that are read at once. A process has one AttrWriter:
+	// of each template what it wrote is kept.
+	Write span.AttrWriter
 	// Pages, where set, is told what ReadRows opened.
 	Pages *PageCounts
 }

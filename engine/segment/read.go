@@ -41,8 +41,14 @@ func (s *Segment) ReadStarts(i int, dst []uint64) ([]uint64, error) {
 // ReadRows reads rows [from, to) of row group i, as ReadGroup does. It unpacks what these
 // rows need, of pages that stay with Pages for the next read.
 func (s *Segment) ReadRows(i, from, to int, p Projection) (*span.Batch, error) {
+	return s.readRows(i, from, to, p, nil)
+}
+
+// readRows is ReadRows, with attributes written into memory that was another batch's.
+func (s *Segment) readRows(i, from, to int, p Projection, into []byte) (*span.Batch, error) {
 	r := s.reader(i, from, to, p)
 	defer r.done()
+	r.write, r.into = p.All && p.Keys == nil && p.Write != nil, into
 	batch, err := r.read()
 	if p.Pages != nil {
 		p.Pages.Read += r.opened.Read
@@ -63,6 +69,9 @@ type rowReader struct {
 
 	origin *origin
 	bare   bool
+	write  bool              // attributes of spans, see Projection.Write
+	into   []byte            // where to
+	scopes map[uint32]uint32 // places in the batch
 
 	opened PageCounts
 
@@ -77,6 +86,7 @@ type buffers struct {
 	pages    []byte
 	ints     []uint64
 	text     column.Table
+	ownText  column.Table  // of attributes that are written: no batch has it
 	keys     []span.TextID // by attribute column: its key in the batch + 1
 	keysUsed []uint32
 	itemBuffers
@@ -85,11 +95,18 @@ type buffers struct {
 	textCounts []uint64      // of values by text
 }
 
-var readBuffers = sync.Pool{New: func() any { return new(buffers) }}
+var readBuffers = sync.Pool{New: func() any { return &buffers{ownText: column.NewTable()} }}
 
 func (s *Segment) reader(i, from, to int, p Projection) *rowReader {
-	invariant.Check(!s.closed.Load(), "segment %s is read after its close", s.info.Name)
+	s.checkOpen()
 	return &rowReader{s: s, group: &s.groups[i], from: from, to: to, p: p.normal(), b: new(span.Batch), buffers: readBuffers.Get().(*buffers)}
+}
+
+// checkOpen is one look for each page, so it makes no arguments for what it never says.
+func (s *Segment) checkOpen() {
+	if s.closed.Load() {
+		invariant.Check(false, "segment %s is read after its close", s.info.Name)
+	}
 }
 
 func (r *rowReader) done() {
@@ -98,7 +115,8 @@ func (r *rowReader) done() {
 	}
 	r.keysUsed = r.keysUsed[:0]
 	r.itemBuffers.forget()
-	if cap(r.pages)+8*cap(r.ints)+4*cap(r.textPlaces)+8*cap(r.textCounts)+r.text.MemoryBytes()+r.itemBuffers.memoryBytes() <= keptBytesMax {
+	r.ownText.Forget()
+	if cap(r.pages)+8*cap(r.ints)+4*cap(r.textPlaces)+8*cap(r.textCounts)+r.text.MemoryBytes()+r.ownText.MemoryBytes()+r.itemBuffers.memoryBytes() <= keptBytesMax {
 		readBuffers.Put(r.buffers)
 	}
 }
@@ -253,9 +271,14 @@ func (r *rowReader) texts(col uint32, n, from, to int) []span.TextID {
 
 // appendTexts appends the ids of texts [from, to) of the n of a column.
 func appendTexts[ID ~uint32 | ~uint64](r *rowReader, dst []ID, col uint32, n, from, to int) []ID {
+	return appendTextsTo(r, &r.text, dst, col, n, from, to)
+}
+
+// appendTextsTo is appendTexts for another table than the batch's.
+func appendTextsTo[ID ~uint32 | ~uint64](r *rowReader, table *column.Table, dst []ID, col uint32, n, from, to int) []ID {
 	p := r.page(col, func(payload []byte) (*page, error) { return openTexts(payload, n) })
 	if p != nil {
-		decoded, err := column.DecodeTexts(dst, &r.text, p.texts, from, to)
+		decoded, err := column.DecodeTexts(dst, table, p.texts, from, to)
 		if err == nil {
 			return decoded
 		}
@@ -307,6 +330,9 @@ func (r *rowReader) resources() {
 			if !r.bare {
 				addResource(r.b, r.asked(resourceOf(r.s.resources, r.group.resources[code])).copied(r.s.resources, r.addText))
 			}
+			if r.write {
+				r.b.ResourceMarks = append(r.b.ResourceMarks, r.mark(r.group.resources[code]))
+			}
 			if r.origin != nil {
 				r.origin.resources = append(r.origin.resources, r.group.resources[code])
 			}
@@ -316,6 +342,9 @@ func (r *rowReader) resources() {
 		r.b.ResourceIDs[row] = positions[code] - 1
 	}
 }
+
+// mark names a resource or scope of the segment among those of all.
+func (r *rowReader) mark(id uint32) uint64 { return r.s.number<<32 | uint64(id) }
 
 // asked gives what the projection asks for of a resource or scope.
 func (r *rowReader) asked(e envelope) envelope {

@@ -26,6 +26,7 @@ type itemReader struct {
 	*rowReader
 	level    span.Level
 	items    *items
+	itemPage *page // that the items stand in
 	from, to int
 }
 
@@ -54,6 +55,9 @@ func (r *rowReader) openLevel(level span.Level, n, from, to int) *itemReader {
 			return it
 		}
 		it.countCodes()
+		if it.writes() {
+			it.prepareWrite()
+		}
 		it.findOwn()
 	}
 	return it
@@ -79,7 +83,7 @@ func (r *rowReader) openCodes(level span.Level, n int) *itemReader {
 	if r.origin != nil {
 		r.origin.levels[level] = p.items
 	}
-	return &itemReader{rowReader: r, level: level, items: p.items}
+	return &itemReader{rowReader: r, level: level, items: p.items, itemPage: p}
 }
 
 // countCodes counts how many of the items have each code.
@@ -89,8 +93,10 @@ func (it *itemReader) countCodes() {
 	it.within, it.compiled = zeros(it.within, codes), zeros(it.compiled, codes)
 	slots := 0
 	for _, code := range it.items.codes[it.from:it.to] {
-		if it.within[code]++; it.within[code] == 1 {
-			it.codes = append(it.codes, code)
+		if it.within[code]++; it.within[code] > 1 {
+			continue
+		}
+		if it.codes = append(it.codes, code); !it.writes() {
 			t, id := it.s.templateOf(it.group, it.level, it.items, code)
 			slots += len(t.slotsOf(id))
 		}
@@ -108,13 +114,10 @@ const textsMax = 3
 // findOwn works out which values of which columns the items have: a column's values stand
 // in the order of the items, so those of the items before are passed over.
 func (it *itemReader) findOwn() {
-	for _, code := range it.codes {
-		t, id := it.s.templateOf(it.group, it.level, it.items, code)
-		for _, column := range t.ownOf(id) {
-			if it.wants(column) {
-				it.own[it.ownOf(column)].count += int(it.within[code])
-			}
-		}
+	if it.writes() {
+		it.countOwnWritten()
+	} else {
+		it.countOwn()
 	}
 	if len(it.own) == 0 {
 		return
@@ -129,6 +132,18 @@ func (it *itemReader) findOwn() {
 	it.values = slices.Grow(it.values, values)
 	for i := range it.own {
 		it.decode(&it.own[i])
+	}
+}
+
+// countOwn counts the values of the items by column.
+func (it *itemReader) countOwn() {
+	for _, code := range it.codes {
+		t, id := it.s.templateOf(it.group, it.level, it.items, code)
+		for _, column := range t.ownOf(id) {
+			if it.wants(column) {
+				it.own[it.ownOf(column)].count += int(it.within[code])
+			}
+		}
 	}
 }
 
@@ -193,6 +208,8 @@ func (it *itemReader) decode(c *ownColumn) {
 	case isMapped(it.level, c.column):
 		c.attrs = it.mapped(c.column, c.total, from, to)
 		return
+	case c.column >= colFixed && it.writes() && it.s.columns[c.column-colFixed].kind.HasText():
+		it.values = appendTextsTo(it.rowReader, &it.ownText, it.values, c.column, c.total, from, to)
 	case c.column < colFixed || it.s.columns[c.column-colFixed].kind.HasText():
 		it.values = appendTexts(it.rowReader, it.values, c.column, c.total, from, to)
 	default:

@@ -21,6 +21,11 @@ type itemBuffers struct {
 	// Of rows that are read bare: places in own of a template's slots, and by code where they end.
 	places, placeEnds []uint32
 
+	written []*writtenTemplate // by place of a code, while attributes are written
+	blocks  [writtenBlocksKnown]knownBlock
+
+	outlined []outline // by place of a code, then
+
 	folded     []span.TextID // by text of the templates' table, then of the group's own: its name in the batch + 1
 	foldedUsed []uint32
 }
@@ -38,13 +43,16 @@ func (m *itemBuffers) forget() {
 	}
 	clear(m.tables) // they and these point into a segment's memory
 	clear(m.own)
+	clear(m.written)
+	m.blocks = [writtenBlocksKnown]knownBlock{}
 	m.codes, m.tables, m.slots = m.codes[:0], m.tables[:0], m.slots[:0]
+	m.written, m.outlined = m.written[:0], m.outlined[:0]
 	m.own, m.ownUsed, m.values, m.foldedUsed = m.own[:0], m.ownUsed[:0], m.values[:0], m.foldedUsed[:0]
 }
 
 func (m *itemBuffers) memoryBytes() int {
 	return 4*(cap(m.within)+cap(m.compiled)+cap(m.codes)+cap(m.ownAt)+cap(m.ownUsed)+cap(m.places)+cap(m.placeEnds)+cap(m.folded)+cap(m.foldedUsed)) + 8*cap(m.values) +
-		48*cap(m.tables) + 40*cap(m.slots) + 80*cap(m.own) + m.attrs.MemoryBytes()
+		8*cap(m.written) + 56*cap(m.outlined) + 48*cap(m.tables) + 40*cap(m.slots) + 80*cap(m.own) + m.attrs.MemoryBytes()
 }
 
 // zeros gives s with n entries at least, new ones 0.

@@ -17,6 +17,10 @@ func (r *rowReader) spans() {
 		r.bareKinds(it)
 		return
 	}
+	if r.write && r.err == nil && it.writeAttrs() {
+		it.outlines()
+		return
+	}
 	b.ScopeIDs = make([]uint32, rows)
 	if r.p.Names {
 		b.Names = make([]span.TextID, rows)
@@ -34,7 +38,7 @@ func (r *rowReader) spans() {
 		b.AttrIDs = make([]uint32, 0, it.total()) // this compiles all templates
 		b.Attrs = append(make([]span.Attr, 0, len(b.Attrs)+it.totalOwn()), b.Attrs...)
 	}
-	scopes, lastScope, lastIn := map[uint32]uint32{}, ^uint32(0), uint32(0)
+	lastScope, lastIn := ^uint32(0), uint32(0)
 	it.eachSpan(func(i int, col uint32, id span.TextID) {
 		switch col {
 		case colName:
@@ -46,20 +50,7 @@ func (r *rowReader) spans() {
 		}
 	}, func(i int, scalars []uint32) {
 		if scope := scalars[scalarScope]; scope != lastScope {
-			at, ok := scopes[scope]
-			if !ok {
-				at = uint32(len(b.Scopes))
-				scopes[scope] = at
-				if r.origin != nil {
-					r.origin.scopes = append(r.origin.scopes, scope)
-				}
-				if r.p.Services && !r.p.All {
-					addScope(b, envelope{})
-				} else {
-					addScope(b, r.asked(scopeOf(r.s.scopes, scope)).copied(r.s.scopes, r.addText))
-				}
-			}
-			lastScope, lastIn = scope, at
+			lastScope, lastIn = scope, r.scopeIn(scope)
 		}
 		b.ScopeIDs[i] = lastIn
 		if r.p.Identity {
@@ -74,6 +65,32 @@ func (r *rowReader) spans() {
 			b.AttrEnds[i] = uint32(len(b.AttrIDs))
 		}
 	})
+}
+
+// scopeIn gives the place of a scope in the batch, where it puts it at first.
+func (r *rowReader) scopeIn(scope uint32) uint32 {
+	at, ok := r.scopes[scope]
+	if ok {
+		return at
+	}
+	b := r.b
+	at = uint32(len(b.Scopes))
+	if r.scopes == nil {
+		r.scopes = map[uint32]uint32{}
+	}
+	r.scopes[scope] = at
+	if r.origin != nil {
+		r.origin.scopes = append(r.origin.scopes, scope)
+	}
+	if b.ResourceMarks != nil {
+		b.ScopeMarks = append(b.ScopeMarks, r.mark(scope))
+	}
+	if r.p.Services && !r.p.All {
+		addScope(b, envelope{})
+	} else {
+		addScope(b, r.asked(scopeOf(r.s.scopes, scope)).copied(r.s.scopes, r.addText))
+	}
+	return at
 }
 
 // counted gives where the rows' events or links stand among those of the group, with their

@@ -156,6 +156,16 @@ type Batch struct {
 	EventAttrs []Attr
 	Links      []Link
 	LinkAttrs  []Attr
+
+	// Written has the attributes of spans as an AttrWriter wrote them, with their ends by row: instead
+	// of AttrEnds, AttrIDs and Attrs, in batches that were read so (see engine/segment).
+	Written     []byte
+	WrittenEnds []uint32
+
+	// ResourceMarks and ScopeMarks, where they are not nil, name what the entries of the two tables
+	// hold: equal marks of any batches of this process stand for equal resources, or scopes. What is
+	// equal may have several.
+	ResourceMarks, ScopeMarks []uint64
 }
 
 // SpanKind numbers of OTLP.
@@ -259,5 +269,5 @@ func (b *Batch) MemoryBytes() int {
 			b.ResourceIDs, b.ScopeIDs, b.AttrEnds, b.EventEnds, b.LinkEnds)
 	lists := (cap(b.Attrs)+cap(b.EventAttrs)+cap(b.LinkAttrs)+cap(b.ResourceAttrs)+cap(b.ScopeAttrs))*16 +
 		cap(b.AttrIDs)*4 + cap(b.Events)*24 + cap(b.Links)*48
-	return int(unsafe.Sizeof(*b)) + rows + lists + cap(b.Text) + cap(b.TextEnd)*4 + (cap(b.Resources)+cap(b.Scopes))*24
+	return int(unsafe.Sizeof(*b)) + rows + lists + cap(b.Text) + cap(b.Written) + (cap(b.TextEnd)+cap(b.WrittenEnds))*4 + (cap(b.Resources)+cap(b.Scopes))*24 + (cap(b.ResourceMarks)+cap(b.ScopeMarks))*8
 }

@@ -97,24 +97,7 @@ func (o form) appendSpan(dst []byte, r span.Row) []byte {
 	dst = appendVarint(dst, tagSpanKind, uint64(int64(b.Kinds[pos])))
 	dst = appendFixed64(dst, tagSpanStart, b.Starts[pos])
 	dst = appendFixed64(dst, tagSpanEnd, b.Ends[pos])
-	attrs, moreAttrs := cutList(o, r.AttrIDs())
-	warnings := o.warnings(r)
-	if o.written != nil && warnings == nil {
-		dst, attrs = o.written.appendAttrs(o, dst, r), nil
-	}
-	for _, id := range attrs {
-		a := b.Attrs[id]
-		if warnings != nil && a.Type == span.ArrayValue && string(b.Bytes(a.Key)) == WarningsKey {
-			_, came := o.plain(b, a, b.Bytes(span.TextID(a.Value)))
-			dst = appendWarnings(dst, came, warnings)
-			warnings = nil
-			continue
-		}
-		dst = o.appendAttr(dst, tagSpanAttr, b, a)
-	}
-	if warnings != nil {
-		dst = appendWarnings(dst, nil, warnings)
-	}
+	dst, moreAttrs := o.appendSpanAttrs(dst, r)
 	dst = appendVarint(dst, tagSpanDroppedAttrs, uint64(b.DroppedAttrs[pos]+moreAttrs))
 	begin, end := r.EventRange()
 	keep := o.listEnd(begin, end)
@@ -186,24 +169,70 @@ func (o form) appendAttr(dst []byte, tag uint32, b *span.Batch, a span.Attr) []b
 	if o.output {
 		a, data = o.plain(b, a, data)
 	}
-	dst, at := openMessage(dst, tag)
 	if a.Type == span.RawAttribute {
-		return closeMessage(append(dst, data...), at)
+		return appendBytes(dst, tag, data)
 	}
-	dst = o.appendText(dst, tagKey, b.Bytes(a.Key))
-	if a.Type == span.NoValue {
-		return closeMessage(dst, at)
+	key := b.Bytes(a.Key)
+	if o.output {
+		key = o.text(key)
 	}
-	dst, inner := openMessage(dst, tagKeyValue)
-	switch a.Type {
+	return appendKeyValue(dst, tag, key, a.Type, a.Value, data)
+}
+
+// appendKeyValue appends a KeyValue field of any type but RawAttribute.
+func appendKeyValue(dst []byte, tag uint32, key []byte, kind span.ValueType, number uint64, data []byte) []byte {
+	n, head := anyBytes(kind, number, data), 0
+	if len(key) > 0 {
+		head = fieldBytes(len(key))
+	}
+	dst = binary.AppendUvarint(appendTag(dst, tag), uint64(head+valueBytes(kind, n)))
+	if len(key) > 0 {
+		dst = appendBytes(dst, tagKey, key)
+	}
+	return appendValue(dst, kind, n, number, data)
+}
+
+// anyBytes is the length of an AnyValue message.
+func anyBytes(kind span.ValueType, number uint64, data []byte) int {
+	switch kind {
+	case span.NoValue, span.EmptyValue:
+		return 0
+	case span.BoolValue:
+		return 1 + 1
+	case span.IntValue:
+		return 1 + varintBytes(number)
+	case span.DoubleValue:
+		return 1 + 8
+	case span.RawValue:
+		return len(data)
+	default:
+		return fieldBytes(len(data))
+	}
+}
+
+// valueBytes is the length of the field that an AnyValue of n bytes stands in, if it stands.
+func valueBytes(kind span.ValueType, n int) int {
+	if kind == span.NoValue {
+		return 0
+	}
+	return fieldBytes(n)
+}
+
+// appendValue appends the value field of a KeyValue, whose AnyValue has n bytes.
+func appendValue(dst []byte, kind span.ValueType, n int, number uint64, data []byte) []byte {
+	if kind == span.NoValue {
+		return dst
+	}
+	dst = binary.AppendUvarint(append(dst, tagKeyValue), uint64(n))
+	switch kind {
 	case span.StringValue:
 		dst = appendBytes(dst, tagAnyString, data)
 	case span.BoolValue:
-		dst = append(appendTag(dst, tagAnyBool), byte(a.Value))
+		dst = append(dst, tagAnyBool, byte(number))
 	case span.IntValue:
-		dst = binary.AppendUvarint(appendTag(dst, tagAnyInt), a.Value)
+		dst = binary.AppendUvarint(append(dst, tagAnyInt), number)
 	case span.DoubleValue:
-		dst = binary.LittleEndian.AppendUint64(appendTag(dst, tagAnyDouble), a.Value)
+		dst = binary.LittleEndian.AppendUint64(append(dst, tagAnyDouble), number)
 	case span.BytesValue:
 		dst = appendBytes(dst, tagAnyBytes, data)
 	case span.ArrayValue:
@@ -213,7 +242,7 @@ func (o form) appendAttr(dst []byte, tag uint32, b *span.Batch, a span.Attr) []b
 	case span.RawValue:
 		dst = append(dst, data...)
 	}
-	return closeMessage(closeMessage(dst, inner), at)
+	return dst
 }
 
 // appendText appends a text field, nothing for an empty text.

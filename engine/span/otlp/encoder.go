@@ -40,7 +40,7 @@ const (
 // NewEncoder gives chunks to yield, which may use them until it returns.
 func NewEncoder(yield func(chunk []byte) error) *Encoder { return &Encoder{yield: yield} }
 
-// Add adds a row. Its batch must stay as it is until the next Flush.
+// Add adds a row. Its batch must stay as it is until the next Flush, but for written attributes.
 func (e *Encoder) Add(r span.Row) error {
 	if e.any && e.trace != r.TraceID() {
 		if err := e.Flush(); err != nil {
@@ -162,8 +162,12 @@ func (o form) warnings(r span.Row) []byte {
 	return list
 }
 
-// appendWarnings appends the warnings attribute: those the span came with and ours.
+// appendWarnings appends the warnings attribute, those the span came with and ours; nothing where
+// we have none.
 func appendWarnings(dst, came, ours []byte) []byte {
+	if ours == nil {
+		return dst
+	}
 	dst, at := openMessage(dst, tagSpanAttr)
 	dst = appendBytes(dst, tagKey, []byte(WarningsKey))
 	dst, inner := openMessage(dst, tagKeyValue)

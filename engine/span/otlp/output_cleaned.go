@@ -11,7 +11,10 @@ import (
 // to write them. They stand in their own memory, and stay from answer to answer.
 type cleaned struct {
 	outputs map[cleanedKey]*output
+	marked  map[[2]uint64][2]*output // both of a row by their marks, none that is not among the outputs
 	bytes   int
+
+	forgotten int // how often all were
 }
 
 // cleanedKey is the hash of an envelope as it was received, and how long it may be.
@@ -27,6 +30,13 @@ const (
 	cleanedMax          = 256
 	cleanedBytesMax     = 8 << 20
 	cleanedKeptBytesMax = 512 << 10
+)
+
+// markedMax pairs of marks are known, of markedBytes each about: segments have the same resources
+// each under marks of its own.
+const (
+	markedMax   = 2048
+	markedBytes = 64
 )
 
 // cleanedEntryBytes is about what an entry takes beside its bytes, with its part of the map.
@@ -49,7 +59,7 @@ func (c *cleaned) output(e envelope, s schema, limit int) *output {
 		c.forget()
 	}
 	if before := c.outputs[key]; before != nil {
-		c.bytes -= before.memoryBytes()
+		c.forget() // two of one hash take turns, which marks do not know
 	}
 	c.outputs[key] = out
 	c.bytes += out.memoryBytes()
@@ -94,9 +104,24 @@ func (out *output) memoryBytes() int {
 	return len(out.message) + len(out.schemaURL) + len(out.from.message) + len(out.from.schemaURL) + cleanedEntryBytes
 }
 
+// mark notes what was found for two marks.
+func (c *cleaned) mark(marks [2]uint64, resource, scope *output) {
+	if c.marked == nil {
+		c.marked = map[[2]uint64][2]*output{}
+	}
+	if len(c.marked) >= markedMax {
+		c.bytes -= len(c.marked) * markedBytes
+		clear(c.marked)
+	}
+	c.marked[marks] = [2]*output{resource, scope}
+	c.bytes += markedBytes
+}
+
 func (c *cleaned) forget() {
 	clear(c.outputs)
+	clear(c.marked)
 	c.bytes = 0
+	c.forgotten++
 }
 
 // endAnswer forgets what is too much to keep for the next one.

@@ -30,6 +30,23 @@ type output struct {
 // envelopesBytesMax: of one that is longer than half of it goes what the other needs. So
 // the same resource may look otherwise beside another scope.
 func (e *Encoder) envelopes(r span.Row) (resource, scope *output) {
+	b := r.Batch
+	if b.ResourceMarks == nil {
+		return e.envelopesOf(r)
+	}
+	marks := [2]uint64{b.ResourceMarks[b.ResourceIDs[r.Pos]], b.ScopeMarks[b.ScopeIDs[r.Pos]]}
+	if known, ok := e.cleaned.marked[marks]; ok {
+		return known[0], known[1]
+	}
+	times := e.cleaned.forgotten
+	if resource, scope = e.envelopesOf(r); times == e.cleaned.forgotten {
+		e.cleaned.mark(marks, resource, scope)
+	}
+	return resource, scope
+}
+
+// envelopesOf is envelopes of rows without marks.
+func (e *Encoder) envelopesOf(r span.Row) (resource, scope *output) {
 	const half = envelopesBytesMax / 2
 	fromResource, fromScope := resourceOf(r), scopeOf(r)
 	resource = e.cleaned.output(fromResource, resourceMessage, envelopesBytesMax)

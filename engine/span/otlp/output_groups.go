@@ -1,17 +1,37 @@
 package otlp
 
-import "github.com/stoadb/stoa/engine/span"
+import (
+	"slices"
+
+	"github.com/stoadb/stoa/engine/span"
+)
 
 // groups finds the place of a span in the message at hand. Services of a trace take turns from
 // span to span: were a resource written for each turn, as it was once, most of an answer would be
 // resources.
 type groups struct {
-	batch     *span.Batch
-	pairs     map[uint64]*grouped // by resource and scope of that batch
-	resources map[uint64]int      // places in the assembly, by hash of content
+	batches   [groupBatches]groupBatch // rows of some sources take turns
+	oldest    int                      // of the batches: the place of the next one
+	list      []grouped
+	resources map[uint64]int // places in the assembly, by hash of content
 	scopes    map[scopeKey]int
 	most      int // entries that the maps had at once
 }
+
+// groupBatch knows the groups of a batch by the numbers of resource and scope: few of each make a
+// table, many a map.
+type groupBatch struct {
+	batch  *span.Batch
+	scopes uint32            // how many it has
+	table  []uint32          // by resource, then by scope: place in the list + 1
+	places map[uint64]uint32 // the same, without a table
+}
+
+// groupBatches batches are known at once: a trace stands in few sources.
+const groupBatches = 4
+
+// groupTableMax pairs of a resource and a scope make a table, of 16 KiB.
+const groupTableMax = 4096
 
 // scopeKey is a scope's hash, and the place of its resource.
 type scopeKey struct {
@@ -41,20 +61,20 @@ func (g *grouped) sizeWith(n int) int {
 // group gives the group of a row. Within a batch it goes by numbers; the same content under other
 // numbers, in this batch or another one, is one group.
 func (e *Encoder) group(r span.Row) *grouped {
-	b, known := r.Batch, &e.groups
-	if known.pairs == nil {
+	known, resource, scope := &e.groups, r.Batch.ResourceIDs[r.Pos], r.Batch.ScopeIDs[r.Pos]
+	if known.resources == nil {
 		known.forget()
 	}
-	if known.batch != b {
-		known.enter(b)
-	}
-	pair := uint64(b.ResourceIDs[r.Pos])<<32 | uint64(b.ScopeIDs[r.Pos])
-	g := known.pairs[pair]
-	if g == nil {
-		g = new(grouped)
+	of := known.of(r.Batch)
+	place := of.place(resource, scope)
+	if place == 0 {
+		g := grouped{}
 		g.resource, g.scope = e.envelopes(r)
-		known.pairs[pair] = g
+		known.list = append(known.list, g)
+		place = uint32(len(known.list))
+		of.put(resource, scope, place)
 	}
+	g := &known.list[place-1]
 	if g.scopeAt > 0 {
 		return g
 	}
@@ -70,11 +90,42 @@ func (e *Encoder) group(r span.Row) *grouped {
 	return g
 }
 
-// enter goes on with rows of a batch.
-func (k *groups) enter(b *span.Batch) {
+// of gives what is known of a batch.
+func (k *groups) of(b *span.Batch) *groupBatch {
+	for i := range k.batches {
+		if k.batches[i].batch == b {
+			return &k.batches[i]
+		}
+	}
+	known := &k.batches[k.oldest]
+	k.oldest = (k.oldest + 1) % groupBatches
 	k.note()
-	clear(k.pairs)
-	k.batch = b
+	known.batch, known.scopes, known.table = b, uint32(len(b.Scopes)), known.table[:0]
+	clear(known.places)
+	if n := len(b.Resources) * len(b.Scopes); n <= groupTableMax {
+		known.table = slices.Grow(known.table, n)[:n]
+		clear(known.table)
+	}
+	return known
+}
+
+// place gives the place in the list of a resource and a scope + 1, 0 where they have none yet.
+func (g *groupBatch) place(resource, scope uint32) uint32 {
+	if len(g.table) > 0 {
+		return g.table[resource*g.scopes+scope]
+	}
+	return g.places[uint64(resource)<<32|uint64(scope)]
+}
+
+func (g *groupBatch) put(resource, scope, place uint32) {
+	if len(g.table) > 0 {
+		g.table[resource*g.scopes+scope] = place
+		return
+	}
+	if g.places == nil {
+		g.places = map[uint64]uint32{}
+	}
+	g.places[uint64(resource)<<32|uint64(scope)] = place
 }
 
 // forget begins a new message.
@@ -82,10 +133,14 @@ func (k *groups) forget() {
 	if k.note(); k.most > groupsKeptMax {
 		*k = groups{}
 	}
-	if k.batch = nil; k.pairs == nil {
-		k.pairs, k.resources, k.scopes = map[uint64]*grouped{}, map[uint64]int{}, map[scopeKey]int{}
+	for i := range k.batches {
+		k.batches[i].batch = nil
 	}
-	clear(k.pairs)
+	if k.oldest = 0; k.resources == nil {
+		k.resources, k.scopes = map[uint64]int{}, map[scopeKey]int{}
+	}
+	clear(k.list)
+	k.list = k.list[:0]
 	clear(k.resources)
 	clear(k.scopes)
 }
@@ -97,9 +152,19 @@ const groupsKeptMax = 4096
 // groupBytes is about what an entry takes, with what it points to.
 const groupBytes = 64
 
-func (k *groups) note() { k.most = max(k.most, len(k.pairs)+len(k.resources)+len(k.scopes)) }
+func (k *groups) note() {
+	entries := len(k.list) + len(k.resources) + len(k.scopes)
+	for i := range k.batches {
+		entries += len(k.batches[i].places)
+	}
+	k.most = max(k.most, entries)
+}
 
 func (k *groups) memoryBytes() int {
 	k.note()
-	return k.most * groupBytes
+	bytes := k.most * groupBytes
+	for i := range k.batches {
+		bytes += 4 * cap(k.batches[i].table)
+	}
+	return bytes
 }

@@ -58,6 +58,7 @@ func promises(t failer, raw []byte) ([]otlp.Part, otlp.Counts) {
 			got[id] = append(got[id], tuples...)
 		}
 		readable(t, p.Batch)
+		answersAlike(t, p.Batch)
 	}
 	if spans != counts.Spans || spans != countOf(want) {
 		t.Fatalf("%d spans in parts, %d counted, %d in the request", spans, counts.Spans, countOf(want))
