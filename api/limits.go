@@ -73,6 +73,11 @@ const (
 	// streamsMax is calls at once on one connection.
 	streamsMax = 256
 
+	// writeBufferBytes of answers are gathered for one write to a connection, beyond grpc's 32 KiB:
+	// fewer writes, and fewer times that who reads is woken for one. Connections that send nothing have
+	// none.
+	writeBufferBytes = 128 << 10
+
 	// streamWorkers is how many goroutines serve call after call: a new one for each call grows
 	// its stack each time. Calls beyond them get one of their own.
 	streamWorkers = 8
