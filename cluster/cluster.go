@@ -56,7 +56,7 @@ type Options struct {
 
 	Log wal.Options // file size and sync interval; SyncInterval 0 syncs before every answer
 
-	MemtableBytesMax int64         // of requests in one shard's open memtable; default MemtableBytes / shards, three quarters of it for one
+	MemtableBytesMax int64         // of requests in one shard's open memtable; default MemtableBytes / shards, three quarters of it for one alone
 	MemtableBytes    int64         // of requests in the open memtables of all shards; default 192 MiB
 	MemtableAge      time.Duration // an open memtable is sealed at this age
 	Retention        time.Duration // 0 keeps everything
@@ -70,6 +70,7 @@ type Options struct {
 
 	// Shared is what this store shares with others of the process; nil is nothing.
 	Shared *Shared
+	shares bool // Shared is that of others too
 	// Questions, where set, go first: what can wait makes way for those that it is told of.
 	Questions *Questions
 	// Background, where set, is called first by each goroutine that flushes or merges.
@@ -228,6 +229,8 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Shared == nil {
 		o.Shared = NewShared()
+	} else {
+		o.shares = true
 	}
 	return o
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stoadb/stoa/cluster"
 	"github.com/stoadb/stoa/engine/enginetest"
 	"github.com/stoadb/stoa/internal/vfs"
 )
@@ -48,28 +49,36 @@ func TestShardsFreezeInTurns(t *testing.T) {
 	}
 }
 
-// TestTheOnlyShardSealsAtThreeQuarters of what a store's memtables may hold; one of two at half of it.
+// TestTheOnlyShardSealsAtThreeQuarters of what a store's memtables may hold; one of two at half of it, and
+// one that shares its room with other stores at all of it.
 func TestTheOnlyShardSealsAtThreeQuarters(t *testing.T) {
 	const all = 400 << 10
-	for shards, want := range map[int]int{1: all * 3 / 4, 2: all / 2} {
-		o := small(vfs.NewCrash(1))
-		o.Shards, o.MemtableBytesMax, o.MemtableBytes = shards, 0, all
-		o.Now = func() time.Time { return time.Unix(1_767_225_600, 0) }
-		s := open(t, o)
-		last, most := s.Shards()-1, 0 // the others seal their first memtable early
-		for n := 1; s.Stats().Shards[last].Segments+s.Stats().Shards[last].Frozen == 0; n++ {
-			most = s.Stats().Shards[last].MemtableBytes
-			var spans []enginetest.Sized
-			for i := range 64 {
-				spans = append(spans, enginetest.Sized{Trace: n*64 + i, Bytes: 60})
+	for _, c := range []struct {
+		name   string
+		shards int
+		shared *cluster.Shared
+		want   int
+	}{{"alone", 1, nil, all * 3 / 4}, {"one of two", 2, nil, all / 2}, {"beside others", 1, cluster.NewShared(), all}} {
+		t.Run(c.name, func(t *testing.T) {
+			o := small(vfs.NewCrash(1))
+			o.Shards, o.MemtableBytesMax, o.MemtableBytes, o.Shared = c.shards, 0, all, c.shared
+			o.Now = func() time.Time { return time.Unix(1_767_225_600, 0) }
+			s := open(t, o)
+			last, most := s.Shards()-1, 0 // the others seal their first memtable early
+			for n := 1; s.Stats().Shards[last].Segments+s.Stats().Shards[last].Frozen == 0; n++ {
+				most = s.Stats().Shards[last].MemtableBytes
+				var spans []enginetest.Sized
+				for i := range 64 {
+					spans = append(spans, enginetest.Sized{Trace: n*64 + i, Bytes: 60})
+				}
+				write(t, s, enginetest.SizedPayload(spans...))
+				if n > 2000 {
+					t.Fatalf("no seal with %d bytes", most)
+				}
 			}
-			write(t, s, enginetest.SizedPayload(spans...))
-			if n > 2000 {
-				t.Fatalf("no seal with %d bytes in %d shards", most, shards)
+			if most < c.want*7/8 || most > c.want {
+				t.Errorf("sealed above %d bytes, want about %d", most, c.want)
 			}
-		}
-		if most < want*7/8 || most > want {
-			t.Errorf("the last of %d shards sealed above %d bytes, want about %d", shards, most, want)
-		}
+		})
 	}
 }

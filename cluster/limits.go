@@ -96,9 +96,9 @@ const (
 	// freezes, and its flush has the time in which the others take two more.
 	roomQuarters = 5
 
-	// aloneQuarters of its part is what the open memtable of the only shard of a store may hold: when it
-	// freezes, the store holds as much as one of two shards that freeze in turns, and writes have as much
-	// room while it is flushed.
+	// aloneQuarters of its part is what the open memtable of the only shard of a store may hold that shares
+	// its room with no other: when it freezes, the store holds as much as one of two shards that freeze in
+	// turns, and writes have as much room while it is flushed.
 	aloneQuarters = 3
 
 	// memtableAgeDefault seals a memtable whose first entry is this old.

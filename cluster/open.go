@@ -90,7 +90,7 @@ func (s *Store) openShard(ctx context.Context, i int, pages *segment.Pages, entr
 	if memtableBytesMax == 0 {
 		memtableBytesMax = s.o.MemtableBytes / int64(s.epoch.Shards)
 		room = memtableBytesMax * roomQuarters / 4
-		if s.epoch.Shards == 1 {
+		if s.epoch.Shards == 1 && !s.o.shares {
 			memtableBytesMax = memtableBytesMax / 4 * aloneQuarters
 		}
 	}
