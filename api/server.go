@@ -14,7 +14,6 @@ import (
 
 	"google.golang.org/grpc"
 	_ "google.golang.org/grpc/encoding/gzip" // writers may compress
-	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
@@ -244,7 +243,6 @@ func (s *Server) newGRPC() *grpc.Server {
 		grpc.ConnectionTimeout(connectTimeMax),
 		grpc.SharedWriteBuffer(true),
 		grpc.WriteBufferSize(writeBufferBytes),
-		experimental.BufferPool(wire.Buffers()),
 		grpc.NumStreamWorkers(streamWorkers),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingInterval, Timeout: pingTimeMax}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: clientPingInterval, PermitWithoutStream: true}),

@@ -11,7 +11,3 @@ import (
 // is asked for; these are written over to the last byte by the one who gets them, see
 // Unmarshal and NewMessage, so nothing of another message can be seen in them.
 var buffers mem.BufferPool = &codec.BufferPool{}
-
-// Buffers is the same for what grpc reads into itself, the frames of a message that comes and what
-// it decompresses: it fills them too, or gives them back unseen.
-func Buffers() mem.BufferPool { return buffers }
