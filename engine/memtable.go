@@ -17,14 +17,14 @@ import (
 // Readers that scan take no lock: the batches stand in slabs that never move, and one
 // atomic count, raised after an entry's batches are in place, says how many of them
 // exist. A published batch is never changed. The simpler way, a slice under a lock, made
-// each query stop the writer. By-id lookups have a map with a short lock of its own, names
+// each query stop the writer. By-id lookups have a table with a short lock of its own, names
 // a catalog that those who ask fill; a reader drops what lies beyond the count it took.
 type memtable struct {
 	count atomic.Uint32
 	slabs [slabCount]atomic.Pointer[[]memBatch] // slab i holds slabFirst<<i batches
 
 	mu      sync.RWMutex
-	byTrace map[span.TraceID]int32 // last of the trace's refs
+	byTrace traceHeads
 	refs    []memRef
 
 	naming  sync.Mutex // held by who asks for names; writers do not wait for that
@@ -65,7 +65,7 @@ const (
 )
 
 func newMemtable() *memtable {
-	return &memtable{byTrace: make(map[span.TraceID]int32), catalog: index.NewCatalog()}
+	return &memtable{catalog: index.NewCatalog()}
 }
 
 // slabOf gives the slab of batch i and its place there.
@@ -102,22 +102,19 @@ func (m *memtable) add(pos uint32, b *span.Batch) {
 	m.indexRows(pos, b)
 }
 
-// indexRows adds a batch to the maps.
+// indexRows adds a batch to the refs of its traces: a run of rows of one trace at once.
 func (m *memtable) indexRows(pos uint32, b *span.Batch) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for row, id := range b.TraceIDs {
-		at := int32(len(m.refs))
-		previous := at - 1
-		if row == 0 || id != b.TraceIDs[row-1] {
-			var ok bool
-			if previous, ok = m.byTrace[id]; !ok {
-				previous = -1
-			}
+	ids := b.TraceIDs
+	for begin, end := 0, 0; begin < len(ids); begin = end {
+		for end = begin + 1; end < len(ids) && ids[end] == ids[begin]; end++ {
 		}
-		m.refs = append(m.refs, memRef{pos, uint32(row), previous})
-		if row+1 == len(b.TraceIDs) || id != b.TraceIDs[row+1] {
-			m.byTrace[id] = at // once for a run of rows of one trace
+		at := int32(len(m.refs))
+		previous := m.byTrace.replace(&ids[begin], at+int32(end-begin)-1)
+		for row := begin; row < end; row++ {
+			m.refs = append(m.refs, memRef{pos, uint32(row), previous})
+			previous, at = at, at+1
 		}
 	}
 }
@@ -159,8 +156,7 @@ func (m *memtable) publish(count uint32) { m.count.Store(count) }
 func (m *memtable) trace(dst []span.Row, id span.TraceID, count uint32) []span.Row {
 	from := len(dst)
 	m.mu.RLock()
-	at, ok := m.byTrace[id]
-	for ; ok && at >= 0; at = m.refs[at].previous {
+	for at := m.byTrace.last(id); at >= 0; at = m.refs[at].previous {
 		if ref := m.refs[at]; ref.batch < count {
 			dst = append(dst, span.Row{Batch: m.at(ref.batch).batch, Pos: int(ref.row)})
 		}
@@ -175,8 +171,7 @@ func (m *memtable) trace(dst []span.Row, id span.TraceID, count uint32) []span.R
 func (m *memtable) holds(id span.TraceID, count uint32) bool {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	at, ok := m.byTrace[id]
-	for ; ok && at >= 0; at = m.refs[at].previous {
+	for at := m.byTrace.last(id); at >= 0; at = m.refs[at].previous {
 		if m.refs[at].batch < count {
 			return true
 		}
