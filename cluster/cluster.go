@@ -139,10 +139,13 @@ func (s *Store) Fatal() <-chan error { return s.fatal }
 
 // Flush writes every memtable to a segment. It fails after what Fatal tells.
 func (s *Store) Flush(ctx context.Context) error {
-	return s.eachShard(func(i int) error { return s.flushShard(ctx, i) })
+	if err := s.groups.Err(); err != nil {
+		return err // a memtable may hold half an entry
+	}
+	return s.eachShard(func(i int) error { return s.shards[i].Flush(ctx) })
 }
 
-// flushShard writes a shard's memtables to segments, unless they may hold half an entry.
+// flushShard is Flush of one shard.
 func (s *Store) flushShard(ctx context.Context, shard int) error {
 	if err := s.groups.Err(); err != nil {
 		return err
@@ -187,11 +190,7 @@ func (s *Store) Close(ctx context.Context) error {
 		s.groups.Close()
 		s.work.Wait()
 		var errs []error
-		switch err := s.groups.Err(); {
-		case s.wal.Err() != nil: // which closing the log tells
-		case err != nil:
-			errs = append(errs, err)
-		default:
+		if s.wal.Err() == nil {
 			errs = append(errs, s.Flush(ctx))
 			s.truncateLog()
 		}

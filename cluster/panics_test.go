@@ -154,6 +154,7 @@ func TestAPanicWhileQueuedLeavesNobodyWaiting(t *testing.T) {
 		cluster.DirectShard{Log: second.log, Shard: shard})
 	parts := [][]engine.Part{{partOf(1, 10)}, {partOf(1, 10)}}
 	wantCaught(t, "forgetfulShard.Seen", func() { _ = group.Propose(t.Context(), parts) })
+	waitUntil(t, "what was queued is stored", func() bool { return len(first.hashes()) == 1 })
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if err := group.Propose(ctx, [][]engine.Part{{partOf(2, 10)}, {partOf(2, 10)}}); err != nil {
