@@ -134,12 +134,33 @@ func (s *Store) Shards() int { return s.epoch.Shards }
 func (s *Store) Imports() *Imports { return s.imports }
 
 // Fatal receives the error after which the process must end: the log has failed, and
-// only a new start can tell which of the last bytes are on the disk.
+// only a new start can tell which of the last bytes are on the disk; or a round panicked, and
+// only a new start, which replays the log, brings it and memory together.
 func (s *Store) Fatal() <-chan error { return s.fatal }
 
-// Flush writes every memtable to a segment.
+// Flush writes every memtable to a segment. It fails after what Fatal tells.
 func (s *Store) Flush(ctx context.Context) error {
+	if err := s.groups.Err(); err != nil {
+		return err // a memtable may hold half an entry
+	}
 	return s.eachShard(func(i int) error { return s.shards[i].Flush(ctx) })
+}
+
+// flushShard is Flush of one shard.
+func (s *Store) flushShard(ctx context.Context, shard int) error {
+	if err := s.groups.Err(); err != nil {
+		return err
+	}
+	return s.shards[shard].Flush(ctx)
+}
+
+// syncLog is what flushes ask for before a segment of theirs counts. After a panic none may: the memtable may hold
+// half an entry, which the log has whole.
+func (s *Store) syncLog() error {
+	if err := s.wal.Sync(); err != nil {
+		return err
+	}
+	return s.groups.Err()
 }
 
 // Compact merges the segments of each shard and window.
@@ -151,12 +172,15 @@ func (s *Store) Compact(ctx context.Context) error {
 // shard: what a store comes to by itself once it is left alone. It returns the errors of all
 // shards in which a flush or a merge failed.
 func (s *Store) Settle(ctx context.Context) error {
+	if err := s.groups.Err(); err != nil {
+		return err
+	}
 	return s.eachShard(func(i int) error { return s.shards[i].Settle(ctx) })
 }
 
 // Close refuses new writes, decides those that are under way, flushes every memtable
 // and ends the log with a record that says so. Reads must have ended. When ctx ends
-// first the flush is left out: the log holds what is missing.
+// first the flush is left out, as it is after what Fatal tells: the log holds what is missing.
 func (s *Store) Close(ctx context.Context) error {
 	s.closeOnce.Do(func() {
 		s.closing.Store(true)

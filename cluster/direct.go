@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -35,9 +36,9 @@ import (
 //     ends the round, whatever becomes of his own context, and chooses the next; where
 //     all who wait have given up, and for ticks, a goroutine of its own leads.
 //   - After a failed append nothing is accepted any more: whether those bytes are on the
-//     disk only the next start can tell. Nor is it after a panic, which is that of one who
-//     proposes: the leader's own, or of those who wait for what a goroutine did, or come later,
-//     the first to look.
+//     disk only the next start can tell. Nor is it after a panic, whoever's goroutine it was in:
+//     what was applied may be half an entry. The panic goes on in who leads; all others are
+//     refused, and may send again once the next start has replayed the log.
 //
 // Apply may wait for a flush. A shard of which that is to be expected is held: a goroutine
 // applies what is durable, and the leader goes on with the others. Should a flush begin to
@@ -47,12 +48,17 @@ import (
 type Direct struct {
 	now       func() time.Time
 	questions *Questions // go first; nil: are never told of
+	log       *slog.Logger
+
+	failed   chan struct{} // closed once failure is set, and a panic logged
+	failOnce sync.Once
 
 	mu      sync.Mutex
 	members []*member
 	led     bool             // somebody leads, or was chosen to
-	refusal error            // set once: nothing is accepted any more
-	caught  *invariant.Panic // of a goroutine, until somebody panics with it
+	refusal error            // nothing is accepted any more
+	failure error            // the first for which only a new start is a cure
+	logged  *invariant.Panic // the last one
 	idle    *sync.Cond       // signalled when nothing is under way and refusal is set
 }
 
@@ -111,19 +117,26 @@ type DirectShard struct {
 // NewDirect makes the groups of a node's shards, whose rounds make way for questions, which may be
 // nil. Close ends them.
 func NewDirect(now func() time.Time, questions *Questions, shards ...DirectShard) *Direct {
-	d := &Direct{now: now, questions: questions}
+	d := &Direct{now: now, questions: questions, log: slog.New(slog.DiscardHandler), failed: make(chan struct{})}
 	d.idle = sync.NewCond(&d.mu)
+	d.add(shards...)
+	return d
+}
+
+// add is for shards that are opened later than the groups are made, before anything is proposed.
+func (d *Direct) add(shards ...DirectShard) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for _, s := range shards {
 		d.members = append(d.members, &member{
 			log: s.Log, shard: s.Shard, next: s.Log.Last() + 1, inFlight: make(map[codec.Hash]*proposal),
 		})
 	}
-	return d
 }
 
-// Propose implements Groups.
+// Propose implements Groups. It panics where a round panicked that the caller led, and for nobody
+// else's.
 func (d *Direct) Propose(ctx context.Context, parts [][]engine.Part) error {
-	defer d.panicAgain()
 	r, err := d.accept(parts)
 	if r == nil {
 		return err
@@ -136,7 +149,7 @@ func (d *Direct) Propose(ctx context.Context, parts [][]engine.Part) error {
 			return ctx.Err()
 		}
 		for d.takeLead(r) {
-			d.round()
+			d.round().Again()
 		}
 		if decided, err := d.outcome(r); decided {
 			return err
@@ -144,26 +157,45 @@ func (d *Direct) Propose(ctx context.Context, parts [][]engine.Part) error {
 	}
 }
 
-// panicAgain panics with what a goroutine panicked with, where nobody has yet.
-func (d *Direct) panicAgain() {
-	d.mu.Lock()
-	caught := d.caught
-	d.caught = nil
-	d.mu.Unlock()
-	caught.Again()
-}
+// Failed is closed once nothing is accepted any more for a reason that Err tells, and only a new
+// start is a cure. It is not for Close.
+func (d *Direct) Failed() <-chan struct{} { return d.failed }
 
-// keepPanic keeps what a goroutine panicked with, if it did, for one who proposes.
-func (d *Direct) keepPanic(caught *invariant.Panic) {
-	if caught == nil {
-		return
-	}
+// Err is why the groups have failed, nil as long as they have not: span.ErrUnavailable with the
+// failure of the log, or with what a round panicked with.
+func (d *Direct) Err() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.caught == nil {
-		d.caught = caught
+	return d.failure
+}
+
+// panicked notes a panic, logs it where that has not been done, and returns what is answered for it. From then on
+// nothing is accepted, whoever is still at work.
+func (d *Direct) panicked(caught *invariant.Panic) error {
+	refusal := fmt.Errorf("%w: %w", span.ErrUnavailable, errPanicked)
+	d.mu.Lock()
+	d.refuse(refusal, fmt.Errorf("%w: %v", refusal, caught.Cause))
+	isNew := d.logged != caught
+	d.logged = caught
+	d.mu.Unlock()
+	if isNew {
+		d.log.Error("panic in a round, nothing is accepted until the next start",
+			"panic", caught.Cause, "stack", caught.Stack)
+	}
+	d.tellFailed() // who hears of it may end the process
+	return errPanicked
+}
+
+// refuse accepts nothing any more; mu is held, and tellFailed follows.
+func (d *Direct) refuse(refusal, failure error) {
+	d.refusal = refusal
+	if d.failure == nil {
+		d.failure = failure
 	}
 }
+
+// tellFailed closes failed.
+func (d *Direct) tellFailed() { d.failOnce.Do(func() { close(d.failed) }) }
 
 // accept queues the parts that are neither applied nor in flight and returns what the
 // caller has to wait for, nil if there is nothing.
@@ -182,6 +214,12 @@ func (d *Direct) accept(parts [][]engine.Part) (*request, error) {
 		count += len(list)
 	}
 	r := &request{told: make(chan struct{}, 1)}
+	queued := false
+	defer func() {
+		if r.gone = !queued; r.gone && !d.led { // a panic: r shall not be chosen to lead
+			d.elect()
+		}
+	}()
 	proposals := make([]proposal, count)
 	for shard, list := range parts {
 		m := d.members[shard]
@@ -191,6 +229,7 @@ func (d *Direct) accept(parts [][]engine.Part) (*request, error) {
 			m.accept(p, now)
 		}
 	}
+	queued = true
 	if r.undecided == 0 {
 		return nil, nil
 	}
@@ -268,7 +307,7 @@ func (d *Direct) elect() {
 	switch {
 	case work:
 		d.led = true
-		go func() { d.keepPanic(invariant.Caught(d.round)) }()
+		go d.round()
 	case d.refusal != nil && !held:
 		d.idle.Broadcast()
 	}

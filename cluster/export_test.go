@@ -29,6 +29,15 @@ func Held(s *Store, shard int) bool {
 	return s.groups.members[shard].held
 }
 
+// SetApplier puts another in the place of what applies a shard's entries. Nothing is under way.
+func SetApplier(s *Store, shard int, wrap func(Applier) Applier) {
+	m := s.groups.members[shard]
+	m.shard = wrap(m.shard)
+}
+
+// FlushShard flushes a shard as one does who began before a round panicked.
+func FlushShard(ctx context.Context, s *Store, shard int) error { return s.shards[shard].Flush(ctx) }
+
 // SetProcessors makes turns and rounds those of a machine with n processors until the test ends.
 func SetProcessors(t *testing.T, n int) {
 	before := processors

@@ -10,8 +10,8 @@ import (
 	"github.com/stoadb/stoa/engine/span"
 )
 
-// keep is the keeper: short work at each beat, and the watch over the log. It asks the
-// caretaker for the long work.
+// keep is the keeper: short work at each beat, and the watch over the log and the groups. It asks
+// the caretaker for the long work.
 func (s *Store) keep(beats <-chan time.Time, care chan<- struct{}) {
 	for {
 		select {
@@ -19,6 +19,10 @@ func (s *Store) keep(beats <-chan time.Time, care chan<- struct{}) {
 			return
 		case <-s.wal.Poisoned():
 			s.fatal <- s.wal.Err()
+			<-s.quit
+			return
+		case <-s.groups.Failed():
+			s.fatal <- s.groups.Err()
 			<-s.quit
 			return
 		case now := <-beats:
@@ -103,7 +107,7 @@ func (s *Store) boundLog(ctx context.Context) {
 			}
 			return // the keeper's next beat truncates
 		}
-		if err := s.shards[shard].Flush(ctx); err != nil {
+		if err := s.flushShard(ctx, int(shard)); err != nil {
 			s.warn(ctx, "flush to bound the log", int(shard), err)
 			return
 		}
@@ -164,7 +168,7 @@ func (s *Store) retryFlushes(ctx context.Context) {
 		if shard.Err() == nil || ctx.Err() != nil {
 			continue
 		}
-		if err := shard.Flush(ctx); err != nil {
+		if err := s.flushShard(ctx, i); err != nil {
 			s.warn(ctx, "flush", i, err)
 		}
 	}

@@ -73,6 +73,8 @@ func (s *Store) open(ctx context.Context) error {
 		s.log.Warn("the log had a torn tail, as after a power cut: bytes that were never acknowledged were cut",
 			"bytes", torn, "file", s.recovery.Log.File, "offset", s.recovery.Log.Offset)
 	}
+	s.groups = NewDirect(s.o.Now, s.o.Questions) // flushes ask it, those of a replay too
+	s.groups.log = s.log
 	s.shards = make([]*engine.Shard, s.epoch.Shards)
 	pages := segment.NewPages(s.o.PagesBytesMax)
 	var entries, bytes atomic.Int64
@@ -102,7 +104,7 @@ func (s *Store) openShard(ctx context.Context, i int, pages *segment.Pages, entr
 		MemtableBytesMax: memtableBytesMax, FirstMemtableBytesMax: first, RoomBytes: max(room, 1),
 		MemtableAge: s.o.MemtableAge, Retention: s.o.Retention,
 		Gate: s.o.Shared.gate, Pages: pages, SplitCellsBytesMax: max(s.o.SplitCellsBytesMax/s.epoch.Shards, 1),
-		CheckPart: s.o.CheckPart, SyncLog: s.wal.Sync, Background: s.o.Background, Pause: s.o.Questions.pause,
+		CheckPart: s.o.CheckPart, SyncLog: s.syncLog, Background: s.o.Background, Pause: s.o.Questions.pause,
 	})
 	if err != nil {
 		return err
@@ -170,7 +172,7 @@ func (s *Store) start() {
 	for i := range shards {
 		shards[i] = DirectShard{Log: StreamLog{s.wal.Stream(uint32(i))}, Shard: s.shards[i]}
 	}
-	s.groups = NewDirect(s.o.Now, s.o.Questions, shards...)
+	s.groups.add(shards...)
 	beats, stop := s.o.Heartbeat, func() {}
 	if beats == nil {
 		ticker := time.NewTicker(heartbeatInterval)

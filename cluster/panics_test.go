@@ -15,6 +15,7 @@ import (
 	"github.com/stoadb/stoa/engine"
 	"github.com/stoadb/stoa/engine/enginetest"
 	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/codec"
 	"github.com/stoadb/stoa/internal/invariant"
 	"github.com/stoadb/stoa/internal/vfs"
 )
@@ -47,7 +48,7 @@ func TestAPanicInALargeRoundIsTheLeaders(t *testing.T) {
 		group := cluster.NewDirect(at0, nil, members...)
 		go func() {
 			waitUntil(t, "the other shard is at work", func() bool { return other.inside.Load() == 1 })
-			time.Sleep(10 * time.Millisecond) // the other has panicked long ago
+			wantFailed(t, group) // before the round has ended
 			other.gate <- struct{}{}
 		}()
 		parts := [][]engine.Part{{partOf(1, 512<<10)}, {partOf(2, 512<<10)}}
@@ -55,43 +56,136 @@ func TestAPanicInALargeRoundIsTheLeaders(t *testing.T) {
 		if n := len(other.hashes()); n != 1 {
 			t.Errorf("shard %d panicked: the other has applied %d parts when that was told", panics, n)
 		}
-		if err := propose(group, partOf(3, 10)); !errors.Is(err, span.ErrUnavailable) {
-			t.Errorf("after the panic a request was answered %v", err)
-		}
+		wantFailed(t, group)
 		group.Close()
 	}
 }
 
-// A panic in a goroutine of a shard that is held is that of one who waits for it; what that shard has
-// not decided is refused.
-func TestAPanicInAHeldShardIsThatOfWhoWaits(t *testing.T) {
-	shard, other := newFakeShard(&fakeLog{}), newFakeShard(&fakeLog{})
-	shard.behind.Store(true)
-	group := cluster.NewDirect(at0, nil, cluster.DirectShard{Log: shard.log, Shard: panickingShard{shard}},
-		cluster.DirectShard{Log: other.log, Shard: other})
-	wantCaught(t, "panickingShard.Apply", func() { _ = propose(group, partOf(1, 10)) })
-	for range 2 { // it is told once
-		if err := propose(group, partOf(2, 10)); !errors.Is(err, span.ErrUnavailable) {
+// wantFailed looks whether the groups have failed by a panic, and refuse who proposes now, who had
+// no part in it.
+func wantFailed(t *testing.T, group *cluster.Direct) {
+	t.Helper()
+	select {
+	case <-group.Failed():
+	case <-time.After(10 * time.Second):
+		t.Error("the groups have not failed")
+		return
+	}
+	if err := group.Err(); !errors.Is(err, span.ErrUnavailable) || !strings.Contains(err.Error(), "wrong code") {
+		t.Errorf("the groups failed with %v", err)
+	}
+	for n := range uint64(2) {
+		if err := propose(group, partOf(100+n, 10)); !errors.Is(err, span.ErrUnavailable) {
 			t.Errorf("after the panic a request was answered %v", err)
 		}
 	}
+	if err := group.Tick(0); !errors.Is(err, span.ErrUnavailable) {
+		t.Errorf("after the panic a tick was answered %v", err)
+	}
+}
+
+// A panic in a goroutine of a shard that is held is nobody's who waits: they are refused, those with
+// parts that another shard has stored too, and may send again.
+func TestAPanicInAHeldShardRefusesWhoWaits(t *testing.T) {
+	shard, other := newFakeShard(&fakeLog{}), newFakeShard(&fakeLog{})
+	shard.behind.Store(true)
+	shard.gate = make(chan struct{})
+	group := cluster.NewDirect(at0, nil, cluster.DirectShard{Log: shard.log, Shard: waitingShard{shard}},
+		cluster.DirectShard{Log: other.log, Shard: other})
+	answers := make(chan error)
+	for n := range uint64(2) {
+		go func() {
+			answers <- group.Propose(context.Background(), [][]engine.Part{{partOf(n, 10)}, {partOf(n, 10)}})
+		}()
+	}
+	waitUntil(t, "the other shard has both parts", func() bool { return len(other.hashes()) == 2 })
+	if err := group.Err(); err != nil {
+		t.Errorf("before the panic: %v", err)
+	}
+	close(shard.gate)
+	for range 2 {
+		if err := <-answers; !errors.Is(err, span.ErrUnavailable) {
+			t.Errorf("who waited was answered %v", err)
+		}
+	}
+	wantFailed(t, group)
 	group.Close()
 }
 
-// A panic in a round that nobody waits for is that of who proposes next.
-func TestAPanicWithoutALeaderIsThatOfWhoComesNext(t *testing.T) {
+// waitingShard waits for its gate before it panics.
+type waitingShard struct{ *fakeShard }
+
+func (s waitingShard) Apply(uint64, *engine.Entry) (engine.Applied, error) {
+	<-s.gate
+	invariant.Check(false, "wrong code")
+	return engine.Applied{}, nil
+}
+
+// A panic in a round that nobody waits for is nobody's: who comes next is refused.
+func TestAPanicWithoutALeaderRefusesWhoComesNext(t *testing.T) {
 	shard := newFakeShard(&fakeLog{})
 	group := cluster.NewDirect(at0, nil, cluster.DirectShard{Log: shard.log, Shard: panickingShard{shard}})
 	if err := group.Tick(0); err != nil {
 		t.Fatal(err)
 	}
-	group.Close() // the tick's round has ended
-	wantCaught(t, "panickingShard.Apply", func() {
-		waitUntil(t, "a panic is told", func() bool { return propose(group, partOf(1, 10)) == nil })
-	})
-	if err := propose(group, partOf(2, 10)); !errors.Is(err, span.ErrUnavailable) {
+	wantFailed(t, group)
+	group.Close()
+	wantFailed(t, group)
+}
+
+// forgetfulShard panics while a request is queued, once.
+type forgetfulShard struct {
+	*fakeShard
+	panics *atomic.Bool
+}
+
+func (s forgetfulShard) Seen(hash codec.Hash, now int64) bool {
+	invariant.Check(!s.panics.CompareAndSwap(true, false), "wrong code")
+	return s.fakeShard.Seen(hash, now)
+}
+
+// A panic while a request is queued leaves nobody waiting for it to lead: what it has queued in other
+// shards is stored, and those who come next are served.
+func TestAPanicWhileQueuedLeavesNobodyWaiting(t *testing.T) {
+	first, second := newFakeShard(&fakeLog{}), newFakeShard(&fakeLog{})
+	shard := forgetfulShard{second, new(atomic.Bool)}
+	shard.panics.Store(true)
+	group := cluster.NewDirect(at0, nil, cluster.DirectShard{Log: first.log, Shard: first},
+		cluster.DirectShard{Log: second.log, Shard: shard})
+	parts := [][]engine.Part{{partOf(1, 10)}, {partOf(1, 10)}}
+	wantCaught(t, "forgetfulShard.Seen", func() { _ = group.Propose(t.Context(), parts) })
+	waitUntil(t, "what was queued is stored", func() bool { return len(first.hashes()) == 1 })
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := group.Propose(ctx, [][]engine.Part{{partOf(2, 10)}, {partOf(2, 10)}}); err != nil {
 		t.Errorf("after the panic a request was answered %v", err)
 	}
+	if n := len(first.hashes()); n != 2 {
+		t.Errorf("%d of 2 parts are stored", n)
+	}
+	group.Close()
+}
+
+// undecidedShard panics when it is asked whether Apply would wait.
+type undecidedShard struct{ *fakeShard }
+
+func (undecidedShard) Behind(int64, int, int64) bool {
+	invariant.Check(false, "wrong code")
+	return false
+}
+
+// A panic where a round asks which shards to hold is the leader's, and all of his parts are decided
+// once: nobody waits, Close neither, though another shard was to be held.
+func TestAPanicBesideAShardToBeHeldLeavesNobodyWaiting(t *testing.T) {
+	first, second := newFakeShard(&fakeLog{}), newFakeShard(&fakeLog{})
+	first.behind.Store(true)
+	first.gate = make(chan struct{}) // never opens: whoever applies waits for ever
+	group := cluster.NewDirect(at0, nil, cluster.DirectShard{Log: first.log, Shard: first},
+		cluster.DirectShard{Log: second.log, Shard: undecidedShard{second}})
+	parts := [][]engine.Part{{partOf(1, 10)}, {partOf(1, 10)}}
+	wantCaught(t, "undecidedShard.Behind", func() { _ = group.Propose(t.Context(), parts) })
+	wantFailed(t, group)
+	group.Close()
 }
 
 // A walk that panics leaves its turn to the next.

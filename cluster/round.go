@@ -21,6 +21,7 @@ type batch struct {
 	bytes   int // of their parts
 	entries []engine.Entry
 	first   uint64 // Seq of the first entry
+	behind  bool   // Apply would wait for a flush
 	pending Pending
 	did     engine.Applied
 	err     error
@@ -29,27 +30,26 @@ type batch struct {
 var errPanicked = errors.New("a panic ended the round")
 
 // round leads one round: everything queued of all shards goes to the log in one commit
-// and is applied. It ends with the choice of the next leader.
-func (d *Direct) round() {
+// and is applied. It ends with the choice of the next leader. A panic in it is caught: others must
+// not wait for ever for a leader who is gone. Who leads for a request panics with it again, which whoever
+// serves the request may survive.
+func (d *Direct) round() (caught *invariant.Panic) {
 	batches := d.take()
-	settled := false
-	defer func() {
-		if !settled {
-			// A panic goes through here. Whoever serves the request may survive it, and others must
-			// not wait for ever for a leader who is gone.
-			d.settle(batches, errPanicked, true)
+	var err error
+	caught = invariant.Caught(func() {
+		received := d.now().UnixNano()
+		d.each(batches, func(b *batch) { b.queueEntries(received) })
+		if err = waitAll(batches); err == nil {
+			batches = d.hold(batches, received)
+			d.each(batches, d.apply)
+			err = firstError(batches)
 		}
-	}()
-	received := d.now().UnixNano()
-	d.each(batches, func(b *batch) { b.queueEntries(received) })
-	err := waitAll(batches)
-	if err == nil {
-		batches = d.hold(batches, received)
-		d.each(batches, (*batch).apply)
-		err = firstError(batches)
+	})
+	if caught != nil {
+		err = d.panicked(caught)
 	}
-	settled = true
 	d.settle(batches, err, true)
+	return caught
 }
 
 // take removes from each queue what one append shall hold.
@@ -126,9 +126,13 @@ func firstError(batches []batch) error {
 // hold leaves those batches to goroutines of their own whose Apply would wait for a
 // flush, and returns the others.
 func (d *Direct) hold(batches []batch, received int64) []batch {
+	for i := range batches { // all are asked first: a panic here leaves each batch to the leader
+		b := &batches[i]
+		b.behind = b.shard.Behind(received, len(b.taken), int64(b.bytes))
+	}
 	rest := batches[:0]
 	for _, b := range batches {
-		if !b.shard.Behind(received, len(b.taken), int64(b.bytes)) {
+		if !b.behind {
 			rest = append(rest, b)
 			continue
 		}
@@ -137,13 +141,21 @@ func (d *Direct) hold(batches []batch, received int64) []batch {
 		d.mu.Unlock()
 		go func() {
 			if caught := invariant.Caught(b.apply); caught != nil {
-				d.keepPanic(caught) // for those who wait, before they are told
-				b.err = errPanicked
+				b.err = d.panicked(caught)
 			}
 			d.settle([]batch{b}, b.err, false)
 		}()
 	}
 	return rest
+}
+
+// apply makes the batch visible. A panic is noted here: it goes on in the leader only when the other
+// shards are done, and until then nobody may flush what was half applied.
+func (d *Direct) apply(b *batch) {
+	if caught := invariant.Caught(b.apply); caught != nil {
+		_ = d.panicked(caught) // the leader asks again
+		caught.Again()
+	}
 }
 
 // apply makes the batch visible.
@@ -167,6 +179,7 @@ func (b *batch) apply() {
 func (d *Direct) settle(batches []batch, err error, leader bool) {
 	if err != nil {
 		err = fmt.Errorf("%w: %w", span.ErrUnavailable, err)
+		defer d.tellFailed()
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -184,7 +197,7 @@ func (d *Direct) settle(batches []batch, err error, leader bool) {
 		}
 	}
 	if err != nil {
-		d.refusal = err
+		d.refuse(err, err)
 		for _, m := range d.members {
 			m.decide(m.queue, err)
 			m.queue, m.queuedBytes = nil, 0

@@ -40,7 +40,11 @@ func (s *Store) TableBytes() (bytes int64) {
 // Ready is nil when the node takes writes and holds all it was given in the open; else
 // it says why not.
 func (s *Store) Ready() error {
-	errs := []error{s.writable()}
+	err := s.writable()
+	if err == nil {
+		err = s.groups.Err()
+	}
+	errs := []error{err}
 	for _, shard := range s.shards {
 		errs = append(errs, shard.Ready())
 	}
