@@ -189,7 +189,7 @@ func (n *node) run(ctx context.Context, l api.Listeners) error {
 	case <-ctx.Done():
 		n.log.Info("stopping: calls under way finish, then memory is flushed")
 	case err := <-n.fatal(watching):
-		return logFailed(err)
+		return storeFailed(err)
 	case err := <-served:
 		return errors.Join(err, n.close(context.Background()))
 	}
@@ -200,8 +200,8 @@ func (n *node) run(ctx context.Context, l api.Listeners) error {
 	return errors.Join(err, n.close(context.Background()))
 }
 
-// logFailed ends the process: a log refused a write, nothing may be promised any more, and
-// what may have reached the disk only the next start can tell. Nothing is flushed.
-func logFailed(err error) error {
-	return fmt.Errorf("the log failed, the process ends so that nothing wrong is acknowledged: %w", err)
+// storeFailed ends the process: a log refused a write, or a round of writes panicked; nothing may be
+// promised any more, and what may have reached the disk only the next start can tell. Nothing is flushed.
+func storeFailed(err error) error {
+	return fmt.Errorf("the store failed, the process ends so that nothing wrong is acknowledged: %w", err)
 }
