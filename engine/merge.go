@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -42,28 +43,65 @@ func (s *Shard) Settle(ctx context.Context) error {
 
 // mergePicked does the policy's next merge; false means there was none or it failed.
 func (s *Shard) mergePicked(ctx context.Context) (merged bool, err error) {
+	return s.mergeNext(ctx, func(v *view) (inputs []*liveSegment) {
+		s.mu.Lock()
+		newest := s.newest
+		s.mu.Unlock()
+		// The newest receive time stands for now: windows close when something later comes.
+		plan, _ := compaction.Pick(s.o.Compaction, v.infos(), newest)
+		for _, l := range v.segments {
+			if slices.Contains(plan.Inputs, l.Info().Name) {
+				inputs = append(inputs, l)
+			}
+		}
+		return inputs
+	})
+}
+
+// mergeNext merges what choose names of the live segments; false means that it names none, or that the
+// merge failed. It ends with StopMerging, and is ErrClosed then.
+func (s *Shard) mergeNext(ctx context.Context, choose func(*view) []*liveSegment) (merged bool, err error) {
+	if s.merges.Err() != nil {
+		return false, ErrClosed
+	}
+	during, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.merges, cancel)()
+	merged, err = s.mergeChosen(during, choose)
+	if errors.Is(err, context.Canceled) && ctx.Err() == nil {
+		err = ErrClosed
+	}
+	return merged, err
+}
+
+// mergeChosen asks choose twice. Who has nothing to merge waits for no merge of another shard, and is
+// not among those whose segments may pile up meanwhile: it waits for those of its own shard only. What is
+// merged is what choose names once the merge has its place.
+func (s *Shard) mergeChosen(ctx context.Context, choose func(*view) []*liveSegment) (merged bool, err error) {
+	if some, err := s.hasToMerge(ctx, choose); err != nil || !some {
+		return false, err
+	}
 	v, done, err := s.aloneToMerge(ctx)
 	if err != nil {
 		return false, err
 	}
 	defer done()
-	infos := v.infos()
-	s.mu.Lock()
-	newest := s.newest
-	s.mu.Unlock()
-	// The newest receive time stands for now: windows close when something later comes.
-	plan, ok := compaction.Pick(s.o.Compaction, infos, newest)
-	if !ok {
+	inputs := choose(v)
+	if len(inputs) == 0 {
 		return false, nil
-	}
-	var inputs []*liveSegment
-	for _, l := range v.segments {
-		if slices.Contains(plan.Inputs, l.Info().Name) {
-			inputs = append(inputs, l)
-		}
 	}
 	err = s.merge(ctx, inputs)
 	return err == nil, err
+}
+
+// hasToMerge tells whether choose names any of the live segments.
+func (s *Shard) hasToMerge(ctx context.Context, choose func(*view) []*liveSegment) (some bool, err error) {
+	v, done, err := s.alone(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer done()
+	return len(choose(v)) > 0, nil
 }
 
 // alone waits until nobody else merges or drops segments, and takes a view of segments only: they
@@ -82,14 +120,8 @@ func (s *Shard) alone(ctx context.Context) (v *view, done func(), err error) {
 }
 
 // aloneToMerge is alone for a merge: it waits for the gate's place first, so that who drops segments
-// waits for no merge of another shard. It ends with StopMerging.
+// waits for no merge of another shard.
 func (s *Shard) aloneToMerge(ctx context.Context) (v *view, done func(), err error) {
-	if s.running.Err() != nil {
-		return nil, nil, ErrClosed
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(s.merges, cancel)()
 	leave, err := s.o.Gate.enterMerges(ctx, s)
 	if err != nil {
 		return nil, nil, err
@@ -103,8 +135,8 @@ func (s *Shard) aloneToMerge(ctx context.Context) (v *view, done func(), err err
 }
 
 // Compact merges the segments of each window into one and returns when the manifest says
-// so. What was not flushed before the call is not part of it. Between two windows other shards have
-// their turns to merge.
+// so. What was not flushed before the call is not part of it, unless a merge that the policy asks for
+// meanwhile puts it together with what was. Between two windows other shards have their turns to merge.
 func (s *Shard) Compact(ctx context.Context) error {
 	through := s.Flushed()
 	for {
@@ -115,22 +147,18 @@ func (s *Shard) Compact(ctx context.Context) error {
 	}
 }
 
-// mergeWindow merges the segments of the oldest window that has several of what was applied through a
-// Seq; false means that none has, or that it failed.
+// mergeWindow merges the segments of the oldest window that has several with something of what was
+// applied through a Seq; false means that none has, or that it failed.
 func (s *Shard) mergeWindow(ctx context.Context, through uint64) (merged bool, err error) {
-	v, done, err := s.aloneToMerge(ctx)
-	if err != nil {
-		return false, err
-	}
-	defer done()
-	then := slices.DeleteFunc(slices.Clone(v.segments), func(l *liveSegment) bool { return l.entry.lastSeq > through })
-	for _, inputs := range windowGroups(then) {
-		if len(inputs) > 1 {
-			err := s.merge(ctx, inputs)
-			return err == nil, err
+	return s.mergeNext(ctx, func(v *view) []*liveSegment {
+		then := slices.DeleteFunc(slices.Clone(v.segments), func(l *liveSegment) bool { return l.entry.firstSeq > through })
+		for _, inputs := range windowGroups(then) {
+			if len(inputs) > 1 {
+				return inputs
+			}
 		}
-	}
-	return false, nil
+		return nil
+	})
 }
 
 // windowGroups puts segments together that share a window, oldest window first. One that
@@ -157,12 +185,9 @@ func windowGroups(segments []*liveSegment) [][]*liveSegment {
 }
 
 // merge writes the inputs' distinct rows to one segment and puts it in their place; who calls
-// is alone, so the inputs stay live. The steps are those of a flush. It ends with StopMerging too:
+// is alone, so the inputs stay live. The steps are those of a flush. Its context ends with StopMerging:
 // Close waits for who is inside, but not for the merge.
 func (s *Shard) merge(ctx context.Context, inputs []*liveSegment) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(s.merges, cancel)()
 	err := s.mergeInto(ctx, inputs, s.newName())
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err() // given up, not failed

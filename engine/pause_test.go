@@ -115,15 +115,21 @@ func TestAFlushThatAWriteWaitsForDoesNotPause(t *testing.T) {
 // fillSegments flushes so many segments of so many rows.
 func fillSegments(t *testing.T, s *engine.Shard, segments, rows int) {
 	t.Helper()
-	first := int(s.Applied())
-	for i := range segments {
-		entry := &engine.Entry{Received: 1, Parts: []engine.Part{partOf(sizedTraces((first+i)*rows, rows))}}
-		if _, err := s.Apply(uint64(first+i+1), entry); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Flush(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+	for range segments {
+		fillSegment(t, s, rows, 1)
+	}
+}
+
+// fillSegment flushes one, of rows that came then.
+func fillSegment(t *testing.T, s *engine.Shard, rows int, received int64) {
+	t.Helper()
+	seq := s.Applied() + 1
+	entry := &engine.Entry{Received: received, Parts: []engine.Part{partOf(sizedTraces(int(seq)*10_000, rows))}}
+	if _, err := s.Apply(seq, entry); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -222,14 +228,14 @@ func TestAMergeThatKeepsSegmentsPiledUpDoesNotPause(t *testing.T) {
 // Who drops segments waits for no merge of another shard, though one of the own shard waits for that.
 func TestDroppingSegmentsWaitsForNoMergeOfAnotherShard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shards, _, goOn := pausingShards(t, engine.Options{})
+		shards, _, goOn := pausingShards(t, engine.Options{Compaction: fewMerge})
 		go func() {
 			for range 12 {
 				goOn <- struct{}{}
 			}
 		}()
 		fillSegments(t, shards[0], 2, 6*engine.StretchRows)
-		fillSegments(t, shards[1], 2, 10)
+		fillSegments(t, shards[1], 3, 10)
 		synctest.Wait()
 		done := make(chan error, 3)
 		go func() { done <- shards[0].Compact(context.Background()) }()
@@ -251,8 +257,8 @@ func TestDroppingSegmentsWaitsForNoMergeOfAnotherShard(t *testing.T) {
 		synctest.Wait()
 		select {
 		case n := <-dropped:
-			if n != 2 {
-				t.Errorf("%d segments dropped, want 2", n)
+			if n != 3 {
+				t.Errorf("%d segments dropped, want 3", n)
 			}
 		default:
 			t.Error("who drops segments waits for a merge of another shard")

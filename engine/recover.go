@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/internal/codec"
+	"github.com/stoadb/stoa/internal/invariant"
 )
 
 // segmentSuffix ends the name of every segment file; tempSuffix that of a file on its way
@@ -42,18 +42,19 @@ func (s *Shard) recover() error {
 	if err != nil {
 		return err
 	}
-	if err := s.removeStrays(names, segments); err != nil {
-		for _, l := range segments {
-			l.Close()
+	kept := false
+	defer func() {
+		if !kept {
+			closeOpened(segments)
 		}
+	}()
+	if err := s.removeStrays(names, segments); err != nil {
 		return err
 	}
 	if err := s.recoverSeen(segments); err != nil {
-		for _, l := range segments {
-			l.Close()
-		}
 		return err
 	}
+	kept = true
 	s.sealedWindow = noWindow
 	for _, l := range segments {
 		for _, window := range l.Info().Windows {
@@ -109,35 +110,51 @@ func (s *Shard) recoverManifest(names []string) error {
 }
 
 // openSegments opens what the manifest names, some at a time. Of several that cannot be opened the
-// first one's error is told: whoever fails ends the others only behind what they have begun, and they
-// begin in order.
+// first one's error is told: they are begun in order, and who has begun one opens it, whoever fails
+// meanwhile. After a panic, which goes on here, as after an error, none stays open.
 func (s *Shard) openSegments(names []string) ([]*liveSegment, error) {
 	opened, errs := make([]*liveSegment, len(s.man.segments)), make([]error, len(s.man.segments))
 	var begun atomic.Int64
 	var failed atomic.Bool
-	var openers sync.WaitGroup
+	var openers invariant.Crew
 	for range min(openersMax, len(opened)) {
 		openers.Go(func() {
-			for i := int(begun.Add(1)) - 1; i < len(opened) && !failed.Load(); i = int(begun.Add(1)) - 1 {
-				if opened[i], errs[i] = s.openSegment(s.man.segments[i], names); errs[i] != nil {
+			for !failed.Load() {
+				i := int(begun.Add(1)) - 1
+				if i >= len(opened) {
+					return
+				}
+				caught := invariant.Caught(func() { opened[i], errs[i] = s.openSegment(s.man.segments[i], names) })
+				if caught != nil || errs[i] != nil {
 					failed.Store(true)
 				}
+				caught.Again()
 			}
 		})
 	}
+	whole := false
+	defer func() {
+		if !whole {
+			closeOpened(opened)
+		}
+	}()
 	openers.Wait()
 	for _, err := range errs {
-		if err == nil {
-			continue
+		if err != nil {
+			return nil, err
 		}
-		for _, l := range opened {
-			if l != nil {
-				l.Close()
-			}
-		}
-		return nil, err
 	}
+	whole = true
 	return opened, nil
+}
+
+// closeOpened closes those that were opened of a list.
+func closeOpened(list []*liveSegment) {
+	for _, l := range list {
+		if l != nil {
+			l.Close()
+		}
+	}
 }
 
 // openSegment opens one, which must be there and be the one that the manifest means.

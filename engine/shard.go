@@ -189,7 +189,7 @@ func Open(o Options) (*Shard, error) {
 }
 
 // StopMerging ends the merge under way, which leaves nothing behind, and lets no other
-// begin. Who is about to close shards calls it first: what waits for a merge to end, as
+// begin: who asks for one has ErrClosed. Who is about to close shards calls it first: what waits for a merge to end, as
 // retention does, is then through at once.
 func (s *Shard) StopMerging() { s.stopMerge() }
 

@@ -132,7 +132,7 @@ func (w *Writer) Describe(rows int) (done int) {
 			w.openBatch(t.batch)
 		}
 		noted := w.group.source.noted.rows
-		end := min(len(noted), t.row+rows-done)
+		end := t.row + min(rows-done, len(noted)-t.row)
 		done += end - t.row
 		for ; t.row < end; t.row++ {
 			if noted[t.row].template != 0 {

@@ -112,10 +112,16 @@ func OpenWith(fs vfs.FS, name string, pages *Pages) (*Segment, error) {
 	}
 	s := &Segment{file: file, pages: pages, number: segmentNumber.Add(1)}
 	s.info.Name = name
+	loaded := false
+	defer func() {
+		if !loaded { // a panic too
+			_ = file.Close() // nothing was written: the first error says it all
+		}
+	}()
 	if err := s.load(); err != nil {
-		_ = file.Close() // nothing was written: the first error says it all
 		return nil, err
 	}
+	loaded = true
 	return s, nil
 }
 
