@@ -76,6 +76,9 @@ const (
 	// restsKept: what a filter's parts took for more templates and resources than that, 16 bytes each,
 	// does not stay for the next search.
 	restsKept = 1 << 14
+	// boundBytesKept: nor does what was told of tables, scopes or rows of more texts and attributes, a
+	// byte each.
+	boundBytesKept = 1 << 20
 	// summaryTextBytesKept: no more names of services and roots stay either, for as long as there are answers.
 	summaryTextBytesKept = 32 << 10
 	// operationsAskedMax: of a service with more operations, templates are not sought by them. To

@@ -220,6 +220,11 @@ type bound struct {
 	text      []byte
 }
 
+// memoryBytes is what it takes, by capacity.
+func (b *bound) memoryBytes() int {
+	return cap(b.service) + cap(b.keyState) + cap(b.attrState) + cap(b.text) + 8*(cap(b.resources)+cap(b.scopes))
+}
+
 // States of a TextID as a key: a span has a dozen attributes, a batch has few keys.
 const (
 	keyUnknown = iota

@@ -62,8 +62,9 @@ func (r *rowSource) drop() {
 }
 
 // sources gives where the trace stands; from a memtable the rows come sorted and without
-// copies. Segments are read with p where the trace stands in that one source only, whole
-// otherwise: only then must rows be compared by content. What p has written is written in both.
+// copies. A segment is read with p where the trace stands in that one source only, and with all
+// columns where there are others, whose rows may have to be compared with its. Attributes that p has
+// written are so in both cases: rows that only their content tells apart are read anew, see leastHead.
 func (v *view) sources(id span.TraceID, p segment.Projection) []rowSource {
 	var found []rowSource
 	for _, t := range v.tables {

@@ -65,7 +65,9 @@ func (m *matcher) endScan() {
 	g.scan.Forget()
 	g.items = nil // a page's
 	for _, b := range []*bound{&g.told, &g.scopes, &g.rows} {
-		b.matcher, b.batch = nil, nil
+		if b.matcher, b.batch = nil, nil; b.memoryBytes() > boundBytesKept {
+			*b = bound{}
+		}
 	}
 	if len(g.rests) > 0 {
 		clear(g.rests[:cap(g.rests)])

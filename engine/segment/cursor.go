@@ -114,7 +114,7 @@ func (c *Cursor) Whole() error {
 
 // release gives the memory of what was written to other cursors.
 func (c *Cursor) release() {
-	if c.written != nil && cap(*c.written) <= keptBytesMax {
+	if c.written != nil && cap(*c.written) <= writtenBytesMax {
 		writtenBuffers.Put(c.written)
 	}
 	c.written = nil

@@ -117,8 +117,9 @@ const (
 	// recentNumbersBits: 256 numbers of a column are known again, in a few lines of the cache.
 	recentNumbersBits = 8
 	// A read writes attributes of writtenBytesMax together at most, as a row group's rows take that
-	// have some KiB each, and of writtenRowBytesMax for each row: what takes more stands in lists.
-	writtenBytesMax    = 8 << 20
+	// have a KiB each, and of writtenRowBytesMax for each row: what takes more stands in lists. Each
+	// source of an answer holds so much, and the memory of those before stays for the next ones.
+	writtenBytesMax    = 4 << 20
 	writtenRowBytesMax = 64 << 10
 	// writtenBlockTemplates are kept together once some of them are written, and a read remembers
 	// writtenBlocksKnown such blocks.
@@ -126,8 +127,13 @@ const (
 	writtenBlocksKnown    = 16
 	// writtenOwnFew values that stand with the row are what most templates have at most.
 	writtenOwnFew = 4
-	// ownAttrBytes is what an attribute takes, written, beside its text, about.
-	ownAttrBytes = 32
+	// ownAttrBytes is what an attribute takes, written, beside its key and text, about.
+	ownAttrBytes = 16
+	// attrBytesMin is the least that an attribute takes, written, beside its key and text: tags and lengths.
+	attrBytesMin = 8
+	// writtenPageShare: templates are kept with a page up to a half of what its part of Pages holds, so
+	// that they push out neither it nor all others.
+	writtenPageShare = 2
 	// pageOverheadBytes is what an opened page takes beside its content, about.
 	pageOverheadBytes = 256
 	// What stays in memory of a trace (its id, where it stands), a row group beside its lists, an

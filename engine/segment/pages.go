@@ -13,8 +13,9 @@ import (
 	"github.com/stoadb/stoa/internal/codec"
 )
 
-// page is a page that was read, checked and opened: what reads of it begin with. It never
-// changes, but for texts that unpack themselves, and serves any number of goroutines.
+// page is a page that was read, checked and opened: what reads of it begin with. What it
+// says never changes; it grows by what reads made of it: texts unpacked, marks, how long spans last,
+// their rows by template, templates written. It serves any number of goroutines.
 type page struct {
 	payload []byte // of fixed-width values
 	ints    column.Ints
@@ -142,6 +143,25 @@ func (p *Pages) grew(key pageKey, opened *page, bytes int) {
 		s.drop(e)
 	}
 	s.shrink()
+}
+
+// growsWritten counts a template that is to be kept with a page; false, with nothing counted, where that
+// would make it too large a part of what is kept. Where the page itself is not kept, neither is this.
+func (p *Pages) growsWritten(key pageKey, opened *page, bytes int) bool {
+	s := p.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entries[key]
+	if e == nil || e.Value.(*pageEntry).page != opened {
+		return true
+	}
+	if opened.bytes+bytes > s.bytesMax/writtenPageShare {
+		return bytes == 0
+	}
+	opened.bytes += bytes
+	s.bytes += bytes
+	s.shrink()
+	return true
 }
 
 // shrink drops pages not used for a long time, where they are too many. What was used since it was

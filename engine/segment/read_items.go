@@ -55,8 +55,8 @@ func (r *rowReader) openLevel(level span.Level, n, from, to int) *itemReader {
 			return it
 		}
 		it.countCodes()
-		if it.writes() {
-			it.prepareWrite()
+		if !it.writes() || !it.prepareWrite() {
+			it.growTables()
 		}
 		it.findOwn()
 	}
@@ -91,15 +91,19 @@ func (it *itemReader) countCodes() {
 	it.forget()
 	codes := len(it.items.counts)
 	it.within, it.compiled = zeros(it.within, codes), zeros(it.compiled, codes)
-	slots := 0
 	for _, code := range it.items.codes[it.from:it.to] {
-		if it.within[code]++; it.within[code] > 1 {
-			continue
+		if it.within[code]++; it.within[code] == 1 {
+			it.codes = append(it.codes, code)
 		}
-		if it.codes = append(it.codes, code); !it.writes() {
-			t, id := it.s.templateOf(it.group, it.level, it.items, code)
-			slots += len(t.slotsOf(id))
-		}
+	}
+}
+
+// growTables makes room for the templates of all codes.
+func (it *itemReader) growTables() {
+	slots := 0
+	for _, code := range it.codes {
+		t, id := it.s.templateOf(it.group, it.level, it.items, code)
+		slots += len(t.slotsOf(id))
 	}
 	if !it.p.level(it.level) {
 		slots = textsMax * len(it.codes)

@@ -234,8 +234,8 @@ func (s *Segment) readSection(section int, l *loading) (payload []byte, err erro
 	return payload, err
 }
 
-// MemoryBytes is about what an open segment holds in memory as long as it is open: its tables, and its
-// templates as searches see them, once one has. What reads open besides is with Pages.
+// MemoryBytes is about what an open segment holds in memory as long as it is open: its tables, its
+// templates as searches see them, once one has, and the services that were told. What reads open besides is with Pages.
 func (s *Segment) MemoryBytes() int64 { return s.memory.Load() }
 
 func (s *Segment) tablesMemory() int64 {

@@ -31,7 +31,8 @@ type servedServices struct {
 	bytes  int
 }
 
-// Served tells what the segment has of a service; of all together for "".
+// Served tells what the segment has of a service; of all together for "". No page is read for a service
+// that it does not have.
 func (s *Segment) Served(service string) (*Served, error) {
 	s.served.mu.Lock()
 	known := s.served.byName[service]
@@ -47,6 +48,9 @@ func (s *Segment) Served(service string) (*Served, error) {
 	defer s.served.mu.Unlock()
 	if known := s.served.byName[service]; known != nil {
 		return known, nil
+	}
+	if len(v.Resources) == 0 { // soon told anew: names that are nowhere take no room from others
+		return v, nil
 	}
 	bytes, most := v.memoryBytes()+len(service), servedBytesMin+s.info.Rows/servedRowsShare
 	if bytes > most {
@@ -74,6 +78,9 @@ func (s *Segment) tellServed(service string) (*Served, error) {
 		if is[i] = service == "" || string(b.Bytes(b.Resources[i].Service)) == service; is[i] {
 			v.Resources = append(v.Resources, uint32(i))
 		}
+	}
+	if len(v.Resources) == 0 {
+		return v, nil
 	}
 	for i := range s.groups {
 		g := &s.groups[i]

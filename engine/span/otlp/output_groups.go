@@ -12,6 +12,7 @@ import (
 type groups struct {
 	batches   [groupBatches]groupBatch // rows of some sources take turns
 	oldest    int                      // of the batches: the place of the next one
+	last      int                      // the one asked for last: rows of a source often follow each other
 	list      []grouped
 	resources map[uint64]int // places in the assembly, by hash of content
 	scopes    map[scopeKey]int
@@ -27,8 +28,9 @@ type groupBatch struct {
 	places map[uint64]uint32 // the same, without a table
 }
 
-// groupBatches batches are known at once: a trace stands in few sources.
-const groupBatches = 4
+// groupBatches batches are known at once: as many segments as a merge takes may each have a part of a
+// trace, and memtables beside them.
+const groupBatches = 20
 
 // groupTableMax pairs of a resource and a scope make a table, of 16 KiB.
 const groupTableMax = 4096
@@ -92,12 +94,17 @@ func (e *Encoder) group(r span.Row) *grouped {
 
 // of gives what is known of a batch.
 func (k *groups) of(b *span.Batch) *groupBatch {
+	if known := &k.batches[k.last]; known.batch == b {
+		return known
+	}
 	for i := range k.batches {
 		if k.batches[i].batch == b {
+			k.last = i
 			return &k.batches[i]
 		}
 	}
 	known := &k.batches[k.oldest]
+	k.last = k.oldest
 	k.oldest = (k.oldest + 1) % groupBatches
 	k.note()
 	known.batch, known.scopes, known.table = b, uint32(len(b.Scopes)), known.table[:0]
