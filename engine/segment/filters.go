@@ -55,7 +55,6 @@ func appendNumberHashes(dst []uint64, kind span.ValueType, values []uint64) []ui
 type filterWriter struct {
 	columns map[uint32]*columnFilters
 	bytes   int
-	full    bool // some column was left out for want of memory
 }
 
 type columnFilters struct {

@@ -71,10 +71,6 @@ func (t *templateWriter) finished(columns []columnKey) *templateTable {
 	return &out
 }
 
-func (t *templateWriter) memoryBytes() int {
-	return t.table.memoryBytes() + 8*cap(t.hashes) + 4*cap(t.places)
-}
-
 // mixed is a hash of two numbers: the halves of their product, each of them made another one by a
 // seed of this process.
 func mixed(a, b uint64) uint64 {
