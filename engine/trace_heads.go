@@ -2,10 +2,9 @@ package engine
 
 import (
 	"encoding/binary"
-	"hash/maphash"
-	"math/bits"
 
 	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/codec"
 )
 
 // traceHeads tells the last ref of each trace of a memtable: an open-addressing table, whose place
@@ -24,17 +23,10 @@ type traceHead struct {
 // headsMin is the size of a table with a trace.
 const headsMin = 64
 
-// headSeeds are others in each process: nobody can send ids that all want one place.
-var headSeeds = func() [2]uint64 {
-	seed := maphash.MakeSeed()
-	return [2]uint64{maphash.Bytes(seed, nil), maphash.Bytes(seed, []byte{1})}
-}()
-
 // find gives the place of a trace, or the free one for it. The table has places.
 func (t *traceHeads) find(id *span.TraceID) *traceHead {
-	high, low := bits.Mul64(binary.LittleEndian.Uint64(id[:8])^headSeeds[0], binary.LittleEndian.Uint64(id[8:])^headSeeds[1])
 	mask := uint64(len(t.heads) - 1)
-	for at := (high ^ low) & mask; ; at = (at + 1) & mask {
+	for at := codec.Mixed(binary.LittleEndian.Uint64(id[:8]), binary.LittleEndian.Uint64(id[8:])) & mask; ; at = (at + 1) & mask {
 		if h := &t.heads[at]; h.last == 0 || h.id == *id {
 			return h
 		}

@@ -1,12 +1,11 @@
 package segment
 
 import (
-	"hash/maphash"
-	"math/bits"
 	"slices"
 
 	"github.com/stoadb/stoa/engine/column"
 	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/codec"
 )
 
 // templateWriter collects the templates of one level: those of a segment, or those of one
@@ -71,32 +70,18 @@ func (t *templateWriter) finished(columns []columnKey) *templateTable {
 	return &out
 }
 
-// mixed is a hash of two numbers: the halves of their product, each of them made another one by a
-// seed of this process.
-func mixed(a, b uint64) uint64 {
-	high, low := bits.Mul64(a^hashSeeds[0], b^hashSeeds[1])
-	return high ^ low
-}
-
 // slotHash depends on the slot and its place alone, and a template's hash is the sum over its slots: so
 // the hash that it would have with another slot is an addition away (choice.go).
 // The place of the slot is part of it: senders that list their attributes in any order
 // would all have one hash.
 func slotHash(place int, s slot) uint64 {
-	return mixed(s.value, uint64(place)<<33|uint64(s.column)<<1|uint64(flag(s.own)))
+	return codec.Mixed(s.value, uint64(place)<<33|uint64(s.column)<<1|uint64(flag(s.own)))
 }
-
-// hashSeeds are others in each process, so that nobody can send values whose hashes fall
-// together. Hashes find equal templates and count different ones: no byte depends on them.
-var hashSeeds = func() [2]uint64 {
-	seed := maphash.MakeSeed()
-	return [2]uint64{maphash.Bytes(seed, nil), maphash.Bytes(seed, []byte{1})}
-}()
 
 func templateHash(scalars []uint32, slots []slot) uint64 {
 	hash := uint64(len(slots))
 	for i, v := range scalars {
-		hash += mixed(uint64(v), ^uint64(i))
+		hash += codec.Mixed(uint64(v), ^uint64(i))
 	}
 	for place, s := range slots {
 		hash += slotHash(place, s)

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"hash/crc32"
+	"hash/maphash"
+	"math/bits"
 
 	"github.com/zeebo/xxh3"
 )
@@ -33,6 +35,19 @@ const textSeed = 0x73746f61 // "stoa"
 // HashText is XXH3-64 of a text as filters of segments hold it. Tables of texts that go into filters
 // are kept by it too, so that each is hashed once.
 func HashText(text []byte) uint64 { return Hash64(text, textSeed) }
+
+// Mixed is a hash of two numbers for tables in memory: the halves of their product, each of them made
+// another one by a seed of this process, so that nobody can send values whose hashes fall together.
+// No byte that is stored may depend on it.
+func Mixed(a, b uint64) uint64 {
+	high, low := bits.Mul64(a^mixSeeds[0], b^mixSeeds[1])
+	return high ^ low
+}
+
+var mixSeeds = func() [2]uint64 {
+	seed := maphash.MakeSeed()
+	return [2]uint64{maphash.Bytes(seed, nil), maphash.Bytes(seed, []byte{1})}
+}()
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
