@@ -201,6 +201,16 @@ func (w *world) append(parts ...[]byte) error {
 	return err
 }
 
+// waitForFlushes waits until every memtable that was sealed is a segment.
+func (w *world) waitForFlushes() {
+	w.t.Helper()
+	for deadline := time.Now().Add(time.Minute); w.shard.Stats().Frozen > 0; time.Sleep(50 * time.Microsecond) {
+		if time.Now().After(deadline) {
+			w.t.Fatal("no flush in a minute")
+		}
+	}
+}
+
 // later moves the proposer's clock, now and then to another window or backwards.
 func (w *world) later() {
 	switch w.rand.IntN(12) {

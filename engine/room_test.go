@@ -36,11 +36,7 @@ func newSealedWorld(t *testing.T) *sealedWorld {
 // note waits for the flush that is due, and notes what it wrote.
 func (w *sealedWorld) note() {
 	w.t.Helper()
-	for deadline := time.Now().Add(time.Minute); w.shard.Stats().Frozen > 0; time.Sleep(50 * time.Microsecond) {
-		if time.Now().After(deadline) {
-			w.t.Fatal("no flush in a minute")
-		}
-	}
+	w.waitForFlushes()
 	var segments []segment.Info
 	infos, err := w.shard.Infos()
 	if err != nil {
