@@ -56,7 +56,7 @@ func madeStore(b *testing.B, c workload.Config) *cluster.Store {
 	if err != nil {
 		b.Fatal(err)
 	}
-	store, err := cluster.Open(ctx, cluster.Options{FS: disk, Now: time.Now, Shards: 2})
+	store, err := cluster.Open(ctx, cluster.Options{FS: disk, Now: time.Now, Shards: 2, AnswersAnew: true})
 	if err != nil {
 		b.Fatal(err)
 	}

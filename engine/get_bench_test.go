@@ -33,13 +33,17 @@ func BenchmarkGet(b *testing.B) {
 		parts = append(parts, cut...)
 	}
 	ctx := context.Background()
-	for _, state := range []string{"memtable", "segments"} {
-		o := engine.Options{MemtableBytesMax: 1 << 40, ManualCompaction: true, Pages: segment.NewPages(96 << 20)}
-		if state == "segments" {
+	for _, state := range []string{"memtable", "segments", "kept"} {
+		pages := segment.NewPages(96 << 20)
+		if state != "kept" {
+			pages.ForgetMade()
+		}
+		o := engine.Options{MemtableBytesMax: 1 << 40, ManualCompaction: true, Pages: pages}
+		if state != "memtable" {
 			o.MemtableBytesMax = 24 << 20
 		}
 		s, _ := loaded(b, parts, o)
-		if state == "segments" {
+		if state != "memtable" {
 			if err := s.Flush(ctx); err != nil {
 				b.Fatal(err)
 			}
