@@ -24,7 +24,7 @@ type storeAsker struct {
 
 func (a storeAsker) GetTraces(ctx context.Context, ids []span.TraceID, yield func(chunk []byte) error) error {
 	for _, id := range ids {
-		if err := a.store.Get(ctx, id, yield); err != nil {
+		if err := a.store.Get(ctx, id, func(chunk span.Chunk) error { return yield(chunk.Bytes) }); err != nil {
 			return err
 		}
 	}

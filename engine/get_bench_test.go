@@ -68,7 +68,7 @@ func BenchmarkGet(b *testing.B) {
 				for b.Loop() {
 					size = 0
 					for _, f := range found {
-						if err := s.Get(ctx, f.TraceID, func(chunk []byte) error { size += len(chunk); return nil }); err != nil {
+						if err := s.Get(ctx, f.TraceID, func(chunk span.Chunk) error { size += len(chunk.Bytes); return nil }); err != nil {
 							b.Fatal(err)
 						}
 					}

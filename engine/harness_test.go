@@ -341,8 +341,8 @@ func checkTrace(t *testing.T, s *engine.Shard, m *enginetest.Model, id span.Trac
 		t.Fatalf("encode trace %s: %v", id, err)
 	}
 	var got [][]byte
-	err = s.Get(context.Background(), id, func(chunk []byte) error {
-		got = append(got, bytes.Clone(chunk))
+	err = s.Get(context.Background(), id, func(chunk span.Chunk) error {
+		got = append(got, bytes.Clone(chunk.Bytes))
 		return nil
 	})
 	if err != nil {

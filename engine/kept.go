@@ -62,23 +62,39 @@ func keep[T any](m segment.Made, p *traceHome, made T, bytes int) {
 	}
 }
 
+// answerBytesMax is the longest answer that is to be kept of the trace, in bytes. Few are kept at once,
+// many when the trace is asked for again: most of what is found is not, and large ones push out much.
+func (p *traceHome) answerBytesMax() int {
+	if p.first == nil {
+		return -1
+	}
+	most := p.first.MadeBytesMax()
+	if p.first.AskedAgain(p.trace) {
+		return most
+	}
+	return min(most, keptAtOnceBytesMax)
+}
+
 // keptAnswer gathers an answer that may be kept; one that is too long is let go of.
 type keptAnswer struct {
 	chunks          [][]byte
 	bytes, bytesMax int
 }
 
-func (a *keptAnswer) add(chunk []byte) {
+// add gives the chunk that a reader is to have, which is the one that is kept.
+func (a *keptAnswer) add(chunk []byte) span.Chunk {
 	if a.bytes += len(chunk); a.bytes > a.bytesMax {
 		a.chunks = nil
-		return
+		return span.Chunk{Bytes: chunk}
 	}
-	a.chunks = append(a.chunks, bytes.Clone(chunk))
+	own := bytes.Clone(chunk)
+	a.chunks = append(a.chunks, own)
+	return span.Chunk{Bytes: own, Stays: true}
 }
 
-// Get is Rows as OTLP messages (see otlp.Encoder): what a reader of the trace is sent. Those of a trace
-// that is asked for again are kept.
-func (s *Shard) Get(ctx context.Context, id span.TraceID, yield func(chunk []byte) error) error {
+// Get is Rows as OTLP messages (see otlp.Encoder): what a reader of the trace is sent. They are kept for
+// the next reader, see answerBytesMax.
+func (s *Shard) Get(ctx context.Context, id span.TraceID, yield func(chunk span.Chunk) error) error {
 	v, err := s.view()
 	if err != nil {
 		return err
@@ -89,26 +105,20 @@ func (s *Shard) Get(ctx context.Context, id span.TraceID, yield func(chunk []byt
 	if chunks := keptOf[[][]byte](segment.MadeAnswer, &p); chunks != nil {
 		return yieldAll(ctx, *chunks, yield)
 	}
-	if p.first == nil || !p.first.AskedAgain(p.trace) {
-		return encodeRows(ctx, v.sources(id, answerColumns), yield)
-	}
-	answer := keptAnswer{bytesMax: p.first.MadeBytesMax()}
-	err = encodeRows(ctx, v.sources(id, answerColumns), func(chunk []byte) error {
-		answer.add(chunk)
-		return yield(chunk)
-	})
-	if err == nil {
+	answer := keptAnswer{bytesMax: p.answerBytesMax()}
+	err = encodeRows(ctx, v.sources(id, answerColumns), func(chunk []byte) error { return yield(answer.add(chunk)) })
+	if err == nil && answer.chunks != nil {
 		keep(segment.MadeAnswer, &p, answer.chunks, answer.bytes)
 	}
 	return err
 }
 
-func yieldAll(ctx context.Context, chunks [][]byte, yield func(chunk []byte) error) error {
+func yieldAll(ctx context.Context, chunks [][]byte, yield func(chunk span.Chunk) error) error {
 	for _, chunk := range chunks {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := yield(chunk); err != nil {
+		if err := yield(span.Chunk{Bytes: chunk, Stays: true}); err != nil {
 			return err
 		}
 	}

@@ -45,9 +45,9 @@ func (w *world) deliver(spans int) {
 }
 
 // gather puts the messages of an answer together.
-func gather(dst *[]byte) func(chunk []byte) error {
-	return func(chunk []byte) error {
-		*dst = append(*dst, chunk...)
+func gather(dst *[]byte) func(chunk span.Chunk) error {
+	return func(chunk span.Chunk) error {
+		*dst = append(*dst, chunk.Bytes...)
 		return nil
 	}
 }
@@ -55,9 +55,9 @@ func gather(dst *[]byte) func(chunk []byte) error {
 // firstChunk gives the first message of an answer, which is the reader's only where it was kept.
 func firstChunk(t *testing.T, w *world, id span.TraceID) (first []byte) {
 	t.Helper()
-	err := w.shard.Get(context.Background(), id, func(chunk []byte) error {
+	err := w.shard.Get(context.Background(), id, func(chunk span.Chunk) error {
 		if first == nil {
-			first = chunk
+			first = chunk.Bytes
 		}
 		return nil
 	})
@@ -139,19 +139,19 @@ func TestAKeptAnswerEndsWithItsReader(t *testing.T) {
 	id := found[0].TraceID
 	errGone := errors.New("gone")
 	for range 4 { // made, made and not kept, as it is not whole; twice more
-		if err := w.shard.Get(context.Background(), id, func([]byte) error { return errGone }); !errors.Is(err, errGone) {
+		if err := w.shard.Get(context.Background(), id, func(span.Chunk) error { return errGone }); !errors.Is(err, errGone) {
 			t.Fatalf("the reader's error became %v", err)
 		}
 	}
 	for range 3 {
 		firstChunk(t, w, id)
 	}
-	if err := w.shard.Get(context.Background(), id, func([]byte) error { return errGone }); !errors.Is(err, errGone) {
+	if err := w.shard.Get(context.Background(), id, func(span.Chunk) error { return errGone }); !errors.Is(err, errGone) {
 		t.Fatalf("the reader's error became %v", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := w.shard.Get(ctx, id, func([]byte) error { t.Error("a chunk after the end"); return nil }); !errors.Is(err, context.Canceled) {
+	if err := w.shard.Get(ctx, id, func(span.Chunk) error { t.Error("a chunk after the end"); return nil }); !errors.Is(err, context.Canceled) {
 		t.Fatalf("a cancelled read gives %v", err)
 	}
 	if _, err := w.shard.Summaries(ctx, found); !errors.Is(err, context.Canceled) {

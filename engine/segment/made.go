@@ -54,9 +54,7 @@ func (s *Segment) MadeBytesMax() int {
 	return s.pages.shards[0].bytesMax / madeShare
 }
 
-// AskedAgain notes that somebody asks for trace i, and reports whether somebody did not long ago. Most
-// of what is found is not asked for again: to keep all of it would cost each question a copy, and push
-// out what is.
+// AskedAgain notes that somebody asks for trace i, and reports whether somebody did not long ago.
 func (s *Segment) AskedAgain(i int) bool {
 	if s.MadeBytesMax() < 0 {
 		return false
