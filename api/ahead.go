@@ -50,7 +50,7 @@ func (a *readAhead) next(send func(*wire.Message) error) error {
 	id := a.ids[0]
 	a.ids = a.ids[1:]
 	a.begin()
-	return a.server.store.Get(a.ctx, id, func(chunk []byte) error { return send(wire.NewMessage(chunk)) })
+	return a.server.store.Get(a.ctx, id, func(chunk span.Chunk) error { return send(messageOf(chunk)) })
 }
 
 // begin begins to read as many traces as there is room for.
@@ -71,8 +71,8 @@ func (a *readAhead) begin() {
 func (a *readAhead) read(id span.TraceID, t *aheadTrace) {
 	defer close(t.messages)
 	defer a.server.recoverCall(a.method, &t.err)
-	t.err = a.server.store.Get(a.ctx, id, func(chunk []byte) error {
-		message := wire.NewMessage(chunk)
+	t.err = a.server.store.Get(a.ctx, id, func(chunk span.Chunk) error {
+		message := messageOf(chunk)
 		select {
 		case t.messages <- message:
 			return nil
@@ -81,6 +81,14 @@ func (a *readAhead) read(id span.TraceID, t *aheadTrace) {
 			return a.ctx.Err()
 		}
 	})
+}
+
+// messageOf gives a chunk in a form that grpc may read for as long as it likes.
+func messageOf(chunk span.Chunk) *wire.Message {
+	if chunk.Stays {
+		return wire.Lent(chunk.Bytes)
+	}
+	return wire.NewMessage(chunk.Bytes)
 }
 
 // close ends what is still read, and gives its room back.

@@ -26,9 +26,9 @@ func chunksOf(one span.TraceID) []string {
 	return chunks
 }
 
-func yieldAll(one span.TraceID, yield func([]byte) error) error {
+func yieldAll(one span.TraceID, yield func(span.Chunk) error) error {
 	for _, chunk := range chunksOf(one) {
-		if err := yield([]byte(chunk)); err != nil {
+		if err := yield(span.Chunk{Bytes: []byte(chunk)}); err != nil {
 			return err
 		}
 	}
@@ -56,7 +56,7 @@ func TestTracesReadAheadComeInOrder(t *testing.T) {
 	for i := range begun {
 		begun[i] = make(chan struct{})
 	}
-	server := start(t, &scripted{get: func(ctx context.Context, one span.TraceID, yield func([]byte) error) error {
+	server := start(t, &scripted{get: func(ctx context.Context, one span.TraceID, yield func(span.Chunk) error) error {
 		i := int(one[15])
 		close(begun[i])
 		if i < len(ids) {
@@ -82,7 +82,7 @@ func TestWhatFailsAheadFailsInItsPlace(t *testing.T) {
 		ids = append(ids, id(i+1))
 	}
 	begun := make(chan struct{})
-	server := start(t, &scripted{get: func(ctx context.Context, one span.TraceID, yield func([]byte) error) error {
+	server := start(t, &scripted{get: func(ctx context.Context, one span.TraceID, yield func(span.Chunk) error) error {
 		switch one[15] {
 		case 6:
 			return fmt.Errorf("%w: no such luck", span.ErrTooMuch)
@@ -132,7 +132,7 @@ func TestReadingAheadIsBounded(t *testing.T) {
 	var running, most atomic.Int64
 	var first sync.WaitGroup
 	first.Add(answers)
-	server := start(t, &scripted{get: func(_ context.Context, one span.TraceID, yield func([]byte) error) error {
+	server := start(t, &scripted{get: func(_ context.Context, one span.TraceID, yield func(span.Chunk) error) error {
 		now := running.Add(1)
 		defer running.Add(-1)
 		for seen := most.Load(); now > seen && !most.CompareAndSwap(seen, now); seen = most.Load() {
@@ -164,7 +164,7 @@ func TestReadersAheadEndWithTheirAnswer(t *testing.T) {
 		ids = append(ids, id(i+1))
 	}
 	var running atomic.Int64
-	server := start(t, &scripted{get: func(ctx context.Context, one span.TraceID, yield func([]byte) error) error {
+	server := start(t, &scripted{get: func(ctx context.Context, one span.TraceID, yield func(span.Chunk) error) error {
 		running.Add(1)
 		defer running.Add(-1)
 		for ctx.Err() == nil {

@@ -25,8 +25,8 @@ func BenchmarkExport(b *testing.B) {
 // BenchmarkGetTraces is what they cost for a chunk of an answer.
 func BenchmarkGetTraces(b *testing.B) {
 	chunk := requestOf(b, trace(id(1), "s", 4096))
-	server := start(b, &scripted{get: func(_ context.Context, _ span.TraceID, yield func([]byte) error) error {
-		return yield(chunk)
+	server := start(b, &scripted{get: func(_ context.Context, _ span.TraceID, yield func(span.Chunk) error) error {
+		return yield(span.Chunk{Bytes: chunk})
 	}}, api.Options{})
 	b.SetBytes(int64(len(chunk)))
 	b.ReportAllocs()

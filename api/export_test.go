@@ -231,7 +231,7 @@ func TestStoreErrorsBecomeTheRightCodes(t *testing.T) {
 	fail := func() error { return *failure.Load() }
 	server := start(t, &scripted{
 		write: func(context.Context, []byte) (otlp.Counts, error) { return otlp.Counts{}, fail() },
-		get:   func(context.Context, span.TraceID, func([]byte) error) error { return fail() },
+		get:   func(context.Context, span.TraceID, func(span.Chunk) error) error { return fail() },
 		find:  func(context.Context, span.Query) ([]span.Found, error) { return nil, fail() },
 	}, api.Options{})
 	for _, c := range []struct {

@@ -180,8 +180,8 @@ func TestOTLPPortTakesSpansOnly(t *testing.T) {
 func TestPanicIsOneCallsFailure(t *testing.T) {
 	server := start(t, &scripted{
 		write: func(context.Context, []byte) (otlp.Counts, error) { panic("write") },
-		get: func(_ context.Context, _ span.TraceID, yield func([]byte) error) error {
-			if err := yield([]byte("\x0a\x00")); err != nil {
+		get: func(_ context.Context, _ span.TraceID, yield func(span.Chunk) error) error {
+			if err := yield(span.Chunk{Bytes: []byte("\x0a\x00")}); err != nil {
 				return err
 			}
 			panic("get")
@@ -215,10 +215,10 @@ func TestPanicIsOneCallsFailure(t *testing.T) {
 func TestReaderThatStopsIsCut(t *testing.T) {
 	var sent atomic.Int64
 	ended := make(chan struct{})
-	server := start(t, &scripted{get: func(_ context.Context, _ span.TraceID, yield func([]byte) error) error {
+	server := start(t, &scripted{get: func(_ context.Context, _ span.TraceID, yield func(span.Chunk) error) error {
 		chunk := make([]byte, 1<<20)
 		for {
-			if err := yield(chunk); err != nil {
+			if err := yield(span.Chunk{Bytes: chunk}); err != nil {
 				close(ended)
 				return err
 			}

@@ -30,12 +30,12 @@ func memory() *scripted {
 			}
 			return counts, nil
 		},
-		get: func(_ context.Context, id span.TraceID, yield func([]byte) error) error {
+		get: func(_ context.Context, id span.TraceID, yield func(span.Chunk) error) error {
 			mu.Lock()
 			rows := slices.Clone(traces[id])
 			mu.Unlock()
 			slices.SortFunc(rows, span.Compare)
-			encoder := otlp.NewEncoder(yield)
+			encoder := otlp.NewEncoder(func(chunk []byte) error { return yield(span.Chunk{Bytes: chunk}) })
 			for _, row := range rows {
 				if err := encoder.Add(row); err != nil {
 					return err

@@ -22,7 +22,7 @@ import (
 type scripted struct {
 	write       func(ctx context.Context, request []byte) (otlp.Counts, error)
 	find        func(ctx context.Context, q span.Query) ([]span.Found, error)
-	get         func(ctx context.Context, id span.TraceID, yield func([]byte) error) error
+	get         func(ctx context.Context, id span.TraceID, yield func(span.Chunk) error) error
 	summaries   func(ctx context.Context, q span.Query) ([]span.Summary, error)
 	summariesOf func(ctx context.Context, found []span.Found) ([]span.Summary, error)
 	findSpans   func(ctx context.Context, q span.SpanQuery, yield func(f span.FoundSpan) error) (bool, error)
@@ -53,7 +53,7 @@ func (s *scripted) Find(ctx context.Context, q span.Query) ([]span.Found, error)
 	return s.find(ctx, q)
 }
 
-func (s *scripted) Get(ctx context.Context, id span.TraceID, yield func([]byte) error) error {
+func (s *scripted) Get(ctx context.Context, id span.TraceID, yield func(span.Chunk) error) error {
 	if s.get == nil {
 		return nil
 	}

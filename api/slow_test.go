@@ -32,9 +32,9 @@ func TestAQuestionWhoseAnswerIsNotTakenIsNotInFlight(t *testing.T) {
 	chunk := protowire.AppendBytes(protowire.AppendTag(nil, 15, protowire.BytesType), make([]byte, chunkBytes))
 	var told inFlight
 	var sent atomic.Int64
-	store := &scripted{get: func(_ context.Context, _ span.TraceID, yield func([]byte) error) error {
+	store := &scripted{get: func(_ context.Context, _ span.TraceID, yield func(span.Chunk) error) error {
 		for range chunks {
-			if err := yield(bytes.Clone(chunk)); err != nil {
+			if err := yield(span.Chunk{Bytes: bytes.Clone(chunk)}); err != nil {
 				return err
 			}
 			sent.Add(1)

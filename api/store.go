@@ -30,8 +30,8 @@ type TraceReader interface {
 	Find(ctx context.Context, q span.Query) ([]span.Found, error)
 	// Get calls yield with the trace as OTLP TracesData messages, each under
 	// otlp.ChunkBytesMax, in the order of span.Compare; not at all where the id is
-	// unknown. Chunks belong to the caller of yield only until it returns.
-	Get(ctx context.Context, id span.TraceID, yield func(chunk []byte) error) error
+	// unknown.
+	Get(ctx context.Context, id span.TraceID, yield func(chunk span.Chunk) error) error
 	// Summaries gives the summaries of the traces that Find gives, in that order.
 	Summaries(ctx context.Context, q span.Query) ([]span.Summary, error)
 	// SummariesOf gives the summaries of traces that Find gave, in their order, without

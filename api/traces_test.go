@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -216,19 +217,29 @@ func TestChunksPassAsTheyAre(t *testing.T) {
 			want[i][at] = byte(random.Uint32())
 		}
 	}
-	server := start(t, &scripted{get: func(_ context.Context, _ span.TraceID, yield func([]byte) error) error {
+	server := start(t, &scripted{get: func(_ context.Context, _ span.TraceID, yield func(span.Chunk) error) error {
 		reused := make([]byte, 0, 3_000_000)
-		for _, chunk := range want {
-			if err := yield(append(reused[:0], chunk...)); err != nil {
+		for i, chunk := range want {
+			if i%3 == 0 { // lent for ever
+				if err := yield(span.Chunk{Bytes: chunk, Stays: true}); err != nil {
+					return err
+				}
+				continue
+			}
+			if err := yield(span.Chunk{Bytes: append(reused[:0], chunk...)}); err != nil {
 				return err
 			}
 			clear(reused[:cap(reused)]) // a chunk belongs to the API only until yield returns
 		}
 		return nil
 	}}, api.Options{})
+	sent := make([][]byte, len(want))
+	for i := range want {
+		sent[i] = bytes.Clone(want[i])
+	}
 	at := 0
 	err := server.GetTraces(t.Context(), []span.TraceID{id(1)}, func(chunk []byte) error {
-		if string(chunk) != string(want[at]) {
+		if string(chunk) != string(sent[at]) || string(want[at]) != string(sent[at]) {
 			t.Errorf("chunk %d differs", at)
 		}
 		at++

@@ -167,8 +167,8 @@ func secondOf(q *storagev1.TraceQueryParameters) *storagev2.TraceQueryParameters
 // send sends one trace in messages of limited size and gives the number of its spans.
 func (r version1Reader) send(id span.TraceID, stream version1Stream) (spans int, err error) {
 	sender := spanSender{stream: stream}
-	err = r.server.store.Get(stream.Context(), id, func(chunk []byte) error {
-		return jaegerv1.Spans(chunk, func(s *apiv2.Span) error {
+	err = r.server.store.Get(stream.Context(), id, func(chunk span.Chunk) error {
+		return jaegerv1.Spans(chunk.Bytes, func(s *apiv2.Span) error {
 			spans++
 			return sender.add(s)
 		})

@@ -465,8 +465,8 @@ func BenchmarkWriteSpanStream(b *testing.B) {
 // BenchmarkGetTraces.
 func BenchmarkGetTraceVersion1(b *testing.B) {
 	chunk := requestOf(b, trace(id(1), "s", 4096))
-	jaeger := startFirst(b, &scripted{get: func(_ context.Context, _ span.TraceID, yield func([]byte) error) error {
-		return yield(chunk)
+	jaeger := startFirst(b, &scripted{get: func(_ context.Context, _ span.TraceID, yield func(span.Chunk) error) error {
+		return yield(span.Chunk{Bytes: chunk})
 	}}, api.Options{})
 	b.SetBytes(int64(len(chunk)))
 	b.ReportAllocs()

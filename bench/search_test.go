@@ -24,7 +24,7 @@ type storeAsker struct {
 
 func (a storeAsker) GetTraces(ctx context.Context, ids []span.TraceID, yield func(chunk []byte) error) error {
 	for _, id := range ids {
-		if err := a.store.Get(ctx, id, yield); err != nil {
+		if err := a.store.Get(ctx, id, func(chunk span.Chunk) error { return yield(chunk.Bytes) }); err != nil {
 			return err
 		}
 	}
@@ -56,7 +56,7 @@ func madeStore(b *testing.B, c workload.Config) *cluster.Store {
 	if err != nil {
 		b.Fatal(err)
 	}
-	store, err := cluster.Open(ctx, cluster.Options{FS: disk, Now: time.Now, Shards: 2})
+	store, err := cluster.Open(ctx, cluster.Options{FS: disk, Now: time.Now, Shards: 2, AnswersAnew: true})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -147,8 +147,8 @@ func TestTruthAgreesWithTheStore(t *testing.T) {
 	}
 	for _, id := range truth.TraceIDs() {
 		var traces []bench.Trace
-		err := store.Get(ctx, id, func(chunk []byte) (err error) {
-			traces, err = bench.AppendTraces(traces, chunk)
+		err := store.Get(ctx, id, func(chunk span.Chunk) (err error) {
+			traces, err = bench.AppendTraces(traces, chunk.Bytes)
 			return err
 		})
 		if want, _ := truth.Trace(id); err != nil || !slices.Equal(traces, []bench.Trace{want}) {

@@ -77,6 +77,9 @@ func (s *Store) open(ctx context.Context) error {
 	s.groups.log = s.log
 	s.shards = make([]*engine.Shard, s.epoch.Shards)
 	pages := segment.NewPages(s.o.PagesBytesMax)
+	if s.o.AnswersAnew {
+		pages.ForgetMade()
+	}
 	var entries, bytes atomic.Int64
 	err = s.eachShard(func(i int) error {
 		return s.openShard(ctx, i, pages, &entries, &bytes)

@@ -54,7 +54,7 @@ func mergeFound(lists [][]span.Found, limit int) []span.Found {
 
 // Get gives one whole trace as chunks of OTLP; see api.Store. It takes no slot: yield may
 // wait for a slow client, and must not keep others from reading.
-func (s *Store) Get(ctx context.Context, id span.TraceID, yield func(chunk []byte) error) error {
+func (s *Store) Get(ctx context.Context, id span.TraceID, yield func(chunk span.Chunk) error) error {
 	shard := Place(id, "", s.epoch.Shards)
 	if err := s.groups.ReadBarrier(ctx, shard); err != nil {
 		return err

@@ -68,8 +68,8 @@ func contents(chunks [][]byte) ([]string, error) {
 func traceOf(t testing.TB, s *cluster.Store, id span.TraceID) []string {
 	t.Helper()
 	var chunks [][]byte
-	err := s.Get(context.Background(), id, func(chunk []byte) error {
-		chunks = append(chunks, bytes.Clone(chunk))
+	err := s.Get(context.Background(), id, func(chunk span.Chunk) error {
+		chunks = append(chunks, bytes.Clone(chunk.Bytes))
 		return nil
 	})
 	if err != nil {

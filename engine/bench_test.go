@@ -198,8 +198,8 @@ func BenchmarkQueries(b *testing.B) {
 			}},
 			{"get", func() error {
 				i++
-				return s.Get(ctx, all[i%len(all)].TraceID, func(chunk []byte) error {
-					_, err := bytes.NewReader(chunk).Seek(0, io.SeekEnd)
+				return s.Get(ctx, all[i%len(all)].TraceID, func(chunk span.Chunk) error {
+					_, err := bytes.NewReader(chunk.Bytes).Seek(0, io.SeekEnd)
 					return err
 				})
 			}},

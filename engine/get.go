@@ -4,7 +4,6 @@ import (
 	"context"
 	"sync"
 
-	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/engine/span/otlp"
 )
@@ -13,20 +12,16 @@ import (
 // has none. Memory is bounded by a row group for each source, whatever the trace's size; a
 // row's batch may be kept.
 func (s *Shard) Rows(ctx context.Context, id span.TraceID, visit func(row span.Row) error) error {
-	return s.rows(ctx, id, allColumns, visit)
-}
-
-func (s *Shard) rows(ctx context.Context, id span.TraceID, p segment.Projection, visit func(row span.Row) error) error {
 	v, err := s.view()
 	if err != nil {
 		return err
 	}
 	defer v.close()
-	return mergeRows(ctx, v.sources(id, p), visit)
+	return mergeRows(ctx, v.sources(id, allColumns), visit)
 }
 
-// Get is Rows as OTLP messages (see otlp.Encoder): what a reader of the trace is sent.
-func (s *Shard) Get(ctx context.Context, id span.TraceID, yield func(chunk []byte) error) error {
+// encodeRows yields the messages of the rows that one trace has in all sources.
+func encodeRows(ctx context.Context, sources []rowSource, yield func(chunk []byte) error) error {
 	encoder := encoders.Get().(*otlp.Encoder)
 	defer func() {
 		encoder.Reset(nil)
@@ -35,7 +30,7 @@ func (s *Shard) Get(ctx context.Context, id span.TraceID, yield func(chunk []byt
 		}
 	}()
 	encoder.Reset(yield)
-	if err := s.rows(ctx, id, answerColumns, encoder.Add); err != nil {
+	if err := mergeRows(ctx, sources, encoder.Add); err != nil {
 		return err
 	}
 	return encoder.Flush()

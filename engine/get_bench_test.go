@@ -33,13 +33,17 @@ func BenchmarkGet(b *testing.B) {
 		parts = append(parts, cut...)
 	}
 	ctx := context.Background()
-	for _, state := range []string{"memtable", "segments"} {
-		o := engine.Options{MemtableBytesMax: 1 << 40, ManualCompaction: true, Pages: segment.NewPages(96 << 20)}
-		if state == "segments" {
+	for _, state := range []string{"memtable", "segments", "kept"} {
+		pages := segment.NewPages(96 << 20)
+		if state != "kept" {
+			pages.ForgetMade()
+		}
+		o := engine.Options{MemtableBytesMax: 1 << 40, ManualCompaction: true, Pages: pages}
+		if state != "memtable" {
 			o.MemtableBytesMax = 24 << 20
 		}
 		s, _ := loaded(b, parts, o)
-		if state == "segments" {
+		if state != "memtable" {
 			if err := s.Flush(ctx); err != nil {
 				b.Fatal(err)
 			}
@@ -64,7 +68,7 @@ func BenchmarkGet(b *testing.B) {
 				for b.Loop() {
 					size = 0
 					for _, f := range found {
-						if err := s.Get(ctx, f.TraceID, func(chunk []byte) error { size += len(chunk); return nil }); err != nil {
+						if err := s.Get(ctx, f.TraceID, func(chunk span.Chunk) error { size += len(chunk.Bytes); return nil }); err != nil {
 							b.Fatal(err)
 						}
 					}

@@ -304,12 +304,14 @@ func checkAnswers(t *testing.T, s *engine.Shard, m *enginetest.Model) {
 		found = append(found, span.Found{TraceID: id})
 		summaries = append(summaries, m.Summary(id))
 	}
-	got, err := s.Summaries(ctx, found)
-	if err != nil {
-		t.Fatalf("summaries: %v", err)
-	}
-	if diff := cmp.Diff(summaries, got); diff != "" && len(found) > 0 {
-		t.Fatalf("summaries (-want +got):\n%s", diff)
+	for range 2 { // made, as they were kept
+		got, err := s.Summaries(ctx, found)
+		if err != nil {
+			t.Fatalf("summaries: %v", err)
+		}
+		if diff := cmp.Diff(summaries, got); diff != "" && len(found) > 0 {
+			t.Fatalf("summaries (-want +got):\n%s", diff)
+		}
 	}
 	services, err := s.Services()
 	if err != nil || !slices.Equal(services, m.Services()) {
@@ -339,8 +341,8 @@ func checkTrace(t *testing.T, s *engine.Shard, m *enginetest.Model, id span.Trac
 		t.Fatalf("encode trace %s: %v", id, err)
 	}
 	var got [][]byte
-	err = s.Get(context.Background(), id, func(chunk []byte) error {
-		got = append(got, bytes.Clone(chunk))
+	err = s.Get(context.Background(), id, func(chunk span.Chunk) error {
+		got = append(got, bytes.Clone(chunk.Bytes))
 		return nil
 	})
 	if err != nil {

@@ -50,6 +50,8 @@ const (
 	// encoderKeptBytesMax is the largest encoder that is kept for the next trace: two buffers
 	// of a chunk each, and what it knows of resources and attributes.
 	encoderKeptBytesMax = 9 << 20
+	// keptAtOnceBytesMax is the longest answer that is kept before anybody asks for it again.
+	keptAtOnceBytesMax = 64 << 10
 	// effortStep is how many looks at a value a filter takes between two at its context:
 	// a tenth of a millisecond or so. bytesALook is how much text is gone over in the time of a look.
 	effortStep = 1 << 11

@@ -147,8 +147,8 @@ func wantTraces(t *testing.T, w *world, before map[span.TraceID]int, final *engi
 			t.Errorf("answers out of order at %d", i)
 		}
 		n := 0
-		err := w.shard.Get(context.Background(), f.TraceID, func(chunk []byte) error {
-			b, _, err := otlp.Walk(chunk)
+		err := w.shard.Get(context.Background(), f.TraceID, func(chunk span.Chunk) error {
+			b, _, err := otlp.Walk(chunk.Bytes)
 			n += b.Len()
 			return err
 		})
@@ -243,7 +243,7 @@ func TestACancelledQuestionEnds(t *testing.T) {
 	_, err := w.shard.Find(ctx, span.AllTime())
 	errorIs(t, err, context.Canceled)
 	id := w.model.TraceIDs()[0]
-	errorIs(t, w.shard.Get(ctx, id, func([]byte) error { return nil }), context.Canceled)
+	errorIs(t, w.shard.Get(ctx, id, func(span.Chunk) error { return nil }), context.Canceled)
 	_, err = w.shard.Summaries(ctx, []span.Found{{TraceID: id}})
 	errorIs(t, err, context.Canceled)
 	errorIs(t, w.shard.Edges(ctx, span.EdgeQuery{StartMax: math.MaxUint64}, span.NewEdges()), context.Canceled)
@@ -356,12 +356,12 @@ func TestATraceOfManySpansIsReadInBoundedMemory(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	n, streamed, most := 0, 0, uint64(0)
-	err := w.shard.Get(ctx, enginetest.LongTraceID, func(chunk []byte) error {
-		if len(chunk) >= otlp.ChunkBytesMax {
-			t.Fatalf("a chunk of %d bytes", len(chunk))
+	err := w.shard.Get(ctx, enginetest.LongTraceID, func(chunk span.Chunk) error {
+		if len(chunk.Bytes) >= otlp.ChunkBytesMax {
+			t.Fatalf("a chunk.Bytes of %d bytes", len(chunk.Bytes))
 		}
-		streamed += len(chunk)
-		b, _, err := otlp.Walk(chunk)
+		streamed += len(chunk.Bytes)
+		b, _, err := otlp.Walk(chunk.Bytes)
 		n += b.Len()
 		runtime.GC()
 		runtime.ReadMemStats(&now)

@@ -6,13 +6,15 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unsafe" // for the size of what is kept
 
 	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
 )
 
 // Summaries tells of the given traces, each over all of its distinct spans, in the order
-// given. A trace that is gone meanwhile (retention) is left out.
+// given. A trace that is gone meanwhile (retention) is left out. Lists of services are shared, and not to
+// be changed.
 func (s *Shard) Summaries(ctx context.Context, found []span.Found) ([]span.Summary, error) {
 	v, err := s.view()
 	if err != nil {
@@ -23,14 +25,39 @@ func (s *Shard) Summaries(ctx context.Context, found []span.Found) ([]span.Summa
 	defer f.giveBack()
 	summaries := make([]span.Summary, 0, len(found))
 	for _, trace := range found {
-		if err := f.take(ctx, v, trace.TraceID); err != nil {
+		summary, ok, err := f.summaryOf(ctx, v, trace.TraceID)
+		if err != nil {
 			return nil, err
 		}
-		if len(f.spanIDs) > 0 {
-			summaries = append(summaries, f.summary(trace.TraceID))
+		if ok {
+			summaries = append(summaries, summary)
 		}
 	}
 	return summaries, nil
+}
+
+// summaryOf tells of one trace; not ok: it is gone.
+func (f *traceParts) summaryOf(ctx context.Context, v *view, id span.TraceID) (summary span.Summary, ok bool, err error) {
+	var p traceHome
+	p.find(v, id)
+	if made := keptOf[span.Summary](segment.MadeSummary, &p); made != nil {
+		return *made, true, ctx.Err()
+	}
+	if err := f.take(ctx, v, id); err != nil || len(f.spanIDs) == 0 {
+		return summary, false, err
+	}
+	summary = f.summary(id)
+	keep(segment.MadeSummary, &p, summary, summaryBytes(&summary))
+	return summary, true, nil
+}
+
+// summaryBytes is what keeping a summary takes, at most: others may share the names of services.
+func summaryBytes(s *span.Summary) int {
+	bytes := int(unsafe.Sizeof(*s)) + len(s.RootName) + int(unsafe.Sizeof(span.ServiceCount{}))*cap(s.Services)
+	for _, service := range s.Services {
+		bytes += len(service.Service)
+	}
+	return bytes
 }
 
 // traceSummaries are the traceParts between two answers.

@@ -22,6 +22,9 @@ func NewMessage(b []byte) *Message {
 	return &Message{buffer: mem.Copy(b, buffers)}
 }
 
+// Lent is a message of bytes that nobody changes any more.
+func Lent(b []byte) *Message { return &Message{buffer: mem.SliceBuffer(b)} }
+
 // Bytes is valid until Free, and not to be changed.
 func (m *Message) Bytes() []byte {
 	if m.buffer == nil {

@@ -34,6 +34,7 @@ type nodeOptions struct {
 	keepArchive  time.Duration
 	tenants      []string // none: there are no tenants
 	tenantHeader string
+	answersAnew  bool // keep none of them
 }
 
 // node is a store, the archive where it is open, or the stores of tenants, and the server in
@@ -45,7 +46,8 @@ type node struct {
 	server  *api.Server
 	log     *slog.Logger
 
-	questions *cluster.Questions // of all stores
+	questions   *cluster.Questions // of all stores
+	answersAnew bool
 }
 
 // openNode opens the folder and makes its server, which does not listen yet.
@@ -58,7 +60,7 @@ func openNode(ctx context.Context, o nodeOptions) (*node, error) {
 	if err := checkTenants(o); err != nil {
 		return nil, err
 	}
-	n := &node{log: o.logger, questions: cluster.NewQuestions()}
+	n := &node{log: o.logger, questions: cluster.NewQuestions(), answersAnew: o.answersAnew}
 	if err := n.openStores(ctx, o); err != nil {
 		return nil, errors.Join(err, n.close(ctx))
 	}
@@ -108,7 +110,7 @@ func (n *node) openFolder(ctx context.Context, folder string, o cluster.Options)
 	if err != nil {
 		return nil, err
 	}
-	o.FS, o.Background, o.Questions = disk, lowerPriority, n.questions
+	o.FS, o.Background, o.Questions, o.AnswersAnew = disk, lowerPriority, n.questions, n.answersAnew
 	store, err := cluster.Open(ctx, o)
 	if errors.Is(err, vfs.ErrLocked) {
 		return nil, fmt.Errorf("data folder %s is in use: a server (or another command) runs there; "+

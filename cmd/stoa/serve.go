@@ -38,6 +38,7 @@ type serveFlags struct {
 	reserve     string
 	budget      string
 	insecure    bool
+	keepAnswers bool
 	tenants     string
 	hasTenants  bool // the flag was given
 	header      string
@@ -72,6 +73,7 @@ func newServe() *cobra.Command {
 	flags.StringVar(&f.tenants, "tenants", "", fmt.Sprintf("names, with commas between them, of up to %d tenants who share this server and see nothing of one another; "+
 		"every call then names one (default no tenants)", tenantsMax))
 	flags.StringVar(&f.header, "tenant-header", api.TenantHeader, "gRPC metadata key, and HTTP header of the query port, that names a call's tenant, with --tenants")
+	flags.BoolVar(&f.keepAnswers, "keep-answers", true, "keep summaries, and whole traces that are asked for again, as they were answered, in the memory of opened pages (false: to measure what making them takes)")
 	flags.BoolVar(&f.insecure, "insecure", false, "allow --listen-host beyond loopback although there is neither TLS nor authentication")
 	return cmd
 }
@@ -150,7 +152,7 @@ func serve(ctx context.Context, out io.Writer, f serveFlags) error {
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	node, err := openNode(ctx, nodeOptions{data: f.data, create: true, logger: logger, shards: f.shards, retention: f.retention,
-		syncInterval: syncInterval, reserve: reserve, budget: budget, archive: true, keepArchive: f.keepArchive, tenants: tenants, tenantHeader: header})
+		syncInterval: syncInterval, reserve: reserve, budget: budget, archive: true, keepArchive: f.keepArchive, tenants: tenants, tenantHeader: header, answersAnew: !f.keepAnswers})
 	if err != nil {
 		return errors.Join(err, closeListeners(listeners))
 	}

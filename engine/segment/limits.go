@@ -134,6 +134,10 @@ const (
 	// writtenPageShare: templates are kept with a page up to a half of what its part of Pages holds, so
 	// that they push out neither it nor all others.
 	writtenPageShare = 2
+	// madeShare: what was made of one trace is kept up to a quarter of what its part of Pages holds.
+	madeShare = 4
+	// askedPlaces traces at most are known to have been asked for: some dozens of answers.
+	askedPlaces = 1 << 12
 	// pageOverheadBytes is what an opened page takes beside its content, about.
 	pageOverheadBytes = 256
 	// What stays in memory of a trace (its id, where it stands), a row group beside its lists, an

@@ -26,6 +26,7 @@ type page struct {
 	terms   *index.Terms
 	cells   *Cells
 	written *writtenBlock
+	made    any // see Keep
 	bytes   int // what it holds; the shard's lock guards it once it is kept
 }
 
@@ -62,6 +63,9 @@ func useAt(u use, column uint32) int { return cmp.Compare(u.column, column) }
 // into a signal.
 type Pages struct {
 	shards [pageShards]pageShard
+	asked  askedLately
+
+	forgetsMade bool
 }
 
 type pageShard struct {
@@ -99,6 +103,10 @@ func NewPages(bytesMax int) *Pages {
 	return p
 }
 
+// ForgetMade has each question make its answer anew: for who measures what that takes. It must be called
+// before p is used.
+func (p *Pages) ForgetMade() { p.forgetsMade = true }
+
 func (p *Pages) shard(key pageKey) *pageShard {
 	return &p.shards[(key.segment*0x9e3779b97f4a7c15^uint64(key.offset)*0xff51afd7ed558ccd)>>60%pageShards]
 }
@@ -121,7 +129,24 @@ func (p *Pages) put(key pageKey, opened *page) {
 	s := p.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.entries[key] != nil || opened.bytes > s.bytesMax {
+	if s.entries[key] == nil {
+		s.put(key, opened)
+	}
+}
+
+// replace is put, also where one is kept already.
+func (p *Pages) replace(key pageKey, made *page) {
+	s := p.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.entries[key]; e != nil {
+		s.drop(e)
+	}
+	s.put(key, made)
+}
+
+func (s *pageShard) put(key pageKey, opened *page) {
+	if opened.bytes > s.bytesMax {
 		return
 	}
 	s.bytes += opened.bytes

@@ -85,6 +85,12 @@ type Summary struct {
 	Services    []ServiceCount
 }
 
+// Chunk is a part of an answer: one message, not to be changed.
+type Chunk struct {
+	Bytes []byte
+	Stays bool // as it is, for as long as anybody likes; else until who it was given to returns
+}
+
 // ServiceCount is one service's part in a trace; lists of it are sorted by Service.
 type ServiceCount struct {
 	Service string
