@@ -22,7 +22,7 @@ func (s *Shard) rows(ctx context.Context, id span.TraceID, p segment.Projection,
 		return err
 	}
 	defer v.close()
-	return mergeRows(ctx, v.sources(id, p), visit)
+	return v.mergeRows(ctx, id, p, visit)
 }
 
 // Get is Rows as OTLP messages (see otlp.Encoder): what a reader of the trace is sent.
@@ -59,7 +59,10 @@ func (s *Shard) Spans(ctx context.Context, q span.Query, visit func(row span.Row
 	}
 	defer v.close()
 	m.wantRows = true
-	split := v.splitTraces()
+	split, err := v.splitTraces()
+	if err != nil {
+		return err
+	}
 	found := make(map[span.TraceID]bool)
 	err = v.scan(ctx, m, func() uint64 { return 0 }, func(h hit) error {
 		if split.has(h.id) {
@@ -72,8 +75,12 @@ func (s *Shard) Spans(ctx context.Context, q span.Query, visit func(row span.Row
 		return err
 	}
 	rows := m.rows()
-	for _, id := range v.inRowOrder(found) {
-		err := mergeRows(ctx, v.sources(id, allColumns), func(row span.Row) error {
+	ids, err := v.inRowOrder(found)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		err := v.mergeRows(ctx, id, allColumns, func(row span.Row) error {
 			if ok, err := rows.matches(row); err != nil || !ok {
 				return err
 			}

@@ -72,11 +72,13 @@ func (f *traceParts) take(ctx context.Context, v *view, id span.TraceID) error {
 		f.ends = append(f.ends, len(f.spanIDs))
 	}
 	for _, l := range v.segments {
-		if i, ok := l.FindTrace(id); ok {
-			if err := f.addFrom(ctx, l, i, f.nameRoots); err != nil {
-				return err
-			}
+		opened, i, err := l.FindTrace(id)
+		if err == nil && opened != nil {
+			err = f.addFrom(ctx, opened, i, f.nameRoots)
 			f.ends = append(f.ends, len(f.spanIDs))
+		}
+		if err != nil {
+			return err
 		}
 	}
 	if distinct, err := f.merge(ctx); err != nil || distinct {
@@ -85,7 +87,7 @@ func (f *traceParts) take(ctx context.Context, v *view, id span.TraceID) error {
 	f.begin()
 	projection := factsProjection
 	projection.Names = true
-	return mergeRows(ctx, v.sources(id, projection), func(row span.Row) error {
+	return v.mergeRows(ctx, id, projection, func(row span.Row) error {
 		f.addRow(row)
 		return nil
 	})
