@@ -12,7 +12,8 @@
 //
 // Goroutines: one keeper, which ticks idle shards and drops
 // log files no longer needed; one caretaker for long work (flush to bound the log,
-// compaction, retention), and one that calls it off; one for each shard that a read asks,
+// compaction, retention), and one that calls it off; one that reads the tables of segments after a start
+// and then ends; one for each shard that a read asks,
 // bounded over all reads;
 // and for a while those that Direct needs where no request can do the work: for ticks,
 // for a shard whose flush is behind, for large rounds. Close ends them all.

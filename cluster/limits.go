@@ -46,6 +46,9 @@ const (
 	// engine.StretchRows rows, for which it works a millisecond and more: so it keeps a fifth of its
 	// speed.
 	pauseMax = 4 * time.Millisecond
+	// tablesPauseMax is the same for who reads tables after a start, before each segment: those of the largest take
+	// about as long, and of a thousand all are read within a minute however many questions there are.
+	tablesPauseMax = 50 * time.Millisecond
 
 	// restTimes the time that a walk or a round took beside questions the next walk rests, so that
 	// they have a quarter of one processor, and restMax at most, which bounds what one that was

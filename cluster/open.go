@@ -188,8 +188,16 @@ func (s *Store) start() {
 		s.keep(beats, care)
 	})
 	s.work.Go(func() { s.takeCare(careful, care) })
+	s.work.Go(func() { s.readTables(careful) })
 	s.work.Go(func() {
 		<-s.quit
 		cancel()
 	})
+}
+
+// readTables reads the tables that no question asked for yet, until ctx ends.
+func (s *Store) readTables(ctx context.Context) {
+	for _, shard := range s.shards {
+		shard.ReadTables(ctx, func() { s.o.Questions.pauseFor(tablesPauseMax) })
+	}
 }

@@ -19,7 +19,8 @@ import (
 //     asks is near, and would meet all that had waited begin together.
 //   - a flush or a merge pauses after each engine.StretchRows rows until no question is in flight,
 //     but not for longer than pauseMax; a flush not at all while a write waits for one, a merge not
-//     where segments pile up that none has met yet.
+//     where segments pile up that none has met yet. Who reads tables after a start pauses before each
+//     segment in the same way, but for up to tablesPauseMax: what a question needs it reads itself.
 //
 // Requests are walked in the order in which they came, so one waits for those before it, for each of
 // them no longer than it takes to be applied, and restMax. So nothing that makes way waits for ever,
@@ -156,12 +157,15 @@ func (q *Questions) untilQuiet() <-chan struct{} {
 }
 
 // pause waits while questions are in flight, for pauseMax at most.
-func (q *Questions) pause() {
+func (q *Questions) pause() { q.pauseFor(pauseMax) }
+
+// pauseFor is pause with another bound.
+func (q *Questions) pauseFor(longest time.Duration) {
 	quiet := q.untilQuiet()
 	if quiet == nil {
 		return
 	}
-	enough := time.NewTimer(pauseMax)
+	enough := time.NewTimer(longest)
 	defer enough.Stop()
 	select {
 	case <-quiet:

@@ -77,11 +77,17 @@ func (a *after) look(id span.TraceID) (bool, error) {
 		}
 	}
 	for _, l := range a.view.segments {
-		i, ok := l.FindTrace(id)
-		if !ok || l.Info().MaxStart < a.place.Start {
+		if l.Info().MaxStart < a.place.Start {
 			continue
 		}
-		if found, err := a.lookInto(l, i); found || err != nil {
+		s, i, err := l.FindTrace(id)
+		if err != nil {
+			return false, err
+		}
+		if s == nil {
+			continue
+		}
+		if found, err := a.lookInto(s, i); found || err != nil {
 			return found, err
 		}
 	}
@@ -90,7 +96,7 @@ func (a *after) look(id span.TraceID) (bool, error) {
 
 // lookInto goes through the rows of trace i, which stand by their starts: if the last is not
 // above the place, none is. Most traces are short, so that is most often all.
-func (a *after) lookInto(l *liveSegment, i int) (bool, error) {
+func (a *after) lookInto(l *segment.Segment, i int) (bool, error) {
 	first, n := l.TraceRows(i)
 	last := first + n - 1
 	group := l.GroupOfRow(last)

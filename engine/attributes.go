@@ -123,7 +123,11 @@ func (s *Shard) Keys(ctx context.Context, k *KeyCounter) error {
 		}
 	}
 	for _, l := range v.segments {
-		if err := k.addSegment(ctx, l.Segment); err != nil {
+		opened, err := l.Segment()
+		if err == nil {
+			err = k.addSegment(ctx, opened)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -383,7 +387,11 @@ func (s *Shard) Values(ctx context.Context, c *ValueCounter) error {
 		}
 	}
 	for _, l := range v.segments {
-		if err := c.addSegment(ctx, l.Segment); err != nil {
+		opened, err := l.Segment()
+		if err == nil {
+			err = c.addSegment(ctx, opened)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -97,7 +97,7 @@ func (c *cover) asks(start uint64) bool {
 }
 
 // reaches reports whether a trace has rows in the range, as far as its row groups tell.
-func (r timeRange) reaches(l *liveSegment, trace int) bool {
+func (r timeRange) reaches(l *segment.Segment, trace int) bool {
 	first, n := l.TraceRows(trace)
 	for g, last := l.GroupOfRow(first), l.GroupOfRow(first+n-1); g <= last; g++ {
 		if group := l.Group(g); r.meets(timeRange{group.MinStart, group.MaxStart}) {
@@ -108,6 +108,6 @@ func (r timeRange) reaches(l *liveSegment, trace int) bool {
 }
 
 // wrongCells is what is said where rows take more from cells than these have.
-func wrongCells(l *liveSegment) error {
+func wrongCells(l *segment.Segment) error {
 	return fmt.Errorf("%s: %w", l.Info().Name, codec.Corrupt("cells without what the rows of a trace count"))
 }

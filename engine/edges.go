@@ -33,7 +33,10 @@ func (s *Shard) Edges(ctx context.Context, q span.EdgeQuery, edges *span.Edges) 
 		return err
 	}
 	defer v.close()
-	t := newTally(ctx, v, newEdgeCounter(q, edges), timeRange{q.StartMin, q.StartMax})
+	t, err := newTally(ctx, v, newEdgeCounter(q, edges), timeRange{q.StartMin, q.StartMax})
+	if err != nil {
+		return err
+	}
 	if !q.Scan {
 		t.kept, t.everything = &v.version.splitEdges, newEdgeCounter(span.EdgeQuery{}, nil)
 	}
@@ -50,7 +53,7 @@ func newEdgeCounter(q span.EdgeQuery, edges *span.Edges) *edgeCounter {
 // number gives that of a service.
 func (c *edgeCounter) number(service, _ []byte, _ int32) uint32 { return c.of(service, nil, 0) }
 
-func (c *edgeCounter) cells(l *liveSegment) (*segment.Cells, error) {
+func (c *edgeCounter) cells(l *segment.Segment) (*segment.Cells, error) {
 	if c.query.Scan {
 		return nil, nil
 	}

@@ -37,7 +37,7 @@ func (o *operations) numbered() []span.Operation { return o.list }
 // rows of a trace may stand in two, and neighbours share one.
 type factsReader struct {
 	ctx     context.Context
-	segment *liveSegment
+	segment *segment.Segment
 	number  func(service, name []byte, kind int32) uint32 // as of counter
 	kept    [tallyGroupsMax]keptFacts
 	next    int // whose turn it is to go
@@ -105,7 +105,7 @@ func (t *tally) reader(i int) *factsReader {
 		if len(t.readers) == tallyReadersMax {
 			clear(t.readers)
 		}
-		r = &factsReader{ctx: t.ctx, segment: t.view.segments[i], number: t.counter.number}
+		r = &factsReader{ctx: t.ctx, segment: t.segments[i], number: t.counter.number}
 		t.readers[i] = r
 	}
 	return r
@@ -114,7 +114,7 @@ func (t *tally) reader(i int) *factsReader {
 // countTraces counts the rows that the cover of a segment asks for of traces that are not split,
 // each trace read whole: what a row counts for is a matter of the others.
 func (t *tally) countTraces(segment int, cover *cover) error {
-	l, r := t.view.segments[segment], t.reader(segment)
+	l, r := t.segments[segment], t.reader(segment)
 	var rows []tallyRow
 	done := 0 // rows before this one belong to traces that were read
 	for g := range l.Groups() {
@@ -143,7 +143,7 @@ func (t *tally) countTraces(segment int, cover *cover) error {
 
 // countRows counts the same rows, each for itself.
 func (t *tally) countRows(segment int, cover *cover) error {
-	l, r := t.view.segments[segment], t.reader(segment)
+	l, r := t.segments[segment], t.reader(segment)
 	var rows []tallyRow
 	for g := range l.Groups() {
 		group := l.Group(g)

@@ -35,14 +35,18 @@ func flushedSpans(t testing.TB, seed uint64, spans int) (*Shard, *enginetest.Gen
 }
 
 // groups calls visit with every row group of the shard.
-func groups(t testing.TB, shard *Shard, visit func(l *liveSegment, group int)) {
+func groups(t testing.TB, shard *Shard, visit func(l *segment.Segment, group int)) {
 	t.Helper()
 	v, err := shard.view()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer v.close()
-	for _, l := range v.segments {
+	opened, err := openAll(v.segments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range opened {
 		for g := range l.Groups() {
 			visit(l, g)
 		}
@@ -59,7 +63,7 @@ func TestAFilterReadsNoMoreThanItNeeds(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			groups(t, shard, func(l *liveSegment, g int) {
+			groups(t, shard, func(l *segment.Segment, g int) {
 				p := f.needs().columns(segment.Projection{Keys: make(map[string]bool)})
 				narrow, err := l.ReadGroup(g, p)
 				if err != nil {

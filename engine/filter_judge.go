@@ -43,7 +43,7 @@ func answerOf(holds bool) answer {
 // known is open, and so is what depends on it. It serves one goroutine.
 type judge struct {
 	filter    *compiledFilter
-	l         *liveSegment
+	l         *segment.Segment
 	templates [span.Levels]*segment.Templates
 	runs      [span.Levels]*filterRun // bound to what templates, resources and scopes have
 	columns   map[columnTest]uint32   // positions in group.columns
@@ -81,7 +81,7 @@ const classesMax = 64
 type columnTest struct{ slot, column uint32 }
 
 // newJudge readies a filter for a segment.
-func newJudge(f *compiledFilter, e *effort, l *liveSegment) (*judge, error) {
+func newJudge(f *compiledFilter, e *effort, l *segment.Segment) (*judge, error) {
 	j := &judge{filter: f, effort: e, l: l, class: unbound, columns: make(map[columnTest]uint32)}
 	for _, level := range templateLevels {
 		var err error

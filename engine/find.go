@@ -25,7 +25,11 @@ func (v *view) scan(ctx context.Context, m *matcher, floor func() uint64, visit 
 	defer m.endScan()
 	var b bound
 	if m.query.Scan {
-		for _, u := range v.allUnits() {
+		units, err := v.allUnits()
+		if err != nil {
+			return err
+		}
+		for _, u := range units {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
@@ -72,7 +76,7 @@ func (u *unit) scan(b *bound, m *matcher, least uint64, visit, filtered visitor)
 	case u.search != nil:
 		return u.search.scanGroup(u.group, least, visit, filtered)
 	case u.batch == nil:
-		batch, err := u.segment.ReadGroup(u.group, allColumns)
+		batch, err := u.whole.ReadGroup(u.group, allColumns)
 		if err != nil {
 			return err
 		}

@@ -195,19 +195,24 @@ func (s *Shard) settleLog() error {
 	return nil
 }
 
-// adopt syncs the name of a finished file and opens it; nothing names it yet, so where
+// adopt syncs the name of a finished file, opens it and checks its tables; nothing names it yet, so where
 // that fails the file goes.
 func (s *Shard) adopt(name string, info segment.Info) (*liveSegment, error) {
 	if err := s.o.FS.SyncDir(s.dir); err != nil {
 		s.discard(name)
 		return nil, err
 	}
-	opened, err := segment.OpenWith(s.o.FS, s.dir+"/"+name, s.o.Pages)
+	opened, err := segment.OpenFile(s.o.FS, s.dir+"/"+name, s.o.Pages)
+	if err == nil {
+		if err = opened.Check(); err != nil {
+			opened.Close()
+		}
+	}
 	if err != nil {
 		s.discard(name)
 		return nil, err
 	}
-	return &liveSegment{Segment: opened, entry: segmentEntry{
+	return &liveSegment{File: opened, entry: segmentEntry{
 		name: name, bytes: info.Bytes, crc: info.CRC, rows: info.Rows,
 		firstSeq: info.FirstSeq, lastSeq: info.LastSeq, generation: uint64(info.Generation),
 	}}, nil

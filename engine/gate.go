@@ -8,13 +8,15 @@ import (
 
 // Gate lets one flush and one merge run at a time for all shards that share it: both
 // read and write much and hold much memory, and a node has few disks. One question at a time
-// works out what split traces count, which takes several times what is kept of it. And what the
+// works out what split traces count, which takes several times what is kept of it, and the tables of one segment
+// at a time are read that no question asked for. And what the
 // shards' memtables hold together is bounded, where Options.RoomBytes says so. The zero Gate is
 // not usable; see NewGate.
 type Gate struct {
 	flushes chan struct{}
 	merges  chan struct{}
 	cells   chan struct{}
+	tables  chan struct{}
 	room    *memtableRoom
 	held    atomic.Int32 // writes that wait for a flush
 
@@ -25,7 +27,8 @@ type Gate struct {
 // NewGate gives the gate of one node.
 func NewGate() *Gate {
 	return &Gate{
-		flushes: make(chan struct{}, 1), merges: make(chan struct{}, 1), cells: make(chan struct{}, 1), room: newRoom(),
+		flushes: make(chan struct{}, 1), merges: make(chan struct{}, 1), cells: make(chan struct{}, 1),
+		tables: make(chan struct{}, 1), room: newRoom(),
 		waiting: make(map[*Shard]int),
 	}
 }

@@ -17,11 +17,11 @@ func (s *Shard) Rows(ctx context.Context, id span.TraceID, visit func(row span.R
 		return err
 	}
 	defer v.close()
-	return mergeRows(ctx, v.sources(id, allColumns), visit)
+	return v.mergeRows(ctx, id, allColumns, visit)
 }
 
-// encodeRows yields the messages of the rows that one trace has in all sources.
-func encodeRows(ctx context.Context, sources []rowSource, yield func(chunk []byte) error) error {
+// encode yields the messages of a trace.
+func (v *view) encode(ctx context.Context, id span.TraceID, yield func(chunk []byte) error) error {
 	encoder := encoders.Get().(*otlp.Encoder)
 	defer func() {
 		encoder.Reset(nil)
@@ -30,7 +30,7 @@ func encodeRows(ctx context.Context, sources []rowSource, yield func(chunk []byt
 		}
 	}()
 	encoder.Reset(yield)
-	if err := mergeRows(ctx, sources, encoder.Add); err != nil {
+	if err := v.mergeRows(ctx, id, answerColumns, encoder.Add); err != nil {
 		return err
 	}
 	return encoder.Flush()
@@ -54,7 +54,10 @@ func (s *Shard) Spans(ctx context.Context, q span.Query, visit func(row span.Row
 	}
 	defer v.close()
 	m.wantRows = true
-	split := v.splitTraces()
+	split, err := v.splitTraces()
+	if err != nil {
+		return err
+	}
 	found := make(map[span.TraceID]bool)
 	err = v.scan(ctx, m, func() uint64 { return 0 }, func(h hit) error {
 		if split.has(h.id) {
@@ -67,8 +70,12 @@ func (s *Shard) Spans(ctx context.Context, q span.Query, visit func(row span.Row
 		return err
 	}
 	rows := m.rows()
-	for _, id := range v.inRowOrder(found) {
-		err := mergeRows(ctx, v.sources(id, allColumns), func(row span.Row) error {
+	ids, err := v.inRowOrder(found)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		err := v.mergeRows(ctx, id, allColumns, func(row span.Row) error {
 			if ok, err := rows.matches(row); err != nil || !ok {
 				return err
 			}

@@ -14,29 +14,32 @@ import (
 
 // traceHome is where a trace stands, if it stands in segments only.
 type traceHome struct {
-	first  *liveSegment // nil where it stands in none, or in a memtable too
-	trace  int          // its number there
-	others []uint64     // numbers of the other segments
-	few    [6]uint64    // others, where it has room
+	first  *segment.Segment // nil where it stands in none, or in a memtable too
+	trace  int              // its number there
+	others []uint64         // numbers of the other segments
+	few    [6]uint64        // others, where it has room
 }
 
-func (p *traceHome) find(v *view, id span.TraceID) {
+func (p *traceHome) find(v *view, id span.TraceID) error {
 	for _, t := range v.tables {
 		if t.holds(id, t.count) {
-			return
+			return nil
 		}
 	}
 	p.others = p.few[:0]
 	for _, l := range v.segments {
-		i, ok := l.FindTrace(id)
+		s, i, err := l.FindTrace(id)
 		switch {
-		case !ok:
+		case err != nil:
+			return err
+		case s == nil:
 		case p.first == nil:
-			p.first, p.trace = l, i
+			p.first, p.trace = s, i
 		default:
-			p.others = append(p.others, l.Number())
+			p.others = append(p.others, s.Number())
 		}
 	}
+	return nil
 }
 
 // kept is what was made of a trace, and what makes it good beside the segment that it is kept with.
@@ -101,12 +104,14 @@ func (s *Shard) Get(ctx context.Context, id span.TraceID, yield func(chunk span.
 	}
 	defer v.close()
 	var p traceHome
-	p.find(v, id)
+	if err := p.find(v, id); err != nil {
+		return err
+	}
 	if chunks := keptOf[[][]byte](segment.MadeAnswer, &p); chunks != nil {
 		return yieldAll(ctx, *chunks, yield)
 	}
 	answer := keptAnswer{bytesMax: p.answerBytesMax()}
-	err = encodeRows(ctx, v.sources(id, answerColumns), func(chunk []byte) error { return yield(answer.add(chunk)) })
+	err = v.encode(ctx, id, func(chunk []byte) error { return yield(answer.add(chunk)) })
 	if err == nil && answer.chunks != nil {
 		keep(segment.MadeAnswer, &p, answer.chunks, answer.bytes)
 	}

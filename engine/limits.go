@@ -33,8 +33,9 @@ const (
 	// dropped by content at read and at merge. A merge keeps as many hashes.
 	seenHashesMax = compaction.HashesMax
 	seenAge       = compaction.HashAgeMax
-	// openersMax segments of a shard are opened at a time: one is read while another is decoded.
-	openersMax = 2
+	// openersMax segments of a shard are opened at a time: each takes some small reads in a row, and a disk answers
+	// several at once.
+	openersMax = 8
 	// formKeptBytesMax is the largest working memory for forms that is kept for the next one.
 	formKeptBytesMax = 1 << 20
 	// partsMax bounds the parts of one entry; a coalescer sends far fewer.

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/stoadb/stoa/compaction"
-	"github.com/stoadb/stoa/engine/segment"
 )
 
 // mergeLoop merges segments as the policy asks, after each flush, until ctx ends.
@@ -207,9 +206,9 @@ func (s *Shard) merge(ctx context.Context, inputs []*liveSegment) error {
 }
 
 func (s *Shard) mergeInto(ctx context.Context, inputs []*liveSegment, name string) error {
-	segments := make([]*segment.Segment, len(inputs))
-	for i, l := range inputs {
-		segments[i] = l.Segment
+	segments, err := openAll(inputs)
+	if err != nil {
+		return fmt.Errorf("merge of %d segments: %w", len(inputs), err)
 	}
 	written, before := stretch{pause: s.pauseMerge}, 0
 	info, err := compaction.Merge(ctx, s.o.FS, segments, s.dir+"/"+name, func(done, _ int) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/index"
 )
 
 // listedNames are the services and operations of a version's segments, sorted. Segments never
@@ -19,27 +20,32 @@ type listedNames struct {
 	operations []span.Operation
 }
 
-func (v *version) listed() *listedNames {
+func (v *version) listed() (*listedNames, error) {
 	if known := v.names.Load(); known != nil {
-		return known
+		return known, nil
 	}
-	l := new(listedNames)
-	defer v.names.Store(l)
-	operations := 0
-	for _, s := range v.segments {
-		operations += s.Catalog().Size()
-		if !s.Catalog().Complete() || operations > operationsListedMax {
-			return l
+	l, operations := new(listedNames), 0
+	catalogs := make([]*index.Catalog, len(v.segments))
+	for i, s := range v.segments {
+		var err error
+		if catalogs[i], err = s.Catalog(); err != nil {
+			return nil, err
+		}
+		operations += catalogs[i].Size()
+		if !catalogs[i].Complete() || operations > operationsListedMax {
+			v.names.Store(l)
+			return l, nil
 		}
 	}
 	l.kept = true
 	services, all := make(map[string]bool), make(map[span.Operation]bool)
-	for _, s := range v.segments {
-		addAll(services, s.Catalog().Services())
-		addAll(all, s.Catalog().Operations(""))
+	for _, c := range catalogs {
+		addAll(services, c.Services())
+		addAll(all, c.Operations(""))
 	}
 	l.services, l.operations = slices.Sorted(maps.Keys(services)), slices.SortedFunc(maps.Keys(all), compareOperations)
-	return l
+	v.names.Store(l)
+	return l, nil
 }
 
 // of gives the operations of a service, of all for "".
@@ -67,7 +73,10 @@ func (s *Shard) Services() ([]string, error) {
 		return nil, err
 	}
 	defer v.close()
-	listed := v.version.listed()
+	listed, err := v.version.listed()
+	if err != nil {
+		return nil, err
+	}
 	if listed.kept && len(v.tables) == 0 {
 		return slices.Clone(listed.services), nil
 	}
@@ -86,11 +95,19 @@ func (s *Shard) Services() ([]string, error) {
 		return slices.Sorted(maps.Keys(services)), nil
 	}
 	for _, l := range v.segments {
-		if l.Catalog().Complete() {
-			addAll(services, l.Catalog().Services())
+		catalog, err := l.Catalog()
+		if err != nil {
+			return nil, err
+		}
+		if catalog.Complete() {
+			addAll(services, catalog.Services())
 			continue
 		}
-		b := l.Resources()
+		opened, err := l.Segment()
+		if err != nil {
+			return nil, err
+		}
+		b := opened.Resources()
 		for i := range b.Resources {
 			services[b.String(b.Resources[i].Service)] = true
 		}
@@ -106,7 +123,10 @@ func (s *Shard) Operations(ctx context.Context, service string) ([]span.Operatio
 		return nil, err
 	}
 	defer v.close()
-	listed := v.version.listed()
+	listed, err := v.version.listed()
+	if err != nil {
+		return nil, err
+	}
 	if listed.kept && len(v.tables) == 0 {
 		return slices.Clone(listed.of(service)), nil
 	}
@@ -125,22 +145,36 @@ func (s *Shard) Operations(ctx context.Context, service string) ([]span.Operatio
 		return slices.SortedFunc(maps.Keys(all), compareOperations), nil
 	}
 	for _, l := range v.segments {
-		if l.Catalog().Complete() {
-			addAll(all, l.Catalog().Operations(service))
-			continue
+		catalog, err := l.Catalog()
+		if err == nil && catalog.Complete() {
+			addAll(all, catalog.Operations(service))
+		} else if err == nil {
+			err = addOperationsOf(ctx, all, l, service)
 		}
-		for group := range l.Groups() {
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			batch, err := l.ReadGroup(group, segment.Projection{Names: true, Identity: true})
-			if err != nil {
-				return nil, err
-			}
-			addOperations(all, batch, service)
+		if err != nil {
+			return nil, err
 		}
 	}
 	return slices.SortedFunc(maps.Keys(all), compareOperations), nil
+}
+
+// addOperationsOf adds those of a segment's rows.
+func addOperationsOf(ctx context.Context, all map[span.Operation]bool, l *liveSegment, service string) error {
+	opened, err := l.Segment()
+	if err != nil {
+		return err
+	}
+	for group := range opened.Groups() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		batch, err := opened.ReadGroup(group, segment.Projection{Names: true, Identity: true})
+		if err != nil {
+			return err
+		}
+		addOperations(all, batch, service)
+	}
+	return nil
 }
 
 // addOperations adds those of a batch's rows, all of them for service "".

@@ -55,8 +55,11 @@ func (s *Shard) Paths(ctx context.Context, q span.PathQuery, paths *span.Paths) 
 	}
 	defer v.close()
 	c := &pathCounter{query: q, paths: paths, facts: new(traceFacts)}
-	split := v.splitTraces()
-	for _, l := range v.segments {
+	split, err := v.splitTraces()
+	if err != nil {
+		return err
+	}
+	for _, l := range split.segments.opened {
 		info := l.Info()
 		if info.MaxStart < q.StartMin || info.MinStart > q.StartMax || !c.mayHold(l) {
 			continue
@@ -70,7 +73,7 @@ func (s *Shard) Paths(ctx context.Context, q span.PathQuery, paths *span.Paths) 
 		if !split.reaches(trace, asked) {
 			continue
 		}
-		if err := mergeRows(ctx, v.sources(trace.id, pathsProjection), c.add); err != nil {
+		if err := v.mergeRows(ctx, trace.id, pathsProjection, c.add); err != nil {
 			return err
 		}
 		if err := c.count(trace.id); err != nil {
@@ -81,7 +84,7 @@ func (s *Shard) Paths(ctx context.Context, q span.PathQuery, paths *span.Paths) 
 }
 
 // mayHold asks the catalog of a segment whether a focal span may stand in it.
-func (c *pathCounter) mayHold(l *liveSegment) bool {
+func (c *pathCounter) mayHold(l *segment.Segment) bool {
 	if !l.Catalog().Complete() {
 		return true
 	}
@@ -101,7 +104,7 @@ func (c *pathCounter) isFocal(row span.Row) bool {
 
 // countSegment counts the segment's traces that are not split. A trace's rows are adjacent;
 // it is read whole where a row group in range has a row of it that may be focal.
-func (c *pathCounter) countSegment(ctx context.Context, l *liveSegment, split *splitTraces) error {
+func (c *pathCounter) countSegment(ctx context.Context, l *segment.Segment, split *splitTraces) error {
 	cache := segment.NewCache(pathsProjection, 0, cachedBytesMax)
 	read := func(s *segment.Segment, group int) (*span.Batch, error) {
 		if err := ctx.Err(); err != nil {
@@ -115,7 +118,7 @@ func (c *pathCounter) countSegment(ctx context.Context, l *liveSegment, split *s
 		if group.MaxStart < c.query.StartMin || group.MinStart > c.query.StartMax {
 			continue
 		}
-		batch, err := read(l.Segment, g)
+		batch, err := read(l, g)
 		if err != nil {
 			return err
 		}

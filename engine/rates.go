@@ -29,7 +29,10 @@ func (s *Shard) Rates(ctx context.Context, q span.RateQuery, rates *span.Rates) 
 		return err
 	}
 	defer v.close()
-	t := newTally(ctx, v, &rateCounter{query: q, rates: rates}, timeRange{q.StartMin, q.StartMax})
+	t, err := newTally(ctx, v, &rateCounter{query: q, rates: rates}, timeRange{q.StartMin, q.StartMax})
+	if err != nil {
+		return err
+	}
 	if !q.Scan {
 		t.kept, t.everything = &v.version.splitRates, &rateCounter{}
 	}
@@ -48,7 +51,7 @@ func (c *rateCounter) number(service, name []byte, kind int32) uint32 {
 	return c.of(service, name, kind)
 }
 
-func (c *rateCounter) cells(l *liveSegment) (*segment.Cells, error) {
+func (c *rateCounter) cells(l *segment.Segment) (*segment.Cells, error) {
 	if c.query.Scan {
 		return nil, nil
 	}

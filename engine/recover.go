@@ -157,21 +157,22 @@ func closeOpened(list []*liveSegment) {
 	}
 }
 
-// openSegment opens one, which must be there and be the one that the manifest means.
+// openSegment opens one, which must be there and be the one that the manifest means. Its tables are for
+// who asks first.
 func (s *Shard) openSegment(entry segmentEntry, names []string) (*liveSegment, error) {
 	file := s.dir + "/" + entry.name
 	if !slices.Contains(names, entry.name) {
 		return nil, codec.At(codec.Corrupt("segment is missing, but the manifest names it"), file, 0)
 	}
-	seg, err := segment.OpenWith(s.o.FS, file, s.o.Pages)
+	opened, err := segment.OpenFile(s.o.FS, file, s.o.Pages)
 	if err != nil {
 		return nil, err
 	}
-	if err := entry.matches(file, seg.Info()); err != nil {
-		seg.Close()
+	if err := entry.matches(file, opened.Info()); err != nil {
+		opened.Close()
 		return nil, err
 	}
-	return &liveSegment{Segment: seg, entry: entry}, nil
+	return &liveSegment{File: opened, entry: entry}, nil
 }
 
 // recoverSeen rebuilds the exactly-once window from the segments that reach into it; the

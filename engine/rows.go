@@ -65,8 +65,7 @@ func (r *rowSource) drop() {
 // copies. A segment is read with p where the trace stands in that one source only, and with all
 // columns where there are others, whose rows may have to be compared with its. Attributes that p has
 // written are so in both cases: rows that only their content tells apart are read anew, see leastHead.
-func (v *view) sources(id span.TraceID, p segment.Projection) []rowSource {
-	var found []rowSource
+func (v *view) sources(id span.TraceID, p segment.Projection) (found []rowSource, err error) {
 	for _, t := range v.tables {
 		if rows := t.trace(nil, id, t.count); len(rows) > 0 {
 			found = append(found, rowSource{rows: rows})
@@ -76,31 +75,47 @@ func (v *view) sources(id span.TraceID, p segment.Projection) []rowSource {
 	whole := allColumns
 	whole.Messages, whole.Write = p.Messages, p.Write
 	for _, l := range v.segments {
-		if i, ok := l.FindTrace(id); ok {
-			alone = l.Trace(i, p)
-			found = append(found, rowSource{cursor: l.Trace(i, whole)})
+		s, i, err := l.FindTrace(id)
+		if err != nil {
+			return nil, err
+		}
+		if s != nil {
+			alone = s.Trace(i, p)
+			found = append(found, rowSource{cursor: s.Trace(i, whole)})
 		}
 	}
 	if len(found) == 1 && alone != nil {
 		found[0].cursor = alone
 	}
-	return found
+	return found, nil
+}
+
+// mergeRows visits the distinct rows of a trace in the order of span.Compare, read with p as of sources.
+func (v *view) mergeRows(ctx context.Context, id span.TraceID, p segment.Projection, visit func(row span.Row) error) error {
+	sources, err := v.sources(id, p)
+	if err != nil {
+		return err
+	}
+	return mergeRows(ctx, sources, visit)
 }
 
 // sourcesBetween is sources for whole rows that start in [low, high]; there may be others.
-func (v *view) sourcesBetween(id span.TraceID, low, high uint64) []rowSource {
-	var found []rowSource
+func (v *view) sourcesBetween(id span.TraceID, low, high uint64) (found []rowSource, err error) {
 	for _, t := range v.tables {
 		if rows := t.trace(nil, id, t.count); len(rows) > 0 {
 			found = append(found, rowSource{rows: rows})
 		}
 	}
 	for _, l := range v.segments {
-		if i, ok := l.FindTrace(id); ok {
-			found = append(found, rowSource{cursor: l.TraceBetween(i, allColumns, low, high)})
+		s, i, err := l.FindTrace(id)
+		if err != nil {
+			return nil, err
+		}
+		if s != nil {
+			found = append(found, rowSource{cursor: s.TraceBetween(i, allColumns, low, high)})
 		}
 	}
-	return found
+	return found, nil
 }
 
 // cancelEveryRows is how many rows pass between two looks at the context.
@@ -164,7 +179,7 @@ func mergeRows(ctx context.Context, sources []rowSource, visit func(row span.Row
 
 // inRowOrder gives the ids in the order in which their first row groups begin, so that
 // traces read one after another share decoded row groups.
-func (v *view) inRowOrder(ids map[span.TraceID]bool) []span.TraceID {
+func (v *view) inRowOrder(ids map[span.TraceID]bool) ([]span.TraceID, error) {
 	type placed struct {
 		id    span.TraceID
 		start uint64
@@ -173,9 +188,13 @@ func (v *view) inRowOrder(ids map[span.TraceID]bool) []span.TraceID {
 	for id := range ids {
 		p := placed{id, math.MaxUint64}
 		for _, l := range v.segments {
-			if i, ok := l.FindTrace(id); ok {
-				first, _ := l.TraceRows(i)
-				p.start = min(p.start, l.Group(l.GroupOfRow(first)).MinStart)
+			s, i, err := l.FindTrace(id)
+			if err != nil {
+				return nil, err
+			}
+			if s != nil {
+				first, _ := s.TraceRows(i)
+				p.start = min(p.start, s.Group(s.GroupOfRow(first)).MinStart)
 			}
 		}
 		list = append(list, p)
@@ -187,5 +206,5 @@ func (v *view) inRowOrder(ids map[span.TraceID]bool) []span.TraceID {
 	for i, p := range list {
 		sorted[i] = p.id
 	}
-	return sorted
+	return sorted, nil
 }

@@ -17,7 +17,7 @@ import (
 // cannot is none. What is left in between is looked for in columns, then read.
 type segmentSearch struct {
 	*matcher
-	l         *liveSegment
+	l         *segment.Segment
 	served    *segment.Served // the service asked for
 	servedAt  places          // of its resources
 	resources []uint64        // by resource: the tags it satisfies, where it is served; nil where none does
@@ -43,7 +43,7 @@ type tagColumns struct {
 var templateLevels = [...]span.Level{span.SpanLevel, span.EventLevel, span.LinkLevel}
 
 // newSegmentSearch readies a query for a segment; nil where nothing in it can match.
-func newSegmentSearch(m *matcher, l *liveSegment) (*segmentSearch, error) {
+func newSegmentSearch(m *matcher, l *segment.Segment) (*segmentSearch, error) {
 	s := &segmentSearch{matcher: m, l: l, group: m.group, whole: l.TemplatesWhole()}
 	var err error
 	if m.filter != nil {

@@ -11,6 +11,9 @@
 //
 // Truth is the set of DISTINCT spans of the view: span.Compare says when two are one.
 //
+// Tables of segments are read by the first question that needs them, and by ReadTables, which finds what is
+// damaged before one does; see segment.File.
+//
 // A shard starts two goroutines in Open, the flusher and the merger, and ends them in
 // Close; a few more open its segments, and have ended when Open returns. It knows no clock: time comes in entries and arguments.
 package engine
@@ -301,6 +304,9 @@ func (s *Shard) Ready() error {
 		return fmt.Errorf("shard %d: merge: %w", s.o.Shard, s.mergeErr)
 	case s.quarantined > 0:
 		return fmt.Errorf("shard %d: %d parts in quarantine", s.o.Shard, s.quarantined)
+	}
+	if err := s.damaged(); err != nil {
+		return fmt.Errorf("shard %d: %w", s.o.Shard, err)
 	}
 	return nil
 }

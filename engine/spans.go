@@ -132,7 +132,11 @@ func (s *Shard) SpansAt(ctx context.Context, q span.SpanQuery, keys []span.SpanK
 		if parts[id].first >= len(g.found) {
 			break // given up already, as all behind it
 		}
-		err := mergeRows(ctx, v.sourcesBetween(id, parts[id].low, parts[id].high), func(row span.Row) error {
+		sources, err := v.sourcesBetween(id, parts[id].low, parts[id].high)
+		if err != nil {
+			return nil, false, err
+		}
+		err = mergeRows(ctx, sources, func(row span.Row) error {
 			at, ok := g.place[span.KeyOf(row)]
 			if !ok || at >= len(g.found) {
 				return nil

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"slices"
 
+	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
 )
 
@@ -21,6 +22,7 @@ type splitTraces struct {
 // splitSegments are the traces that stand in several segments of a version: a function of it,
 // which never changes.
 type splitSegments struct {
+	opened []*segment.Segment     // all of the version
 	ids    map[span.TraceID]int32 // positions in traces
 	traces []splitTrace           // in the order in which their first rows stand
 }
@@ -36,8 +38,12 @@ type splitTrace struct {
 type splitPlace struct{ segment, trace int32 }
 
 // splitTraces finds the split traces of the view.
-func (v *view) splitTraces() *splitTraces {
-	s := &splitTraces{view: v, segments: v.version.splitSegments()}
+func (v *view) splitTraces() (*splitTraces, error) {
+	segments, err := v.version.splitSegments()
+	if err != nil {
+		return nil, err
+	}
+	s := &splitTraces{view: v, segments: segments}
 	if len(v.tables) > 0 {
 		s.tables, s.touched = make(map[span.TraceID]bool), make(map[int32]bool)
 	}
@@ -50,7 +56,7 @@ func (v *view) splitTraces() *splitTraces {
 			}
 		})
 	}
-	return s
+	return s, nil
 }
 
 // has reports whether a trace is split.
@@ -75,7 +81,7 @@ func (s *splitTraces) reaches(trace *splitTrace, asked timeRange) bool {
 // standsIn is the same of rows in segments alone.
 func (s *splitTraces) standsIn(trace *splitTrace, asked timeRange) bool {
 	for _, place := range trace.places {
-		if asked.reaches(s.view.segments[place.segment], int(place.trace)) {
+		if asked.reaches(s.segments.opened[place.segment], int(place.trace)) {
 			return true
 		}
 	}
@@ -100,7 +106,7 @@ func (s *splitTraces) inTables() iter.Seq[*splitTrace] {
 		list := make([]splitTrace, 0, len(s.tables))
 		for id := range s.tables {
 			t := splitTrace{id: id}
-			for i, l := range s.view.segments {
+			for i, l := range s.segments.opened {
 				if trace, ok := l.FindTrace(id); ok {
 					t.add(l, splitPlace{int32(i), int32(trace)})
 				}
@@ -117,7 +123,7 @@ func (s *splitTraces) inTables() iter.Seq[*splitTrace] {
 }
 
 // add notes a place of the trace.
-func (t *splitTrace) add(l *liveSegment, place splitPlace) {
+func (t *splitTrace) add(l *segment.Segment, place splitPlace) {
 	first, _ := l.TraceRows(int(place.trace))
 	start := l.Group(l.GroupOfRow(first)).MinStart
 	if len(t.places) == 0 || start < t.start {
@@ -133,14 +139,18 @@ func (t splitTrace) compare(other splitTrace) int {
 // splitSegments gives the version's. They are worked out for the first question and kept for
 // those after it, as long as they are few: going through all trace tables takes longer than
 // most answers.
-func (v *version) splitSegments() *splitSegments {
+func (v *version) splitSegments() (*splitSegments, error) {
 	if s := v.split.Load(); s != nil {
-		return s
+		return s, nil
 	}
-	s := &splitSegments{ids: map[span.TraceID]int32{}}
+	opened, err := openAll(v.segments)
+	if err != nil {
+		return nil, err
+	}
+	s := &splitSegments{opened: opened, ids: map[span.TraceID]int32{}}
 	// The trace tables are sorted: walk all of them side by side, the smallest id first.
-	heads := make(idHeap, 0, len(v.segments))
-	for i, l := range v.segments {
+	heads := make(idHeap, 0, len(opened))
+	for i, l := range opened {
 		if l.TraceCount() > 0 {
 			heads = append(heads, idHead{id: l.TraceID(0), segment: l, number: i})
 		}
@@ -167,14 +177,14 @@ func (v *version) splitSegments() *splitSegments {
 	if len(s.traces) <= splitKeptMax {
 		v.split.Store(s)
 	}
-	return s
+	return s, nil
 }
 
 // idHead is a position in one segment's trace table.
 type idHead struct {
 	id      span.TraceID
 	at      int
-	segment *liveSegment
+	segment *segment.Segment
 	number  int // of the segment in the version
 }
 

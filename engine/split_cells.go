@@ -127,7 +127,7 @@ func (t *tally) makeSplitCells() (*splitCells, error) {
 	ctx, stop := context.WithCancel(t.ctx)
 	defer stop()
 	m := newSplitCellMaker(t.view.shard.o.SplitCellsBytesMax/splitKinds, len(traces), 1+len(segments.segments), stop)
-	all := &tally{ctx: ctx, view: &segments, counter: boundNumbers{t.everything, m}, readers: map[int]*factsReader{}}
+	all := &tally{ctx: ctx, view: &segments, segments: t.segments, counter: boundNumbers{t.everything, m}, readers: map[int]*factsReader{}}
 	cells := &splitCells{all: noTime, starts: make([]timeRange, 0, len(traces))}
 	for i := range traces {
 		if m.full() {
@@ -167,7 +167,7 @@ func (t *tally) countSplitCells(cells *splitCells) error {
 		s.addSizes(c, sizes, counts)
 		return nil
 	})
-	for i, l := range t.view.segments {
+	for i, l := range t.segments {
 		if err == nil && t.covers[i].cells != noTime {
 			err = t.eachSum(&cells.parts[i], t.covers[i].cells, l.Info().MinStart, numbers, func(s sum, c *splitCell, sizes []uint16, counts []uint32) error {
 				if !s.takeSizes(c, sizes, counts) {
@@ -249,7 +249,7 @@ func (t *tally) countAgain(trace *splitTrace, cover *cover) error {
 	if err != nil {
 		return err
 	}
-	if err := t.takeBack(known, cover.cells.has, t.view.segments[trace.places[0].segment]); err != nil {
+	if err := t.takeBack(known, cover.cells.has, t.segments[trace.places[0].segment]); err != nil {
 		return err
 	}
 	_, whole, err := t.assemble(t.view, trace)

@@ -11,6 +11,7 @@ type Stats struct {
 	Flushes, FlushFailures      int
 	Merges, MergeFailures       int
 	Dropped                     int // segments, by retention or disk budget
+	Damaged                     int // live segments of which something could not be read
 	Quarantined                 int
 	QuarantinedSpans            int // set aside by this process; 1 for a part that cannot be walked
 	Applied, Flushed            uint64
@@ -50,6 +51,9 @@ func (s *Shard) Stats() Stats {
 		st.SegmentBytes += info.Bytes
 		st.Traces += int64(info.Traces)
 		st.TableBytes += l.MemoryBytes()
+		if l.Err() != nil {
+			st.Damaged++
+		}
 	}
 	return st
 }

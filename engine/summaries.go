@@ -39,7 +39,9 @@ func (s *Shard) Summaries(ctx context.Context, found []span.Found) ([]span.Summa
 // summaryOf tells of one trace; not ok: it is gone.
 func (f *traceParts) summaryOf(ctx context.Context, v *view, id span.TraceID) (summary span.Summary, ok bool, err error) {
 	var p traceHome
-	p.find(v, id)
+	if err := p.find(v, id); err != nil {
+		return summary, false, err
+	}
 	if made := keptOf[span.Summary](segment.MadeSummary, &p); made != nil {
 		return *made, true, ctx.Err()
 	}
@@ -99,11 +101,13 @@ func (f *traceParts) take(ctx context.Context, v *view, id span.TraceID) error {
 		f.ends = append(f.ends, len(f.spanIDs))
 	}
 	for _, l := range v.segments {
-		if i, ok := l.FindTrace(id); ok {
-			if err := f.addFrom(ctx, l, i, f.nameRoots); err != nil {
-				return err
-			}
+		opened, i, err := l.FindTrace(id)
+		if err == nil && opened != nil {
+			err = f.addFrom(ctx, opened, i, f.nameRoots)
 			f.ends = append(f.ends, len(f.spanIDs))
+		}
+		if err != nil {
+			return err
 		}
 	}
 	if distinct, err := f.merge(ctx); err != nil || distinct {
@@ -112,7 +116,7 @@ func (f *traceParts) take(ctx context.Context, v *view, id span.TraceID) error {
 	f.begin()
 	projection := factsProjection
 	projection.Names = true
-	return mergeRows(ctx, v.sources(id, projection), func(row span.Row) error {
+	return v.mergeRows(ctx, id, projection, func(row span.Row) error {
 		f.addRow(row)
 		return nil
 	})

@@ -11,16 +11,17 @@ import (
 // tally counts the spans that start in a range. What they are counted for, edges of the service
 // graph or operations, is for a counter to say. See cells.go for how an answer is put together.
 type tally struct {
-	ctx     context.Context
-	view    *view
-	split   *splitTraces
-	counter counter
-	asked   timeRange
-	covers  []cover              // by segment
-	readers map[int]*factsReader // by segment
-	parts   []tallyPart
-	merged  []tallyRow
-	lines   []line
+	ctx      context.Context
+	view     *view
+	segments []*segment.Segment // of the view
+	split    *splitTraces
+	counter  counter
+	asked    timeRange
+	covers   []cover              // by segment
+	readers  map[int]*factsReader // by segment
+	parts    []tallyPart
+	merged   []tallyRow
+	lines    []line
 
 	// kept keeps the cells of split traces, nil for who asks for rows; everything is a counter of
 	// the same kind for all there is.
@@ -40,7 +41,7 @@ type counter interface {
 	// sum gives what was counted of a line, of spans that start then.
 	sum(l line, start uint64) (sum, error)
 	// cells gives the cells of a segment; nil where there are none, or not to be used.
-	cells(l *liveSegment) (*segment.Cells, error)
+	cells(l *segment.Segment) (*segment.Cells, error)
 	// fits reports whether an answer takes steps of a length whole, 0 for one of all time, where
 	// rows start in a range.
 	fits(step uint64, rows timeRange) bool
@@ -97,17 +98,21 @@ type tallyPart struct {
 	at      int // rows before were merged
 }
 
-func newTally(ctx context.Context, v *view, counter counter, asked timeRange) *tally {
-	return &tally{
-		ctx: ctx, view: v, split: v.splitTraces(), counter: counter, asked: asked,
-		covers: make([]cover, len(v.segments)), readers: map[int]*factsReader{},
+func newTally(ctx context.Context, v *view, counter counter, asked timeRange) (*tally, error) {
+	split, err := v.splitTraces()
+	if err != nil {
+		return nil, err
 	}
+	return &tally{
+		ctx: ctx, view: v, segments: split.segments.opened, split: split, counter: counter, asked: asked,
+		covers: make([]cover, len(v.segments)), readers: map[int]*factsReader{},
+	}, nil
 }
 
 // countSegments counts the traces of segments that are not split, and with them, in cells, those
 // that are. rest counts those rows of a segment that its cover asks for.
 func (t *tally) countSegments(rest func(segment int, cover *cover) error) error {
-	for i, l := range t.view.segments {
+	for i, l := range t.segments {
 		cover := &t.covers[i]
 		cover.cells = noTime
 		info := l.Info()
@@ -202,7 +207,7 @@ func (t *tally) count(rows []tallyRow, asks func(start uint64) bool) error {
 }
 
 // takeBack is the opposite of count.
-func (t *tally) takeBack(rows []tallyRow, asks func(start uint64) bool, from *liveSegment) error {
+func (t *tally) takeBack(rows []tallyRow, asks func(start uint64) bool, from *segment.Segment) error {
 	for i, l := range t.linesOf(rows) {
 		if l.callee == 0 || !asks(rows[i].start) {
 			continue
@@ -253,7 +258,7 @@ func (t *tally) countOnce(trace *splitTrace) error {
 		if part.segment < 0 || t.covers[part.segment].cells == noTime {
 			continue
 		}
-		if err := t.takeBack(part.rows, t.covers[part.segment].cells.has, t.view.segments[part.segment]); err != nil {
+		if err := t.takeBack(part.rows, t.covers[part.segment].cells.has, t.segments[part.segment]); err != nil {
 			return err
 		}
 	}
@@ -297,7 +302,7 @@ func (t *tally) assemble(v *view, trace *splitTrace) (parts []tallyPart, whole [
 		return parts, whole, t.ctx.Err()
 	}
 	t.merged = t.merged[:0]
-	err = mergeRows(t.ctx, v.sources(trace.id, allColumns), func(row span.Row) error {
+	err = v.mergeRows(t.ctx, trace.id, allColumns, func(row span.Row) error {
 		t.merged = append(t.merged, t.rowOf(row))
 		return nil
 	})

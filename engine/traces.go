@@ -21,8 +21,8 @@ type traceFacts struct {
 	resolver  span.Resolver
 	texts     numberedTexts
 
-	of      *span.Batch  // of the row added last
-	from    *liveSegment // that rows were added from last
+	of      *span.Batch      // of the row added last
+	from    *segment.Segment // that rows were added from last
 	read    segment.RowFacts
 	serving []uint32 // by resource of either, once a row has it: its service + 1
 }
@@ -68,7 +68,7 @@ func (f *traceFacts) service(row span.Row) uint32 {
 
 // addFrom takes the rows that a segment has of its trace i, in their order: by their facts, without
 // making rows. told hears how many rows there were each time, and the names of those without a parent id.
-func (f *traceFacts) addFrom(ctx context.Context, l *liveSegment, i int, told func(rows int, roots []segment.RootFact)) error {
+func (f *traceFacts) addFrom(ctx context.Context, l *segment.Segment, i int, told func(rows int, roots []segment.RootFact)) error {
 	first, n := l.TraceRows(i)
 	for row, end := first, first+n; row < end; {
 		if err := ctx.Err(); err != nil {
@@ -87,7 +87,7 @@ func (f *traceFacts) addFrom(ctx context.Context, l *liveSegment, i int, told fu
 	return nil
 }
 
-func (f *traceFacts) addRead(l *liveSegment) {
+func (f *traceFacts) addRead(l *segment.Segment) {
 	resources := l.Resources()
 	if f.from != l {
 		f.of, f.from = nil, l

@@ -3,15 +3,18 @@ package engine
 import (
 	"cmp"
 	"math/bits"
+
+	"github.com/stoadb/stoa/engine/segment"
 )
 
 // unit is what a search looks at in one go: a batch of a memtable or a row group of a
 // segment, with the ranges that let it be skipped. A segment is one too until a scan comes to it.
 type unit struct {
 	minStart, maxStart uint64
-	batch              *memBatch      // of a memtable
-	search             *segmentSearch // of a segment
-	segment            *liveSegment   // not opened yet; where all rows are read (allUnits), that of the group
+	batch              *memBatch        // of a memtable
+	search             *segmentSearch   // of a segment
+	segment            *liveSegment     // its row groups are not told yet; nil for one of them
+	whole              *segment.Segment // that of the group where all rows are read (allUnits)
 	group              int
 }
 
@@ -118,7 +121,11 @@ func (q *unitQueue) pop() unit {
 }
 
 // open adds the row groups of a segment.
-func (q *unitQueue) open(l *liveSegment) error {
+func (q *unitQueue) open(live *liveSegment) error {
+	l, err := live.Segment()
+	if err != nil {
+		return err
+	}
 	search, err := newSegmentSearch(q.m, l)
 	if err != nil {
 		return err
@@ -144,7 +151,7 @@ func (q *unitQueue) open(l *liveSegment) error {
 }
 
 // explainGroups counts the row groups of a segment, and those that are passed over at once.
-func (m *matcher) explainGroups(l *liveSegment, groups []uint64) {
+func (m *matcher) explainGroups(l *segment.Segment, groups []uint64) {
 	for g := range l.Groups() {
 		group := l.Group(g)
 		m.explain.Groups.Add(1)
@@ -169,16 +176,20 @@ func (m *matcher) notReached(units []unit) {
 
 // allUnits gives every unit, for a search that passes over nothing: none of them has a
 // segmentSearch.
-func (v *view) allUnits() (units []unit) {
+func (v *view) allUnits() (units []unit, err error) {
 	for _, t := range v.tables {
 		for i := range t.count {
 			units = append(units, unit{batch: t.at(i)})
 		}
 	}
 	for _, l := range v.segments {
-		for g := range l.Groups() {
-			units = append(units, unit{segment: l, group: g})
+		s, err := l.Segment()
+		if err != nil {
+			return nil, err
+		}
+		for g := range s.Groups() {
+			units = append(units, unit{whole: s, group: g})
 		}
 	}
-	return units
+	return units, nil
 }

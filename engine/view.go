@@ -19,10 +19,21 @@ type version struct {
 // liveSegment is a segment as long as some version names it. The last version to let go
 // closes the file, and unlinks it where the manifest has dropped it.
 type liveSegment struct {
-	*segment.Segment
+	*segment.File
 	entry    segmentEntry
 	refs     atomic.Int32
 	obsolete atomic.Bool
+}
+
+// openAll gives segments with their tables.
+func openAll(list []*liveSegment) (opened []*segment.Segment, err error) {
+	opened = make([]*segment.Segment, len(list))
+	for i, l := range list {
+		if opened[i], err = l.Segment(); err != nil {
+			return nil, err
+		}
+	}
+	return opened, nil
 }
 
 // newVersion takes a reference on each segment and has one itself, its maker's.

@@ -64,6 +64,7 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 		"\nstoa_spans_accepted_total 38\n", "\nstoa_spans_dropped_total{reason=\"trace_id\"} 0\n",
 		"\nstoa_spans_dropped_total{reason=\"quarantined\"} 0\n", "\nstoa_log_torn_bytes 0\n",
 		"\nstoa_exports_total{outcome=\"stored\"} 32\n", "\nstoa_quarantined_parts{shard=\"0\"} 0\n",
+		"\nstoa_damaged_segments{shard=\"0\"} 0\n",
 	} {
 		if !strings.Contains(body.String(), want) {
 			t.Errorf("/metrics lacks %q", strings.TrimSpace(want))

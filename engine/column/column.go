@@ -88,21 +88,25 @@ func CheckPage(page []byte) error {
 	return nil
 }
 
-// PayloadBytes is how large the payload of a page says to be, unchecked: good for a first
-// guess at memory, which OpenPage's answer corrects.
-func PayloadBytes(page []byte) int {
-	if len(page) < 5 {
+// PayloadBytes is how large the payload of a page of so many bytes says to be, unchecked: good for a first
+// guess at memory, which OpenPage's answer corrects. It looks at the first SizedBytes bytes of the page.
+func PayloadBytes(head []byte, pageBytes int) int {
+	if len(head) < 5 {
 		return 0
 	}
-	r := codec.NewReader(page[5:])
-	if page[4] == formRaw {
-		return r.Len()
+	if head[4] == formRaw {
+		return pageBytes - 5
 	}
+	r := codec.NewReader(head[5:])
 	size, rest := r.Uvarint(), 0
-	if page[4] == formSplit {
-		if frame := r.Uvarint(); frame <= uint64(r.Len()) {
-			rest = r.Len() - int(frame)
+	if head[4] == formSplit {
+		frame := r.Uvarint()
+		if left := pageBytes - 5 - r.Offset(); r.Err() == nil && left > 0 && frame <= uint64(left) {
+			rest = left - int(frame)
 		}
 	}
 	return int(min(size, PageBytesMax)) + rest
 }
+
+// SizedBytes are the checksum, the form and the two sizes of a page at most.
+const SizedBytes = 5 + 2*binary.MaxVarintLen64

@@ -127,3 +127,37 @@ func BenchmarkReadGroup(b *testing.B) {
 		s.Close()
 	}
 }
+
+// BenchmarkOpen opens a segment as a folder does at a start; "tables" is the first question that comes to it, or
+// the reading in the background, "whole" both and all checks.
+func BenchmarkOpen(b *testing.B) {
+	for _, name := range realFiles[:3] {
+		fs := onDisk(b)
+		info := write(b, fs, "s", inOrder(realBatches(b, name, 300_000)...), 1<<20)
+		for _, read := range []struct {
+			name string
+			more func(f *segment.File) error
+		}{
+			{"start", func(*segment.File) error { return nil }},
+			{"tables", func(f *segment.File) error { _, err := f.Segment(); return err }},
+			{"whole", (*segment.File).Check},
+		} {
+			b.Run(name+"/"+read.name, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					f, err := segment.OpenFile(fs, "s", nil)
+					if err != nil {
+						b.Fatal(err)
+					}
+					if err := read.more(f); err != nil {
+						b.Fatal(err)
+					}
+					f.Close()
+				}
+				perOpen := float64(b.Elapsed().Nanoseconds()) / float64(b.N)
+				b.ReportMetric(perOpen/float64(info.Rows), "ns/row")
+				b.ReportMetric(perOpen/float64(info.Bytes), "s/GB")
+			})
+		}
+	}
+}

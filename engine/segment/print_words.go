@@ -76,7 +76,8 @@ func (s *Segment) sectionWords(i int, payload []byte) string {
 		cells, _ := s.decodeCells(i, payload) // it was read before without an error
 		return cells.words()
 	default:
-		return fmt.Sprint(s.received)
+		hashes, _ := decodeHashes(payload) // it was read before without an error
+		return fmt.Sprint(len(hashes))
 	}
 }
 

@@ -194,7 +194,7 @@ func (r *rowReader) fetch() {
 	textBytes := 0
 	for i, page := range r.plan {
 		if r.s.isText(page.column) {
-			textBytes += column.PayloadBytes(r.bytes[i])
+			textBytes += column.PayloadBytes(r.bytes[i], len(r.bytes[i]))
 		}
 	}
 	r.text.Take(min(textBytes, groupBytesMax))

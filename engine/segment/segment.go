@@ -15,7 +15,6 @@ package segment
 import (
 	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -70,14 +69,22 @@ type GroupInfo struct {
 
 // Segment is an open segment, until its Close.
 type Segment struct {
-	file      vfs.File
-	version   uint32
-	pages     *Pages
-	number    uint64 // tells its pages from those of others
-	closed    atomic.Bool
-	info      Info
-	refs      [sections]sectionRef
-	received  int // how many sub-batches
+	file     vfs.File
+	version  uint32
+	pages    *Pages
+	number   uint64 // tells its pages from those of others
+	closed   atomic.Bool
+	info     Info
+	refs     [sections]sectionRef
+	traceIDs index.Filter
+	tables
+	told   [span.Levels]atomic.Pointer[Templates] // once somebody asked
+	served servedServices                         // those that somebody asked for
+	memory atomic.Int64                           // see MemoryBytes
+}
+
+// tables are what reads begin with; see File.
+type tables struct {
 	catalog   *index.Catalog
 	resources *span.Batch
 	scopes    *span.Batch
@@ -88,10 +95,6 @@ type Segment struct {
 	groups    []groupRef
 	filters   []filterRef
 	traces    traceTable
-	traceIDs  index.Filter
-	told      [span.Levels]atomic.Pointer[Templates] // once somebody asked
-	served    servedServices                         // those that somebody asked for
-	memory    atomic.Int64                           // see MemoryBytes
 }
 
 // sectionRef is where a section stands in the file.
@@ -106,45 +109,21 @@ func Open(fs vfs.FS, name string) (*Segment, error) { return OpenWith(fs, name, 
 
 // OpenWith is Open, and keeps the pages that reads open with those of other segments.
 func OpenWith(fs vfs.FS, name string, pages *Pages) (*Segment, error) {
-	file, err := fs.Open(name)
+	f, err := OpenFile(fs, name, pages)
 	if err != nil {
-		return nil, fmt.Errorf("open segment: %w", err)
-	}
-	s := &Segment{file: file, pages: pages, number: segmentNumber.Add(1)}
-	s.info.Name = name
-	loaded := false
-	defer func() {
-		if !loaded { // a panic too
-			_ = file.Close() // nothing was written: the first error says it all
-		}
-	}()
-	if err := s.load(); err != nil {
 		return nil, err
 	}
-	loaded = true
-	return s, nil
-}
-
-// load reads what stays in memory, from the tail forward.
-func (s *Segment) load() error {
-	size, err := s.file.Size()
-	if err != nil {
-		return fmt.Errorf("%s: %w", s.info.Name, err)
+	checked := false
+	defer func() {
+		if !checked { // a panic too
+			f.Close()
+		}
+	}()
+	if err := f.Check(); err != nil {
+		return nil, err
 	}
-	s.info.Bytes = size
-	header := make([]byte, min(size, headerBytes))
-	if err := s.readAt(header, 0); err != nil {
-		return err
-	}
-	if s.version, err = checkHeader(header); err != nil {
-		return codec.At(err, s.info.Name, 0)
-	}
-	end, lengths, err := s.readFooter(&s.info)
-	if err != nil {
-		return err
-	}
-	s.info.CRC = end.crc
-	return s.loadSections(end.footer, lengths)
+	checked = true
+	return f.s, nil
 }
 
 // readFooter reads the tail, and the footer that it points to into info.
@@ -166,81 +145,13 @@ func (s *Segment) readFooter(info *Info) (end tail, lengths [sections]uint32, er
 	return end, lengths, nil
 }
 
-// loadSections reads the sections, which end where the footer begins.
-func (s *Segment) loadSections(sectionsEnd int64, lengths [sections]uint32) error {
-	offset := sectionsEnd
-	for _, length := range lengths {
-		offset -= int64(length)
-	}
-	if offset < headerBytes {
-		return codec.At(codec.Corrupt("sections begin at %d", offset), s.info.Name, sectionsEnd)
-	}
-	begin := offset
-	l := loadings.Get().(*loading)
-	defer l.done()
-	var payloads [sections][]byte
-	for i, length := range lengths {
-		s.refs[i] = sectionRef{offset, length}
-		offset += int64(length)
-		if isCells(i) || i >= sectionsOf(s.version) {
-			continue
-		}
-		payload, err := s.readSection(i, l)
-		if err != nil {
-			return err
-		}
-		if isTable(i) {
-			s.info.TableBytes += int64(len(payload))
-		}
-		payloads[i] = payload
-	}
-	for i := range payloads {
-		if isCells(i) || i >= sectionsOf(s.version) {
-			continue
-		}
-		if err := s.loadSection(i, &payloads, begin); err != nil {
-			return codec.At(err, s.info.Name, s.refs[i].offset)
-		}
-	}
-	s.indexKeys()
-	s.memory.Store(s.tablesMemory())
-	return nil
-}
-
-// loading is the memory that sections are read into. What is made of them is a copy, but for the
-// filter of traces.
-type loading struct{ pages, payloads [sections][]byte }
-
-// loadings are used again by the next segment that is opened: a folder has many.
-var loadings = sync.Pool{New: func() any { return new(loading) }}
-
-func (l *loading) done() {
-	bytes := 0
-	for i := range l.pages {
-		bytes += cap(l.pages[i]) + cap(l.payloads[i])
-	}
-	if bytes <= keptBytesMax {
-		loadings.Put(l)
-	}
-}
-
-// readSection reads and checks a section: into memory that is used again, where nothing of it stays.
-func (s *Segment) readSection(section int, l *loading) (payload []byte, err error) {
-	ref := s.refs[section]
-	if section == sectionTraceFilter {
-		return s.readPage(ref.offset, ref.length)
-	}
-	payload, l.pages[section], l.payloads[section], err = s.readPageInto(ref.offset, ref.length, l.pages[section], l.payloads[section])
-	return payload, err
-}
-
-// MemoryBytes is about what an open segment holds in memory as long as it is open: its tables, its
-// templates as searches see them, once one has, and the services that were told. What reads open besides is with Pages.
+// MemoryBytes is about what an open segment holds in memory as long as it is open: its tables, once they
+// were read, its templates as searches see them, once one has, and the services that were told. What reads open besides is with Pages.
 func (s *Segment) MemoryBytes() int64 { return s.memory.Load() }
 
+// tablesMemory is what the tables take but for the catalog.
 func (s *Segment) tablesMemory() int64 {
-	bytes := s.resources.MemoryBytes() + s.scopes.MemoryBytes() + s.traceIDs.MemoryBytes() +
-		columnMemoryBytes*len(s.columns) + traceMemoryBytes*len(s.traces.ids) + operationMemoryBytes*s.catalog.Size()
+	bytes := s.resources.MemoryBytes() + s.scopes.MemoryBytes() + columnMemoryBytes*len(s.columns) + traceMemoryBytes*len(s.traces.ids)
 	for _, level := range levels {
 		bytes += s.templates[level].memoryBytes()
 	}
@@ -278,16 +189,9 @@ func (s *Segment) loadSection(i int, payloads *[sections][]byte, begin int64) (e
 	case sectionTraceRows:
 		s.traces, err = decodeTraces(payloads[sectionTraceIDs], payload, &s.info)
 	case sectionTraceFilter:
-		r := codec.NewReader(payload)
-		if s.traceIDs = index.OpenFilter(r); r.Err() == nil && r.Len() > 0 {
-			r.Fail("%d bytes after the filter of traces", r.Len())
+		if s.traceIDs, err = decodeTraceFilter(payload); err == nil {
+			err = s.checkTraceFilter()
 		}
-		for _, id := range s.traces.ids {
-			if r.Err() == nil && !s.traceIDs.MayContain(index.HashTraceID(id)) {
-				r.Fail("the filter of traces denies %s", id)
-			}
-		}
-		err = r.Err()
 	case sectionCatalog:
 		s.catalog, err = index.DecodeCatalog(payload)
 	case sectionKeys:
@@ -297,13 +201,30 @@ func (s *Segment) loadSection(i int, payloads *[sections][]byte, begin int64) (e
 	case sectionStanding:
 		_, err = index.OpenTerms(payload, s.templates[span.SpanLevel].len())
 	case sectionHashes:
-		var hashes []Received
-		hashes, err = decodeHashes(payload)
-		s.received = len(hashes)
+		_, err = decodeHashes(payload)
 	case sectionEdgeCells, sectionOperationCells:
 		_, err = s.decodeCells(i, payload)
 	}
 	return err
+}
+
+func decodeTraceFilter(payload []byte) (index.Filter, error) {
+	r := codec.NewReader(payload)
+	filter := index.OpenFilter(r)
+	if r.Err() == nil && r.Len() > 0 {
+		r.Fail("%d bytes after the filter of traces", r.Len())
+	}
+	return filter, r.Err()
+}
+
+// checkTraceFilter makes sure that the filter of traces denies none that is there.
+func (s *Segment) checkTraceFilter() error {
+	for _, id := range s.traces.ids {
+		if !s.traceIDs.MayContain(index.HashTraceID(id)) {
+			return codec.Corrupt("the filter of traces denies %s", id)
+		}
+	}
+	return nil
 }
 
 // decodeTemplates reads the tables of all levels.
