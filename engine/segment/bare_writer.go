@@ -10,6 +10,10 @@ import (
 func (g *groupWriter) addBareItem(level span.Level, pos int) {
 	src := g.source
 	g.level, g.pos = level, pos
+	if as := src.asThere(g.w, level, pos); as != nil {
+		g.addAsThere(as, level, src.origin.bare[level].of(pos))
+		return
+	}
 	carried := src.carriedAt(level, pos)
 	if g.addCarried(carried, level) {
 		g.bytes += 16 * int(carried.attrs)
@@ -41,6 +45,53 @@ func (g *groupWriter) addBareItem(level span.Level, pos int) {
 	}
 	g.bytes += 16 * attrs
 	src.carry(carried, level, pos, attrs, fold, code)
+}
+
+// asThere is a template of a source that stands here as it does there.
+type asThere struct {
+	id    uint32   // + 1; 0 is not known yet
+	attrs int      // of an item
+	own   []uint32 // columns of the values that stand with an item
+}
+
+// asThere gives the template of a bare item as it stands there; nil where it may not stand so here.
+func (s *source) asThere(w *Writer, level span.Level, pos int) *asThere {
+	return s.foreign.asThere(w, level, s.origin.group.templates[level][s.origin.levels[level].codes[pos]])
+}
+
+func (f *foreign) asThere(w *Writer, level span.Level, id uint32) *asThere {
+	if !f.asIs {
+		return nil
+	}
+	as := &f.as[level][id]
+	if as.id == 0 {
+		if w.folding[level].crowded() || !w.hasRoomFor(f.s) {
+			return nil
+		}
+		as.id = f.template(w, level, id) + 1
+		for _, s := range f.s.templates[level].slotsOf(id) {
+			if s.column >= colFixed {
+				as.attrs++
+				s.column = f.column(w, s.column)
+			}
+			if s.own {
+				as.own = append(as.own, s.column)
+			}
+		}
+	}
+	return as
+}
+
+// addAsThere appends an item with its template as it is there.
+func (g *groupWriter) addAsThere(as *asThere, level span.Level, values []uint64) {
+	id := as.id - 1
+	g.w.folding[level].again(id)
+	g.templates[level].add(id)
+	g.template = id
+	g.bytes += 16 * as.attrs
+	for i, column := range as.own {
+		g.addBare(column, slot{value: values[i], own: true})
+	}
 }
 
 // describeBareItem does for the item of a bare row what describeSpan, describeEvent and describeLink

@@ -48,6 +48,9 @@ const (
 	ownBitsMore = 2
 	// sharedByMin items must have a template on the average, once all are there.
 	sharedByMin = 8
+	// asIsRowsMin rows of an input are enough to have told which attributes vary: a merge leaves their
+	// templates as they are.
+	asIsRowsMin = 16 << 10
 	// growthShare: templates may be so many more than expected, a quarter, until columns are
 	// weighed again.
 	growthShare = 4

@@ -24,6 +24,8 @@ type foreign struct {
 	texts             [span.Levels][]uint32  // of templates: ids among those of templates here
 	columns           []uint32               // id
 	carried           [span.Levels][]carried // by template
+	as                [span.Levels][]asThere // by template
+	asIs              bool                   // templates are as they are there
 }
 
 func (w *Writer) foreignOf(s *Segment) *foreign {
@@ -35,11 +37,11 @@ func (w *Writer) foreignOf(s *Segment) *foreign {
 		f = &foreign{
 			s:         s,
 			resources: make([]uint32, len(s.resources.Resources)), scopes: make([]uint32, len(s.scopes.Scopes)),
-			columns: make([]uint32, len(s.columns)),
+			columns: make([]uint32, len(s.columns)), asIs: s.info.Rows >= asIsRowsMin,
 		}
 		for _, level := range levels {
 			f.templates[level] = make([]uint32, s.templates[level].len())
-			f.carried[level] = make([]carried, s.templates[level].len())
+			f.carried[level], f.as[level] = make([]carried, s.templates[level].len()), make([]asThere, s.templates[level].len())
 			f.texts[level] = make([]uint32, len(s.templates[level].texts.Ends))
 		}
 		w.foreign[s] = f
@@ -367,10 +369,7 @@ func (c *groupCopy) templates(level span.Level) []uint64 {
 	fold := c.w.folding[level]
 	ids := make([]uint32, len(c.from.templates[level]))
 	for k, id := range c.from.templates[level] {
-		if c.known.templates[level][id] == 0 {
-			c.known.templates[level][id] = c.template(level, id) + 1
-		}
-		ids[k] = c.known.templates[level][id] - 1
+		ids[k] = c.known.template(c.w, level, id)
 		fold.more(ids[k], int(it.items.counts[k]))
 	}
 	if level == span.SpanLevel {
@@ -389,20 +388,28 @@ func (c *groupCopy) templates(level span.Level) []uint64 {
 	return codes
 }
 
-// template gives the number here of a template of the source.
-func (c *groupCopy) template(level span.Level, id uint32) uint32 {
-	fold, t := c.w.folding[level], c.s.templates[level]
+// template gives the number here of a template of the segment.
+func (f *foreign) template(w *Writer, level span.Level, id uint32) uint32 {
+	here := &f.templates[level][id]
+	if *here == 0 {
+		*here = f.addTemplate(w, level, id) + 1
+	}
+	return *here - 1
+}
+
+func (f *foreign) addTemplate(w *Writer, level span.Level, id uint32) uint32 {
+	fold, t := w.folding[level], f.s.templates[level]
 	fold.scalars = append(fold.scalars[:0], t.scalarsAt(id)...)
 	if level == span.SpanLevel {
-		fold.scalars[scalarScope] = c.known.scope(c.w, fold.scalars[scalarScope])
+		fold.scalars[scalarScope] = f.scope(w, fold.scalars[scalarScope])
 	}
 	fold.slots = fold.slots[:0]
 	for _, s := range t.slotsOf(id) {
-		if hasText, _ := slotOf(level, uint64(s.column), c.s.columns); hasText && !s.own {
-			s.value = c.known.text(c.w, level, s.value)
+		if hasText, _ := slotOf(level, uint64(s.column), f.s.columns); hasText && !s.own {
+			s.value = f.text(w, level, s.value)
 		}
 		if s.column >= colFixed {
-			s.column = c.column(s.column)
+			s.column = f.column(w, s.column)
 		}
 		fold.slots = append(fold.slots, s)
 	}
