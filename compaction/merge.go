@@ -41,6 +41,7 @@ func Merge(ctx context.Context, fs vfs.FS, inputs []*segment.Segment, out string
 	m := &merge{
 		ctx: ctx, w: w, progress: progress,
 		cache: segment.NewCache(bare, len(inputs), cacheBytesMax), whole: segment.NewCache(whole, 2, cacheBytesMax),
+		columns: &columnCache{groupsMin: len(inputs), bytesMax: cacheBytesMax},
 	}
 	for _, s := range inputs {
 		m.inputs = append(m.inputs, &input{s: s, done: make([]uint64, (s.TraceCount()+63)/64), group: -1})
@@ -63,6 +64,7 @@ type merge struct {
 	inputs   []*input
 	cache    *segment.Cache // of rows for the writer
 	whole    *segment.Cache // of rows to compare
+	columns  *columnCache
 	progress func(done, total int)
 	rows     []span.Row // for the writer
 	holders  []holder   // of the trace at hand
@@ -181,6 +183,9 @@ func (m *merge) trace(id span.TraceID) error {
 	}
 	if len(m.holders) == 1 {
 		return m.alone(m.holders[0].in, m.holders[0].trace)
+	}
+	if done, err := m.uniteColumns(id); done || err != nil {
+		return err
 	}
 	var parts []*segment.Cursor
 	for _, h := range m.holders {

@@ -31,11 +31,18 @@ func (m *merge) alone(in *input, trace int) error {
 				continue
 			}
 		}
+		to := min(end, info.FirstRow+info.Rows)
+		if done, err := m.aloneColumns(in, group, row-info.FirstRow, to-info.FirstRow, in.s.TraceID(trace)); done || err != nil {
+			if row = to; err != nil {
+				return err
+			}
+			continue
+		}
 		batch, err := m.cache.Read(in.s, group)
 		if err != nil {
 			return err
 		}
-		for to := min(end, info.FirstRow+info.Rows); row < to; row++ {
+		for ; row < to; row++ {
 			m.rows = append(m.rows, span.Row{Batch: batch, Pos: row - info.FirstRow})
 			m.read++
 			if len(m.rows) == chunkRowsMax {

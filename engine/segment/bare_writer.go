@@ -68,16 +68,7 @@ func (f *foreign) asThere(w *Writer, level span.Level, id uint32) *asThere {
 		if w.folding[level].crowded() || !w.hasRoomFor(f.s) {
 			return nil
 		}
-		as.id = f.template(w, level, id) + 1
-		for _, s := range f.s.templates[level].slotsOf(id) {
-			if s.column >= colFixed {
-				as.attrs++
-				s.column = f.column(w, s.column)
-			}
-			if s.own {
-				as.own = append(as.own, s.column)
-			}
-		}
+		f.stand(w, as, level, id)
 	}
 	return as
 }
