@@ -62,6 +62,7 @@ func (c *columnCache) read(s *segment.Segment, group int) (*unpacked, error) {
 // part is what an input has of a trace: rows [at, end) of its segment.
 type part struct {
 	in      *input
+	number  int
 	at, end int
 	group   *unpacked
 	first   int // row of the segment that is row 0 of the group
@@ -103,11 +104,11 @@ func (m *merge) uniteColumns(id span.TraceID) (done bool, err error) {
 	for _, h := range m.holders {
 		first, rows := h.in.s.TraceRows(h.trace)
 		for group := h.in.s.GroupOfRow(first); group <= h.in.s.GroupOfRow(first+rows-1); group++ {
-			if !m.w.TakesRows(h.in.s, group) {
+			if !h.in.s.HasColumns(group) {
 				return false, nil
 			}
 		}
-		parts = append(parts, &part{in: h.in, at: first, end: first + rows})
+		parts = append(parts, &part{in: h.in, number: len(parts), at: first, end: first + rows})
 	}
 	defer func() {
 		for _, p := range parts {
@@ -124,7 +125,7 @@ func (m *merge) uniteParts(id span.TraceID, parts []*part) error {
 			return err
 		}
 	}
-	run := stretch{id: id}
+	run, recount := stretch{id: id}, m.w.Recount(len(parts))
 	defer run.release()
 	for len(parts) > 0 {
 		least, err := m.least(parts)
@@ -138,10 +139,13 @@ func (m *merge) uniteParts(id span.TraceID, parts []*part) error {
 				return err
 			}
 		}
-		if c != 0 {
+		if recount.Has(p.number, p.group.columns, p.row()); c != 0 {
 			if err := m.take(&run, p); err != nil {
 				return err
 			}
+			recount.Add(p.group.columns, p.row())
+		} else {
+			recount.Drop(p.group.columns, p.row())
 		}
 		m.read++
 		if p.at++; p.at == p.end {
@@ -151,6 +155,7 @@ func (m *merge) uniteParts(id span.TraceID, parts []*part) error {
 			return err
 		}
 	}
+	recount.Done()
 	return m.write(&run)
 }
 

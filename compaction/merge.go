@@ -47,7 +47,7 @@ func Merge(ctx context.Context, fs vfs.FS, inputs []*segment.Segment, out string
 		m.inputs = append(m.inputs, &input{s: s, done: make([]uint64, (s.TraceCount()+63)/64), group: -1})
 		m.total += s.Info().Rows
 	}
-	if err = m.rehearse(); err == nil {
+	if err = m.prepare(inputs); err == nil {
 		err = m.run()
 	}
 	if err != nil {
@@ -112,6 +112,20 @@ func (in *input) settle() (bool, error) {
 
 func (in *input) before(other *input) bool {
 	return cmp.Or(cmp.Compare(in.start, other.start), in.id.Compare(other.id)) < 0
+}
+
+// prepare tells the writer what it has to know before the first row: where all rows can be copied, as the
+// inputs are, their cells; else rows for a rehearsal.
+func (m *merge) prepare(inputs []*segment.Segment) error {
+	for _, s := range inputs {
+		for group := range s.Groups() {
+			if !s.HasColumns(group) {
+				return m.rehearse()
+			}
+		}
+	}
+	_, err := m.w.SumCells(inputs)
+	return cmp.Or(err, m.ctx.Err())
 }
 
 // rehearse shows the writer rows of all inputs: of some row groups, at equal ranks over all

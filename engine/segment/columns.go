@@ -60,10 +60,14 @@ type usedColumn struct {
 // markEach items there is a mark.
 const markEach = 64
 
+// HasColumns reports whether rows of row group i may be copied to a writer from its columns: where its
+// templates are all the segment's, and the segment is large enough for them to be worth it.
+func (s *Segment) HasColumns(i int) bool { return s.info.Rows >= asIsRowsMin && s.groups[i].isPlain() }
+
 // TakesRows reports whether AddColumns would take rows of row group i of s now.
 func (w *Writer) TakesRows(s *Segment, i int) bool {
 	g := &s.groups[i]
-	if !w.foreignOf(s).asIs || !g.isPlain() || !w.hasRoomFor(s) {
+	if !s.HasColumns(i) || !w.hasRoomFor(s) {
 		return false
 	}
 	for _, level := range levels {

@@ -257,12 +257,14 @@ func (c *groupCopy) write() error {
 
 // cells counts the rows.
 func (c *groupCopy) cells(resources, templates []uint64) error {
-	var err error
-	if c.lengths, err = c.scan.Lengths(c.lengths, nil); err != nil {
-		return err
-	}
-	if c.scan.ids(); c.scan.err != nil {
-		return c.scan.err
+	if !c.w.cells.summed {
+		var err error
+		if c.lengths, err = c.scan.Lengths(c.lengths, nil); err != nil {
+			return err
+		}
+		if c.scan.ids(); c.scan.err != nil {
+			return c.scan.err
+		}
 	}
 	c.w.cells.add(c.w, &c.ref, rowColumns{
 		resources: resources, templates: templates, starts: c.starts, lengths: c.lengths,

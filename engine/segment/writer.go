@@ -35,7 +35,8 @@ type Writer struct {
 	filters   filterWriter
 	standing  standing
 
-	cells *cellWriter
+	cells   *cellWriter
+	recount Recount
 
 	templateTexts *templateTexts
 	folding       [span.Levels]*folding
