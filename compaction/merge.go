@@ -130,7 +130,10 @@ func (m *merge) prepare(inputs []*segment.Segment) error {
 			}
 		}
 	}
-	_, err := m.w.SumCells(inputs)
+	_, err := m.w.SumKeys(inputs)
+	if err == nil {
+		_, err = m.w.SumCells(inputs)
+	}
 	return cmp.Or(err, m.ctx.Err())
 }
 

@@ -102,7 +102,9 @@ func (m *merge) wholeGroups(in *input, first, atHand int) int {
 				free = false
 			}
 		}
-		if free = free && in.eachTrace(group, func(trace int) bool { return trace == atHand || !isMarked(in.done, trace) && !isMarked(in.shared, trace) }); !free {
+		if free = free && in.eachTrace(group, func(trace int) bool {
+			return trace == atHand || !isMarked(in.done, trace) && !isMarked(in.shared, trace)
+		}); !free {
 			break
 		}
 	}

@@ -190,6 +190,9 @@ func (r *Recount) note(list int, c *Columns, row int) {
 
 // Drop notes a row that stands twice: its span is counted once too often.
 func (r *Recount) Drop(c *Columns, row int) {
+	if r.w.keysSummed {
+		r.w.dropValues(c, row)
+	}
 	if !r.c.summed || r.c.operations.none {
 		return
 	}

@@ -147,6 +147,8 @@ const (
 	operationMemoryBytes = 96
 	// ownTemplatesBytes is what an entry of Templates.Own takes beside its list, about.
 	ownTemplatesBytes = 64
+	// keyCounterBytes is what a counter of values takes beside what it counts.
+	keyCounterBytes = 56
 	// listedMax numbers of a list are printed: a line that a terminal shows.
 	listedMax = 16
 	// operationsKeptMax pairs of services and templates are counted before the catalog is told:

@@ -25,6 +25,7 @@ type foreign struct {
 	columns           []uint32               // id
 	carried           [span.Levels][]carried // by template
 	as                [span.Levels][]asThere // by template
+	filters           []filterBytes          // by position among those of the segment
 	asIs              bool                   // templates are as they are there
 }
 
@@ -109,7 +110,7 @@ func (w *Writer) AddGroup(s *Segment, i int) (taken bool, err error) {
 		w.err = r.err
 		return false, r.err
 	}
-	c := groupCopy{w: w, s: s, scan: &GroupScan{rowReader: *r}, from: &s.groups[i], known: w.foreignOf(s), copyBuffers: &w.copied}
+	c := groupCopy{w: w, s: s, scan: &GroupScan{rowReader: *r}, from: &s.groups[i], number: i, known: w.foreignOf(s), copyBuffers: &w.copied}
 	c.scan.b.SpanIDs, c.scan.b.ParentIDs = c.spanIDs[:0], c.parentIDs[:0]
 	if w.err = c.traces(); w.err == nil {
 		w.err = c.write()
@@ -156,15 +157,16 @@ func (w *Writer) takes(s *Segment, g *groupRef) bool {
 
 // groupCopy is one row group on its way.
 type groupCopy struct {
-	w     *Writer
-	s     *Segment
-	scan  *GroupScan
-	from  *groupRef
-	known *foreign
-	ref   groupRef
-	items [span.Levels]*items
-	spans []uint32            // templates of spans here, by their codes there
-	fresh map[uint32][]uint64 // codes that are others here than there, by column
+	w      *Writer
+	s      *Segment
+	scan   *GroupScan
+	from   *groupRef
+	number int // of it
+	known  *foreign
+	ref    groupRef
+	items  [span.Levels]*items
+	spans  []uint32            // templates of spans here, by their codes there
+	fresh  map[uint32][]uint64 // codes that are others here than there, by column
 	*copyBuffers
 }
 
@@ -433,35 +435,70 @@ func (c *groupCopy) values(level span.Level) error {
 	if c.items[level] == nil {
 		return nil
 	}
-	g := c.w.group
 	for _, u := range c.items[level].uses {
 		if u.column < colFixed {
 			continue
 		}
 		id := c.column(u.column)
-		kind, stats := c.w.columns[id-colFixed].kind, &c.w.keys[id-colFixed]
-		stats.Values += uint64(u.values)
-		g.hashes = g.hashes[:0]
-		var numbers []uint64
-		var texts []span.TextID
-		var err error
-		if kind.HasText() {
-			texts, err = c.scan.textsStanding(u.column, u.values, func(value []byte, items uint64) {
-				stats.TextBytes += items * uint64(len(value))
-				g.countHash(stats, codec.HashText(value), len(value))
-			})
-		} else if numbers, err = c.scan.numbersStanding(u.column, u.values); err == nil {
-			g.hashes = appendNumberHashes(g.hashes, kind, numbers)
+		known, err := c.takeFilter(id, u)
+		if key := c.w.columns[id-colFixed]; err == nil && (!known || c.w.standing.of(id, key) != nil) {
+			err = c.look(id, u, known)
 		}
 		if err != nil {
 			return err
 		}
-		c.standing(id, u, texts, numbers)
-		c.scan.text.Text, c.scan.text.Ends = c.scan.text.Text[:0], c.scan.text.Ends[:1]
+	}
+	return nil
+}
+
+// takeFilter takes over the filter of a column; false where its values have to be looked at.
+func (c *groupCopy) takeFilter(id uint32, u use) (known bool, err error) {
+	if !c.w.keysSummed {
+		return false, nil
+	}
+	if !hasFilter(c.w.columns[id-colFixed].kind) {
+		return true, nil
+	}
+	filter, ok, err := c.known.filterOf(u.column, c.number)
+	if err != nil || !ok || filter == nil {
+		return false, err
+	}
+	c.w.filters.addBytes(id, len(c.w.groups), filter)
+	return true, nil
+}
+
+// look looks at the values of a column, for its standing terms, and, where they are not known, for the filter
+// and the counts.
+func (c *groupCopy) look(id uint32, u use, known bool) error {
+	g, kind, stats := c.w.group, c.w.columns[id-colFixed].kind, c.w.statsOf(id)
+	stats.Values += uint64(u.values)
+	g.hashes = g.hashes[:0]
+	var numbers []uint64
+	var texts []span.TextID
+	var err error
+	if kind.HasText() {
+		texts, err = c.scan.textsStanding(u.column, u.values, func(value []byte, items uint64) {
+			if !known {
+				stats.TextBytes += items * uint64(len(value))
+				g.countHash(stats, codec.HashText(value), len(value))
+			}
+		})
+	} else if numbers, err = c.scan.numbersStanding(u.column, u.values); err == nil && !known {
+		g.hashes = appendNumberHashes(g.hashes, kind, numbers)
+	}
+	if err != nil {
+		return err
+	}
+	c.standing(id, u, texts, numbers)
+	c.scan.text.Text, c.scan.text.Ends = c.scan.text.Text[:0], c.scan.text.Ends[:1]
+	if known {
+		return nil
+	}
+	if !c.w.keysSummed {
 		stats.counter.AddAll(g.hashes)
-		if hasFilter(kind) {
-			c.w.filters.add(id, len(c.w.groups), g.hashes)
-		}
+	}
+	if hasFilter(kind) {
+		c.w.filters.add(id, len(c.w.groups), g.hashes)
 	}
 	return nil
 }
