@@ -187,17 +187,3 @@ func (l *unpackedItems) goTo(item int) {
 	}
 	l.at = item
 }
-
-// stand makes a template of the segment stand here as it does there.
-func (f *foreign) stand(w *Writer, as *asThere, level span.Level, id uint32) {
-	as.id = f.template(w, level, id) + 1
-	for _, s := range f.s.templates[level].slotsOf(id) {
-		if s.column >= colFixed {
-			as.attrs++
-			s.column = f.column(w, s.column)
-		}
-		if s.own {
-			as.own = append(as.own, s.column)
-		}
-	}
-}

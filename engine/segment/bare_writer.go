@@ -47,32 +47,6 @@ func (g *groupWriter) addBareItem(level span.Level, pos int) {
 	src.carry(carried, level, pos, attrs, fold, code)
 }
 
-// asThere is a template of a source that stands here as it does there.
-type asThere struct {
-	id    uint32   // + 1; 0 is not known yet
-	attrs int      // of an item
-	own   []uint32 // columns of the values that stand with an item
-}
-
-// asThere gives the template of a bare item as it stands there; nil where it may not stand so here.
-func (s *source) asThere(w *Writer, level span.Level, pos int) *asThere {
-	return s.foreign.asThere(w, level, s.origin.group.templates[level][s.origin.levels[level].codes[pos]])
-}
-
-func (f *foreign) asThere(w *Writer, level span.Level, id uint32) *asThere {
-	if !f.asIs {
-		return nil
-	}
-	as := &f.as[level][id]
-	if as.id == 0 {
-		if w.folding[level].crowded() || !w.hasRoomFor(f.s) {
-			return nil
-		}
-		f.stand(w, as, level, id)
-	}
-	return as
-}
-
 // addAsThere appends an item with its template as it is there.
 func (g *groupWriter) addAsThere(as *asThere, level span.Level, values []uint64) {
 	id := as.id - 1

@@ -1,9 +1,11 @@
 package segment
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/codec"
 )
 
 // A merge of segments that all have cells need not count their rows again: the cells of what comes
@@ -15,40 +17,30 @@ import (
 // rows are counted.
 
 // SumCells tells a merge the segments that all of its rows come from, before the first of them. Each
-// trace that stands in several of them must go through a Recount. It reports whether that is so:
-// no cells are summed where rows may have to be counted.
+// trace that stands in several of them must go through a Recount. It reports whether cells are summed: not
+// where rows may have to be counted, as where cells are damaged.
 func (w *Writer) SumCells(inputs []*Segment) (summed bool, err error) {
+	all, err := cellsOfAll(inputs)
+	if err != nil || all == nil {
+		return false, err
+	}
 	c, bytes := newCellWriter(), int64(0)
-	c.edges.step, c.operations.step = -1, -1
-	for _, s := range inputs {
-		edges, err := s.EdgeCells()
-		if err != nil {
-			return false, err
-		}
-		operations, err := s.OperationCells()
-		if err != nil {
-			return false, err
-		}
-		if edges == nil || operations == nil {
-			return false, nil
-		}
-		c.edges.step = max(c.edges.step, stepNumber(edges.Step))
-		c.operations.step = max(c.operations.step, stepNumber(operations.Step))
+	for i, s := range inputs {
+		c.edges.step = max(c.edges.step, stepNumber(all[i].edges.Step))
+		c.operations.step = max(c.operations.step, stepNumber(all[i].operations.Step))
 		bytes += s.info.Bytes
 	}
 	before := [...]int{c.edges.step, c.operations.step}
-	for _, s := range inputs {
-		if err := c.sum(s); err != nil {
-			return false, err
-		}
+	for i := range all {
+		c.sum(&all[i])
 	}
 	for i, t := range [...]*cellTable{&c.edges, &c.operations} {
-		if t.fold(); t.none {
-			return false, nil
+		if !t.none {
+			t.fold()
 		}
 		// Twice what all cells may take is more than those of one kind will.
 		tooLarge := int64(len(t.pairs))*cellPairBits/8 > 2*max(cellBytesMin, bytes/cellsShare)
-		if t.step == before[i] && t.step > 0 && !tooLarge {
+		if t.none || t.step == before[i] && t.step > 0 && !tooLarge {
 			return false, nil
 		}
 	}
@@ -57,27 +49,41 @@ func (w *Writer) SumCells(inputs []*Segment) (summed bool, err error) {
 	return true, nil
 }
 
+// bothCells are the cells of a segment.
+type bothCells struct{ edges, operations *Cells }
+
+// cellsOfAll gives the cells of all segments; nil where one has none of a kind, or damaged ones.
+func cellsOfAll(inputs []*Segment) (all []bothCells, err error) {
+	for _, s := range inputs {
+		var both bothCells
+		if both.edges, err = s.EdgeCells(); err == nil {
+			both.operations, err = s.OperationCells()
+		}
+		if errors.Is(err, codec.ErrCorrupt) || err == nil && (both.edges == nil || both.operations == nil) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, both)
+	}
+	return all, nil
+}
+
 // stepNumber gives the number of a step that a segment has.
 func stepNumber(step uint64) int { return slices.Index(cellSteps[:], step) }
 
 // sum adds the cells of a segment.
-func (c *cellWriter) sum(s *Segment) error {
-	edges, err := s.EdgeCells()
-	if err != nil {
-		return err
-	}
+func (c *cellWriter) sum(both *bothCells) {
+	edges, operations := both.edges, both.operations
 	c.edges.addCells(edges, func(cell *Cell) uint32 {
-		return c.edgeLine(c.serviceNamed(edges.Services[cell.Parent]), numberOf(c.callees, callee{c.serviceNamed(edges.Services[cell.Callee]), cell.Kind}, &c.calleeList))
+		called := callee{c.serviceNamed(edges.Services[cell.Callee]), cell.Kind}
+		return c.edgeLine(c.serviceNamed(edges.Services[cell.Parent]), numberOf(c.callees, called, &c.calleeList))
 	})
-	operations, err := s.OperationCells()
-	if err != nil {
-		return err
-	}
 	c.operations.addCells(operations, func(cell *Cell) uint32 {
 		o := &operations.Operations[cell.Callee]
 		return c.operationLine(c.serviceNamed(o.Service), []byte(o.Name), o.Kind)
 	})
-	return nil
 }
 
 // addCells adds cells whose lines are told by lineOf.
@@ -139,7 +145,6 @@ type Recount struct {
 	c     *cellWriter
 	w     *Writer
 	lists []traceRows // the trace, then what each segment has of it
-	rows  int
 }
 
 // traceRows are rows of a trace as calls need them.
@@ -153,7 +158,7 @@ type traceRows struct {
 // Recount begins with a trace that stands in so many segments.
 func (w *Writer) Recount(parts int) *Recount {
 	r := &w.recount
-	r.c, r.w, r.rows = w.cells, w, 0
+	r.c, r.w = w.cells, w
 	for len(r.lists) <= parts {
 		r.lists = append(r.lists, traceRows{})
 	}
@@ -174,7 +179,7 @@ func (r *Recount) note(list int, c *Columns, row int) {
 	if !r.c.summed || r.c.edges.none {
 		return
 	}
-	if r.rows++; r.rows > cellTraceRowsMax {
+	if len(r.lists[list].rows) == cellTraceRowsMax {
 		r.c.edges.giveUp()
 		r.lists = nil
 		return

@@ -2,6 +2,7 @@ package segment
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 
 	"github.com/stoadb/stoa/engine/span"
@@ -154,11 +155,14 @@ func (f *foreign) filterOf(id uint32, i int) (filter []byte, ok bool, err error)
 	if f.filters[at] == nil {
 		ref := s.filters[at].sectionRef
 		payload, err := s.readPage(ref.offset, ref.length)
+		if err == nil {
+			f.filters[at], err = cutFilters(payload, len(s.groups))
+		}
+		if errors.Is(err, codec.ErrCorrupt) {
+			return nil, false, nil // as if there were none
+		}
 		if err != nil {
 			return nil, false, err
-		}
-		if f.filters[at], err = cutFilters(payload, len(s.groups)); err != nil {
-			return nil, false, codec.At(err, s.info.Name, ref.offset)
 		}
 	}
 	if filter = f.filters[at][i]; i == len(s.groups)-1 {

@@ -15,80 +15,6 @@ import (
 // anew: the codes of resources and templates, the numbers of columns, the directory. Values
 // that stand with the rows are looked at for the filters and counts alone.
 
-// foreign is what a segment's resources, scopes, templates and columns are here; 0 is not
-// known yet.
-type foreign struct {
-	s                 *Segment
-	resources, scopes []uint32 // id + 1
-	templates         [span.Levels][]uint32
-	texts             [span.Levels][]uint32  // of templates: ids among those of templates here
-	columns           []uint32               // id
-	carried           [span.Levels][]carried // by template
-	as                [span.Levels][]asThere // by template
-	filters           []filterBytes          // by position among those of the segment
-	asIs              bool                   // templates are as they are there
-}
-
-func (w *Writer) foreignOf(s *Segment) *foreign {
-	if w.foreign == nil {
-		w.foreign = map[*Segment]*foreign{}
-	}
-	f := w.foreign[s]
-	if f == nil {
-		f = &foreign{
-			s:         s,
-			resources: make([]uint32, len(s.resources.Resources)), scopes: make([]uint32, len(s.scopes.Scopes)),
-			columns: make([]uint32, len(s.columns)), asIs: s.info.Rows >= asIsRowsMin,
-		}
-		for _, level := range levels {
-			f.templates[level] = make([]uint32, s.templates[level].len())
-			f.carried[level], f.as[level] = make([]carried, s.templates[level].len()), make([]asThere, s.templates[level].len())
-			f.texts[level] = make([]uint32, len(s.templates[level].texts.Ends))
-		}
-		w.foreign[s] = f
-	}
-	return f
-}
-
-// resource gives the number here of a resource of the segment.
-func (f *foreign) resource(w *Writer, id uint32) uint32 {
-	if f.resources[id] == 0 {
-		f.resources[id] = w.resources.id(f.s.resources, id) + 1
-	}
-	return f.resources[id] - 1
-}
-
-// scope does the same for a scope.
-func (f *foreign) scope(w *Writer, id uint32) uint32 {
-	if f.scopes[id] == 0 {
-		f.scopes[id] = w.scopes.id(f.s.scopes, id) + 1
-	}
-	return f.scopes[id] - 1
-}
-
-// text gives the id here of a text of a level's templates.
-func (f *foreign) text(w *Writer, level span.Level, text uint64) uint64 {
-	here := &f.texts[level][text]
-	if *here == 0 {
-		*here = uint32(w.templateTexts.interner.Intern(f.s.templates[level].text(text)))
-	}
-	return uint64(*here)
-}
-
-// column gives the number here of an attribute column: its level's map column where there are as
-// many columns as allowed.
-func (f *foreign) column(w *Writer, id uint32) uint32 {
-	here := &f.columns[id-colFixed]
-	if *here == 0 {
-		key := f.s.columns[id-colFixed]
-		if _, known := w.columnIDs[key]; !known && len(w.columns) == attributeColumnsMax {
-			return columnsOf(key.level).first
-		}
-		*here = w.columnFor(key)
-	}
-	return *here
-}
-
 // AddGroup appends row group i of s as it stands. Its rows come next in the order of Add, and
 // the trace that they begin with may have come before; s stays open until Finish. taken is
 // false, and nothing was done, where that cannot be: where the group has templates of its own
@@ -123,20 +49,6 @@ func (w *Writer) AddGroup(s *Segment, i int) (taken bool, err error) {
 // TakesGroup reports whether AddGroup would take row group i of s now, as far as that can be told
 // without reading it.
 func (w *Writer) TakesGroup(s *Segment, i int) bool { return w.takes(s, &s.groups[i]) }
-
-// hasRoomFor reports whether the columns of s fit beside those that are there.
-func (w *Writer) hasRoomFor(s *Segment) bool {
-	columns := len(w.columns)
-	if columns+len(s.columns) <= attributeColumnsMax {
-		return true
-	}
-	for _, key := range s.columns {
-		if _, known := w.columnIDs[key]; !known {
-			columns++
-		}
-	}
-	return columns <= attributeColumnsMax
-}
 
 // takes reports whether a row group of s can stand here as it is.
 func (w *Writer) takes(s *Segment, g *groupRef) bool {
@@ -390,40 +302,6 @@ func (c *groupCopy) templates(level span.Level) []uint64 {
 		c.fresh[columnsOf(level).template] = codes
 	}
 	return codes
-}
-
-// template gives the number here of a template of the segment.
-func (f *foreign) template(w *Writer, level span.Level, id uint32) uint32 {
-	here := &f.templates[level][id]
-	if *here == 0 {
-		*here = f.addTemplate(w, level, id) + 1
-	}
-	return *here - 1
-}
-
-func (f *foreign) addTemplate(w *Writer, level span.Level, id uint32) uint32 {
-	fold, t := w.folding[level], f.s.templates[level]
-	fold.scalars = append(fold.scalars[:0], t.scalarsAt(id)...)
-	if level == span.SpanLevel {
-		fold.scalars[scalarScope] = f.scope(w, fold.scalars[scalarScope])
-	}
-	fold.slots = fold.slots[:0]
-	for _, s := range t.slotsOf(id) {
-		if hasText, _ := slotOf(level, uint64(s.column), f.s.columns); hasText && !s.own {
-			s.value = f.text(w, level, s.value)
-		}
-		if s.column >= colFixed {
-			s.column = f.column(w, s.column)
-		}
-		fold.slots = append(fold.slots, s)
-	}
-	hash := templateHash(fold.scalars, fold.slots)
-	here, place, ok := fold.shared.find(hash, fold.scalars, fold.slots)
-	if !ok {
-		here = fold.shared.add(hash, place, fold.scalars, fold.slots)
-		fold.shared.table.rows = append(fold.shared.table.rows, 0)
-	}
-	return here
 }
 
 // column gives the number here of an attribute column of the source; takes has seen to it that
