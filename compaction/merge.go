@@ -65,7 +65,7 @@ type merge struct {
 	inputs   []*input
 	cache    *segment.Cache // of rows for the writer
 	whole    *segment.Cache // of rows to compare
-	columns  *columnCache
+	columns  *columnCache   // of rows that are copied
 	progress func(done, total int)
 	rows     []span.Row // for the writer
 	holders  []holder   // of the trace at hand
