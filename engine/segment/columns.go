@@ -260,9 +260,6 @@ func (c *Columns) text(id uint64) []byte {
 	return c.texts[c.ends[id-1]:c.ends[id]]
 }
 
-// Start gives the start of a row of the row group.
-func (c *Columns) Start(row int) uint64 { return c.starts[row] }
-
 // MemoryBytes is what the columns hold, by capacity.
 func (c *Columns) MemoryBytes() int {
 	total := 8*(cap(c.starts)+cap(c.lengths)+cap(c.spanIDs)+cap(c.parents)+cap(c.resources)+cap(c.eventTimes)+cap(c.added)) +
