@@ -65,7 +65,7 @@ type Options struct {
 	LogBytesMax      int64         // the log is flushed down to this; default 1 GiB
 	ReserveBytes     int64         // of the disk that writes leave free; negative is none
 	PagesBytesMax    int           // of opened pages and answers that are kept; default 96 MiB
-	AnswersAnew      bool          // make each answer anew; else those of traces that are asked for again are kept
+	AnswersAnew      bool          // make each answer anew; else summaries, short traces and longer ones that are asked for again are kept
 	// SplitCellsBytesMax is of what is kept, in all shards together and for the service graph and
 	// rates together, of what traces count that stand in several segments; default 48 MiB.
 	SplitCellsBytesMax int

@@ -86,11 +86,12 @@ type keptAnswer struct {
 
 // add gives the chunk that a reader is to have, which is the one that is kept.
 func (a *keptAnswer) add(chunk []byte) span.Chunk {
-	if a.bytes += len(chunk); a.bytes > a.bytesMax {
-		a.chunks = nil
+	if a.bytes+len(chunk) > a.bytesMax {
+		a.chunks, a.bytesMax = nil, -1
 		return span.Chunk{Bytes: chunk}
 	}
 	own := bytes.Clone(chunk)
+	a.bytes += cap(own)
 	a.chunks = append(a.chunks, own)
 	return span.Chunk{Bytes: own, Stays: true}
 }

@@ -5,23 +5,29 @@ import (
 	"context"
 	"errors"
 	"math"
+	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/stoadb/stoa/engine"
 	"github.com/stoadb/stoa/engine/enginetest"
 	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
 )
 
 // keptWorld has some traces in one segment, and room for answers.
-func keptWorld(t *testing.T, pagesBytes int) (*world, []span.Found) {
+func keptWorld(t *testing.T, pagesBytes int, anew bool) (*world, []span.Found) {
 	t.Helper()
 	w := newWorld(t, 5, 12)
 	w.options.MemtableBytesMax = 1 << 30
 	w.options.Pages = segment.NewPages(pagesBytes)
+	if anew {
+		w.options.Pages.ForgetMade()
+	}
 	w.mustOpen()
 	w.deliver(400)
 	if err := w.shard.Flush(context.Background()); err != nil {
@@ -52,24 +58,26 @@ func gather(dst *[]byte) func(chunk span.Chunk) error {
 	}
 }
 
-// firstChunk gives the first message of an answer, which is the reader's only where it was kept.
-func firstChunk(t *testing.T, w *world, id span.TraceID) (first []byte) {
+// answer gives the messages of a trace, and whether they stay as they are: those that are kept do.
+func answer(t *testing.T, w *world, id span.TraceID) (chunks [][]byte, stays bool) {
 	t.Helper()
+	stays = true
 	err := w.shard.Get(context.Background(), id, func(chunk span.Chunk) error {
-		if first == nil {
-			first = chunk.Bytes
+		if stays = stays && chunk.Stays; !chunk.Stays {
+			chunk.Bytes = bytes.Clone(chunk.Bytes)
 		}
+		chunks = append(chunks, chunk.Bytes)
 		return nil
 	})
-	if err != nil || len(first) == 0 {
-		t.Fatalf("trace %s: %d bytes, %v", id, len(first), err)
+	if err != nil || len(chunks) == 0 {
+		t.Fatalf("trace %s: %d messages, %v", id, len(chunks), err)
 	}
-	return first
+	return chunks, stays
 }
 
-// TestAnswersAskedAgainAreKept: from the third time on one and the same bytes are given, and those of
-// one trace are not those of another. Where each is to be made anew, or there is no room, it is.
-func TestAnswersAskedAgainAreKept(t *testing.T) {
+// TestShortAnswersAreKeptAtOnce: one and the same bytes are given to all who ask, and those of one trace are not
+// those of another. Where each is to be made anew, or there is no room, none stays.
+func TestShortAnswersAreKeptAtOnce(t *testing.T) {
 	for name, how := range map[string]struct {
 		pagesBytes int
 		anew, kept bool
@@ -77,35 +85,114 @@ func TestAnswersAskedAgainAreKept(t *testing.T) {
 		"kept": {64 << 20, false, true}, "anew": {64 << 20, true, false}, "no room": {16 << 10, false, false}, "no pages": {0, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w, found := keptWorld(t, how.pagesBytes)
-			if how.anew {
-				w.options.Pages.ForgetMade()
-			}
-			same := 0
+			w, found := keptWorld(t, how.pagesBytes, how.anew)
 			for _, f := range found {
-				want := bytes.Clone(firstChunk(t, w, f.TraceID))
-				firstChunk(t, w, f.TraceID)
-				third := firstChunk(t, w, f.TraceID)
-				for _, other := range found[:5] { // would write over what a buffer lent
-					if other != f {
-						firstChunk(t, w, other.TraceID)
-					}
+				first, stays := answer(t, w, f.TraceID)
+				if stays != how.kept {
+					t.Fatalf("the messages stay: %v", stays)
 				}
-				if bytes.Equal(third, want) && &third[0] == &firstChunk(t, w, f.TraceID)[0] {
-					same++
+				for _, other := range found[:5] {
+					answer(t, w, other.TraceID)
 				}
-			}
-			if how.kept && same < len(found) || !how.kept && same > 0 && how.pagesBytes > 0 && same == len(found) {
-				t.Errorf("%d of %d answers are kept", same, len(found))
+				again, _ := answer(t, w, f.TraceID)
+				if !slices.EqualFunc(first, again, bytes.Equal) || how.kept && &first[0][0] != &again[0][0] {
+					t.Fatalf("%d messages, then %d others", len(first), len(again))
+				}
 			}
 		})
+	}
+}
+
+// TestLongAnswersAreKeptOnceAskedAgain: not the first time; whole ones alone; and anew where the trace grew.
+func TestLongAnswersAreKeptOnceAskedAgain(t *testing.T) {
+	w := newWorld(t, 8, 3)
+	w.options.MemtableBytesMax = 1 << 30
+	w.options.Pages = segment.NewPages(1 << 30) // room for an answer of several messages
+	w.mustOpen()
+	add := func(first, n int) {
+		t.Helper()
+		for i := first; i < first+n; i += 1000 {
+			if err := w.append(enginetest.Long(i, min(n, 1000))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.shard.Flush(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	leave := func() (stays bool) { // after the first message
+		t.Helper()
+		errGone := errors.New("gone")
+		err := w.shard.Get(context.Background(), enginetest.LongTraceID, func(chunk span.Chunk) error {
+			stays = chunk.Stays
+			return errGone
+		})
+		if !errors.Is(err, errGone) {
+			t.Fatal(err)
+		}
+		return stays
+	}
+	add(0, 12_000)
+	if leave() {
+		t.Fatal("a long answer is kept at once")
+	}
+	leave() // asked again, but not read whole
+	for range 2 {
+		first, stays := answer(t, w, enginetest.LongTraceID)
+		again, _ := answer(t, w, enginetest.LongTraceID)
+		if len(first) < 2 || !stays || len(again) != len(first) || &again[0][0] != &first[0][0] {
+			t.Fatalf("%d messages, then %d, kept: %v", len(first), len(again), stays)
+		}
+		checkTrace(t, w.shard, w.model, enginetest.LongTraceID)
+		add(12_000, 100)
+		answer(t, w, enginetest.LongTraceID) // made anew: the trace stands in two segments
+	}
+}
+
+// TestWhatIsKeptIsCounted: many short answers and summaries take about as much memory as pages may.
+func TestWhatIsKeptIsCounted(t *testing.T) {
+	const most, traces = 8 << 20, 40_000
+	w := newWorld(t, 1, 1)
+	w.options.MemtableBytesMax = 1 << 40
+	w.options.Pages = segment.NewPages(most)
+	w.mustOpen()
+	var found []span.Found
+	for i := range traces {
+		part := partOf(enginetest.Numbered(i))
+		if _, err := w.shard.Apply(uint64(i+1), &engine.Entry{Received: w.received, Parts: []engine.Part{part}}); err != nil {
+			t.Fatal(err)
+		}
+		found = append(found, span.Found{TraceID: part.Batch.TraceIDs[0]})
+	}
+	if err := w.shard.Flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC() // what pools had
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	ask := func(found []span.Found) {
+		for _, f := range found {
+			answer(t, w, f.TraceID)
+			if _, err := w.shard.Summaries(context.Background(), []span.Found{f}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	before := heap()
+	ask(found)
+	if grew := heap() - before; grew < most/2 || grew > most+most/4 {
+		t.Errorf("%d bytes of answers where %d are to be kept", grew, most)
 	}
 }
 
 // TestWhatIsKeptOfATraceIsOfItsSegment: spans that come later are in the next answer, wherever they
 // stand; a merge, and a start, change nothing.
 func TestWhatIsKeptOfATraceIsOfItsSegment(t *testing.T) {
-	w, _ := keptWorld(t, 64<<20)
+	w, _ := keptWorld(t, 64<<20, false)
 	ctx := context.Background()
 	for round := range 3 {
 		for range 3 {
@@ -135,16 +222,16 @@ func TestWhatIsKeptOfATraceIsOfItsSegment(t *testing.T) {
 
 // TestAKeptAnswerEndsWithItsReader: a reader that is gone, or that gives up, gets no more of it.
 func TestAKeptAnswerEndsWithItsReader(t *testing.T) {
-	w, found := keptWorld(t, 64<<20)
+	w, found := keptWorld(t, 64<<20, false)
 	id := found[0].TraceID
 	errGone := errors.New("gone")
-	for range 4 { // made, made and not kept, as it is not whole; twice more
+	for range 2 {
 		if err := w.shard.Get(context.Background(), id, func(span.Chunk) error { return errGone }); !errors.Is(err, errGone) {
 			t.Fatalf("the reader's error became %v", err)
 		}
 	}
 	for range 3 {
-		firstChunk(t, w, id)
+		answer(t, w, id)
 	}
 	if err := w.shard.Get(context.Background(), id, func(span.Chunk) error { return errGone }); !errors.Is(err, errGone) {
 		t.Fatalf("the reader's error became %v", err)
@@ -162,7 +249,7 @@ func TestAKeptAnswerEndsWithItsReader(t *testing.T) {
 // TestManyKeepAndForgetAnswers: readers of few bytes of room beside merges that drop segments get what
 // the model has.
 func TestManyKeepAndForgetAnswers(t *testing.T) {
-	w, found := keptWorld(t, 600<<10)
+	w, found := keptWorld(t, 600<<10, false)
 	ctx := context.Background()
 	want, err := w.shard.Summaries(ctx, found)
 	if err != nil {

@@ -358,7 +358,7 @@ func TestATraceOfManySpansIsReadInBoundedMemory(t *testing.T) {
 	n, streamed, most := 0, 0, uint64(0)
 	err := w.shard.Get(ctx, enginetest.LongTraceID, func(chunk span.Chunk) error {
 		if len(chunk.Bytes) >= otlp.ChunkBytesMax {
-			t.Fatalf("a chunk.Bytes of %d bytes", len(chunk.Bytes))
+			t.Fatalf("a chunk of %d bytes", len(chunk.Bytes))
 		}
 		streamed += len(chunk.Bytes)
 		b, _, err := otlp.Walk(chunk.Bytes)

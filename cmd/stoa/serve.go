@@ -73,7 +73,7 @@ func newServe() *cobra.Command {
 	flags.StringVar(&f.tenants, "tenants", "", fmt.Sprintf("names, with commas between them, of up to %d tenants who share this server and see nothing of one another; "+
 		"every call then names one (default no tenants)", tenantsMax))
 	flags.StringVar(&f.header, "tenant-header", api.TenantHeader, "gRPC metadata key, and HTTP header of the query port, that names a call's tenant, with --tenants")
-	flags.BoolVar(&f.keepAnswers, "keep-answers", true, "keep summaries, and whole traces that are asked for again, as they were answered, in the memory of opened pages (false: to measure what making them takes)")
+	flags.BoolVar(&f.keepAnswers, "keep-answers", true, "keep summaries, short whole traces, and longer ones that are asked for again, as they were answered, in the memory of opened pages (false: to measure what making them takes)")
 	flags.BoolVar(&f.insecure, "insecure", false, "allow --listen-host beyond loopback although there is neither TLS nor authentication")
 	return cmd
 }

@@ -56,7 +56,7 @@ func OpenFile(fs vfs.FS, name string, pages *Pages) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open segment: %w", err)
 	}
-	f := &File{s: &Segment{file: file, pages: pages, number: segmentNumber.Add(1)}}
+	f := &File{s: &Segment{file: file, pages: pages, own: ownPages{number: segmentNumber.Add(1)}}}
 	f.s.info.Name = name
 	loaded := false
 	defer func() {

@@ -41,7 +41,7 @@ func (s *Segment) Remember(k *KeyCounters) {
 }
 
 // countersKey is where no page begins.
-func (s *Segment) countersKey() pageKey { return pageKey{s.number, 0} }
+func (s *Segment) countersKey() pageKey { return pageKey{&s.own, 0} }
 
 func (s *Segment) keyCounters() *KeyCounters {
 	if s.pages == nil {

@@ -141,6 +141,8 @@ const (
 	madeShare = 4
 	// askedPlaces traces at most are known to have been asked for: some dozens of answers.
 	askedPlaces = 1 << 12
+	// madeOverheadBytes is what something that was made takes beside its content, about.
+	madeOverheadBytes = 256
 	// pageOverheadBytes is what an opened page takes beside its content, about.
 	pageOverheadBytes = 256
 	// What stays in memory of a trace (its id, where it stands), a row group beside its lists, an

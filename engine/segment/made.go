@@ -15,12 +15,12 @@ const (
 	MadeSummary             // its summary
 )
 
-// madeOffset gives what is made a place in Pages beside the pages of the file and the blocks of
+// offset gives what is made a place in Pages beside the pages of the file and the blocks of
 // templates: first is the trace's first row.
 func (m Made) offset(first int) int64 { return -int64(m+1)<<40 - int64(first) }
 
 // Number tells the segment from all others that are open, or were.
-func (s *Segment) Number() uint64 { return s.number }
+func (s *Segment) Number() uint64 { return s.own.number }
 
 // Kept gives what Keep kept of trace i; nil where nothing is kept, or not any more. It is shared,
 // and not to be changed.
@@ -29,10 +29,8 @@ func (s *Segment) Kept(m Made, i int) any {
 		return nil
 	}
 	first, _ := s.TraceRows(i)
-	if p := s.pages.get(pageKey{s.number, m.offset(first)}); p != nil {
-		return p.made
-	}
-	return nil
+	_, made := s.pages.use(pageKey{&s.own, m.offset(first)})
+	return made
 }
 
 // Keep keeps what was made of trace i, in so many bytes, unless these are more than MadeBytesMax, instead
@@ -42,7 +40,7 @@ func (s *Segment) Keep(m Made, i int, made any, bytes int) {
 		return
 	}
 	first, _ := s.TraceRows(i)
-	s.pages.replace(pageKey{s.number, m.offset(first)}, &page{made: made, bytes: bytes + pageOverheadBytes})
+	s.pages.putMade(pageKey{&s.own, m.offset(first)}, made, bytes+madeOverheadBytes)
 }
 
 // MadeBytesMax is how much Keep takes of one trace, in bytes: a part of what is kept together, so that
@@ -60,7 +58,7 @@ func (s *Segment) AskedAgain(i int) bool {
 		return false
 	}
 	first, _ := s.TraceRows(i)
-	return s.pages.asked.again(codec.Mixed(s.number, uint64(first)))
+	return s.pages.asked.again(codec.Mixed(s.own.number, uint64(first)))
 }
 
 // askedLately knows the hashes that came lately, each until another one comes to its place.

@@ -26,7 +26,6 @@ type page struct {
 	terms   *index.Terms
 	cells   *Cells
 	written *writtenBlock
-	made    any // see Keep
 	// Of no page of the file, but kept like one: see Remember.
 	counters *KeyCounters
 	bytes    int // what it holds; the shard's lock guards it once it is kept
@@ -72,21 +71,38 @@ type Pages struct {
 
 type pageShard struct {
 	mu       sync.Mutex
-	entries  map[pageKey]*list.Element
+	number   int       // among the shards
 	recent   list.List // of *pageEntry, see shrink
 	bytes    int
 	bytesMax int
 }
 
-type pageKey struct {
-	segment uint64
-	offset  int64
+// ownPages is what is kept of one segment, by shard of Pages and offset; each map is guarded by that
+// shard's lock. What is kept of a segment that closes is found by it, however much is kept of others.
+type ownPages struct {
+	number uint64 // of the segment
+	kept   [pageShards]map[int64]*list.Element
 }
 
+type pageKey struct {
+	of     *ownPages
+	offset int64
+}
+
+// pageEntry is a page, or something that was made: see Keep.
 type pageEntry struct {
-	key  pageKey
-	page *page
-	used bool // since it came to the front
+	key   pageKey
+	page  *page
+	made  any
+	bytes int  // of what was made
+	used  bool // since it came to the front
+}
+
+func (e *pageEntry) size() int {
+	if e.page != nil {
+		return e.page.bytes
+	}
+	return e.bytes
 }
 
 // pageShards spread the lock: a read takes one for a moment.
@@ -99,8 +115,7 @@ var segmentNumber atomic.Uint64
 func NewPages(bytesMax int) *Pages {
 	p := new(Pages)
 	for i := range p.shards {
-		p.shards[i].entries = map[pageKey]*list.Element{}
-		p.shards[i].bytesMax = bytesMax / pageShards
+		p.shards[i].number, p.shards[i].bytesMax = i, bytesMax/pageShards
 	}
 	return p
 }
@@ -110,20 +125,29 @@ func NewPages(bytesMax int) *Pages {
 func (p *Pages) ForgetMade() { p.forgetsMade = true }
 
 func (p *Pages) shard(key pageKey) *pageShard {
-	return &p.shards[(key.segment*0x9e3779b97f4a7c15^uint64(key.offset)*0xff51afd7ed558ccd)>>60%pageShards]
+	return &p.shards[(key.of.number*0x9e3779b97f4a7c15^uint64(key.offset)*0xff51afd7ed558ccd)>>60%pageShards]
 }
 
-func (p *Pages) get(key pageKey) *page {
+// find gives what is kept, nil where nothing is. The shard's lock is held.
+func (s *pageShard) find(key pageKey) *list.Element { return key.of.kept[s.number][key.offset] }
+
+// use gives what is kept to who asks for it.
+func (p *Pages) use(key pageKey) (opened *page, made any) {
 	s := p.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.entries[key]
+	e := s.find(key)
 	if e == nil {
-		return nil
+		return nil, nil
 	}
 	entry := e.Value.(*pageEntry)
 	entry.used = true
-	return entry.page
+	return entry.page, entry.made
+}
+
+func (p *Pages) get(key pageKey) *page {
+	opened, _ := p.use(key)
+	return opened
 }
 
 // put keeps a page, and drops others not used for a long time.
@@ -131,29 +155,33 @@ func (p *Pages) put(key pageKey, opened *page) {
 	s := p.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.entries[key] == nil {
-		s.put(key, opened)
+	if s.find(key) == nil {
+		s.add(&pageEntry{key: key, page: opened})
 	}
 }
 
-// replace is put, also where one is kept already.
-func (p *Pages) replace(key pageKey, made *page) {
+// putMade is put for what was made, instead of what was before.
+func (p *Pages) putMade(key pageKey, made any, bytes int) {
 	s := p.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.entries[key]; e != nil {
+	if e := s.find(key); e != nil {
 		s.drop(e)
 	}
-	s.put(key, made)
+	s.add(&pageEntry{key: key, made: made, bytes: bytes})
 }
 
-func (s *pageShard) put(key pageKey, opened *page) {
-	if opened.bytes > s.bytesMax {
+func (s *pageShard) add(entry *pageEntry) {
+	if entry.size() > s.bytesMax {
 		return
 	}
-	s.bytes += opened.bytes
+	s.bytes += entry.size()
 	s.shrink() // before it is among them: should all others be in use, it would be the one to go
-	s.entries[key] = s.recent.PushFront(&pageEntry{key: key, page: opened})
+	kept := &entry.key.of.kept[s.number]
+	if *kept == nil {
+		*kept = map[int64]*list.Element{}
+	}
+	(*kept)[entry.key.offset] = s.recent.PushFront(entry)
 }
 
 // grew counts what a page holds more than when it was put.
@@ -161,7 +189,7 @@ func (p *Pages) grew(key pageKey, opened *page, bytes int) {
 	s := p.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.entries[key]
+	e := s.find(key)
 	if e == nil || e.Value.(*pageEntry).page != opened {
 		return
 	}
@@ -178,7 +206,7 @@ func (p *Pages) growsWritten(key pageKey, opened *page, bytes int) bool {
 	s := p.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.entries[key]
+	e := s.find(key)
 	if e == nil || e.Value.(*pageEntry).page != opened {
 		return true
 	}
@@ -208,20 +236,19 @@ func (s *pageShard) shrink() {
 
 func (s *pageShard) drop(e *list.Element) {
 	gone := s.recent.Remove(e).(*pageEntry)
-	delete(s.entries, gone.key)
-	s.bytes -= gone.page.bytes
+	delete(gone.key.of.kept[s.number], gone.key.offset)
+	s.bytes -= gone.size()
 }
 
-// forget drops the pages of a segment.
-func (p *Pages) forget(segment uint64) {
+// forget drops what is kept of a segment.
+func (p *Pages) forget(of *ownPages) {
 	for i := range p.shards {
 		s := &p.shards[i]
 		s.mu.Lock()
-		for key, e := range s.entries {
-			if key.segment == segment {
-				s.drop(e)
-			}
+		for _, e := range of.kept[i] {
+			s.drop(e)
 		}
+		of.kept[i] = nil
 		s.mu.Unlock()
 	}
 }
@@ -229,7 +256,7 @@ func (p *Pages) forget(segment uint64) {
 // opened gives a page, from those that are kept or from the file.
 func (s *Segment) opened(ref sectionRef, open func(payload []byte) (*page, error)) (_ *page, kept bool, err error) {
 	s.checkOpen()
-	key := pageKey{s.number, ref.offset}
+	key := pageKey{&s.own, ref.offset}
 	if s.pages != nil {
 		if p := s.pages.get(key); p != nil {
 			return p, true, nil

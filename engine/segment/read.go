@@ -349,7 +349,7 @@ func (r *rowReader) resources() {
 }
 
 // mark names a resource or scope of the segment among those of all.
-func (r *rowReader) mark(id uint32) uint64 { return r.s.number<<32 | uint64(id) }
+func (r *rowReader) mark(id uint32) uint64 { return r.s.own.number<<32 | uint64(id) }
 
 // asked gives what the projection asks for of a resource or scope.
 func (r *rowReader) asked(e envelope) envelope {

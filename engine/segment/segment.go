@@ -72,7 +72,7 @@ type Segment struct {
 	file     vfs.File
 	version  uint32
 	pages    *Pages
-	number   uint64 // tells its pages from those of others
+	own      ownPages
 	closed   atomic.Bool
 	info     Info
 	refs     [sections]sectionRef
@@ -302,7 +302,7 @@ func (s *Segment) readAt(dst []byte, offset int64) error {
 func (s *Segment) Close() {
 	invariant.Check(s.closed.CompareAndSwap(false, true), "segment %s is closed twice", s.info.Name)
 	if s.pages != nil {
-		s.pages.forget(s.number)
+		s.pages.forget(&s.own)
 	}
 	_ = s.file.Close() // nothing was written through this handle
 }

@@ -130,14 +130,14 @@ func (it *itemReader) placeOf(code uint32) writtenPlace {
 	t, id := it.s.templateOf(it.group, it.level, it.items, code)
 	if t == it.items.local {
 		ref, _ := it.group.find(columnsOf(it.level).template) // local ones stand in a page
-		return writtenPlace{&it.items.written[id], t, id, pageKey{it.s.number, it.group.offset + int64(ref.offset)}, it.itemPage}
+		return writtenPlace{&it.items.written[id], t, id, pageKey{&it.s.own, it.group.offset + int64(ref.offset)}, it.itemPage}
 	}
 	number := id / writtenBlockTemplates
 	known := &it.blocks[number%writtenBlocksKnown]
 	if known.page == nil || known.number != number {
 		known.number, known.page = number, it.s.writtenBlock(number)
 	}
-	return writtenPlace{&known.page.written[id%writtenBlockTemplates], t, id, pageKey{it.s.number, blockOffset(number)}, known.page}
+	return writtenPlace{&known.page.written[id%writtenBlockTemplates], t, id, pageKey{&it.s.own, blockOffset(number)}, known.page}
 }
 
 // knownBlock is a block that a read has looked for already.
@@ -151,7 +151,7 @@ func blockOffset(number uint32) int64 { return -1 - int64(number) }
 
 // writtenBlock gives a block from those that are kept, or a new one.
 func (s *Segment) writtenBlock(number uint32) *page {
-	key := pageKey{s.number, blockOffset(number)}
+	key := pageKey{&s.own, blockOffset(number)}
 	if s.pages != nil {
 		if p := s.pages.get(key); p != nil {
 			return p
