@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"cmp"
+	"math/bits"
 	"slices"
 
 	"github.com/stoadb/stoa/engine/segment"
@@ -39,11 +40,12 @@ func (m *memtable) traces(count uint32) (batches []*span.Batch, traces []memTrac
 		}
 		return span.Compare(rowOf(a), rowOf(b))
 	}
-	begin := uint32(0)
+	begin, sorter := uint32(0), timeSorter{}
 	for i, end := range ends {
 		list, from := refs[begin:end], len(all)
 		begin = end
-		slices.SortFunc(list, compare)
+		sorter.sort(list)
+		sortEqualStarts(list, compare)
 		for k, ref := range list {
 			if k == 0 || compare(list[k-1], ref) != 0 {
 				all = append(all, segment.Place{Batch: ref.batch, Row: ref.row})
@@ -55,6 +57,91 @@ func (m *memtable) traces(count uint32) (batches []*span.Batch, traces []memTrac
 		return cmp.Or(cmp.Compare(a.start, b.start), bytes.Compare(a.id[:], b.id[:]))
 	})
 	return batches, traces
+}
+
+// sortEqualStarts puts those in order that start together, in a list that is in the order of starts.
+func sortEqualStarts(list []timedRef, compare func(a, b timedRef) int) {
+	for at := 1; at < len(list); at++ {
+		if list[at].start != list[at-1].start {
+			continue
+		}
+		end := at + 1
+		for end < len(list) && list[end].start == list[at].start {
+			end++
+		}
+		slices.SortFunc(list[at-1:end], compare)
+		at = end
+	}
+}
+
+// timeSorter sorts rows by their starts. The rows of a trace come in no order that a processor could foresee,
+// so that a sort by branches waits at each second one: up to rankedMax rows are put where as many are as start
+// before them, which takes no branch, and longer lists are merged of such.
+type timeSorter struct {
+	ranked [rankedMax]timedRef
+	room   []timedRef
+}
+
+// rankedMax rows are put in order by counting: that takes as many steps for each as there are.
+const rankedMax = 16
+
+func (s *timeSorter) sort(list []timedRef) {
+	for part := range slices.Chunk(list, rankedMax) {
+		s.rank(part)
+	}
+	if len(list) <= rankedMax {
+		return
+	}
+	if len(s.room) < len(list) {
+		s.room = make([]timedRef, 2*len(list))
+	}
+	from, to := list, s.room[:len(list)]
+	for width := rankedMax; width < len(list); width *= 2 {
+		for at := 0; at < len(from); at += 2 * width {
+			middle, end := min(at+width, len(from)), min(at+2*width, len(from))
+			mergeStarts(to[at:end], from[at:middle], from[middle:end])
+		}
+		from, to = to, from
+	}
+	if &from[0] != &list[0] {
+		copy(list, from)
+	}
+}
+
+// rank puts up to rankedMax rows in order.
+func (s *timeSorter) rank(list []timedRef) {
+	var places [rankedMax]uint8
+	for i := 1; i < len(list); i++ {
+		start, place := list[i].start, uint64(0)
+		before, counts := list[:i], places[:i]
+		for k := range before {
+			_, isBefore := bits.Sub64(start, before[k].start, 0)
+			counts[k] += uint8(isBefore)
+			place += 1 - isBefore
+		}
+		places[i] = uint8(place)
+	}
+	for i, ref := range list {
+		s.ranked[places[i]%rankedMax] = ref
+	}
+	copy(list, s.ranked[:])
+}
+
+// mergeStarts fills to with two lists that are in order.
+func mergeStarts(to, a, b []timedRef) {
+	if len(a) > 0 && len(b) > 0 && a[len(a)-1].start <= b[0].start {
+		copy(to[copy(to, a):], b)
+		return
+	}
+	for len(a) > 0 && len(b) > 0 {
+		if b[0].start < a[0].start {
+			to[0], b = b[0], b[1:]
+		} else {
+			to[0], a = a[0], a[1:]
+		}
+		to = to[1:]
+	}
+	copy(to[copy(to, a):], b)
 }
 
 // rowPlaces gives where the rows of the traces are, one trace after another.
