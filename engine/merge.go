@@ -206,7 +206,7 @@ func (s *Shard) merge(ctx context.Context, inputs []*liveSegment) error {
 }
 
 func (s *Shard) mergeInto(ctx context.Context, inputs []*liveSegment, name string) error {
-	segments, err := openAll(inputs)
+	segments, err := openAll(ctx, inputs)
 	if err != nil {
 		return fmt.Errorf("merge of %d segments: %w", len(inputs), err)
 	}
