@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stoadb/stoa/engine"
+	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/codec"
 )
 
 // onBrokenDisk opens the world's shard on a disk that may fail.
@@ -62,5 +66,58 @@ func TestACancelledQuestionReadsNoMoreTables(t *testing.T) {
 		}
 		_ = s.Close()
 		cancel()
+	}
+}
+
+// TestOtherWindowsAreMergedBesideADamagedSegment, whether the merge is the first to find the damage or not; who
+// asks is told of it.
+func TestOtherWindowsAreMergedBesideADamagedSegment(t *testing.T) {
+	ctx := context.Background()
+	merges := map[string]func(s *engine.Shard) error{
+		"settle":  func(s *engine.Shard) error { return s.Settle(ctx) },
+		"compact": func(s *engine.Shard) error { return s.Compact(ctx) },
+	}
+	for name, merge := range merges {
+		for _, known := range []bool{false, true} {
+			w := inSegments(t, 63, 2)
+			old := segmentNames(t, w)
+			_, requests := smallWorld(t, 64)
+			w.received += 6 * segment.WindowNanos
+			w.mustOpen()
+			for i, r := range requests {
+				if err := w.append(r); err != nil {
+					t.Fatal(err)
+				}
+				if i*6/len(requests) < (i+1)*6/len(requests) {
+					if err := w.shard.Flush(ctx); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			_ = w.shard.Close()
+			mend, damage := damagedTable(t, w, old[0])
+			w.mustOpen()
+			if known {
+				w.shard.ReadTables(ctx, func() {})
+			}
+			before := w.shard.Stats()
+			if err := merge(w.shard); !errors.Is(err, codec.ErrCorrupt) || !strings.Contains(err.Error(), damage) {
+				t.Errorf("%s, known before %v: %v, want %s", name, known, err, damage)
+			}
+			after := w.shard.Stats()
+			if after.Merges == 0 || after.MergeFailures != 0 || after.Segments >= before.Segments {
+				t.Errorf("%s, known before %v: %d segments, then %d; %d merges, %d failed", name, known, before.Segments, after.Segments, after.Merges, after.MergeFailures)
+			}
+			if names := segmentNames(t, w); !slices.Contains(names, old[0]) {
+				t.Errorf("%s, known before %v: the damaged segment is gone", name, known)
+			}
+			mend()
+			w.check(2)
+			if err := merge(w.shard); err != nil {
+				t.Errorf("%s, mended: %v", name, err)
+			}
+			w.check(2)
+			_ = w.shard.Close()
+		}
 	}
 }

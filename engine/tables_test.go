@@ -247,8 +247,9 @@ func TestADamagedTableIsToldAndOthersGoOn(t *testing.T) {
 	}
 }
 
-// TestADamagedInputIsNoMerge: a merge that meets a damaged table fails, says so, and takes nothing away.
-func TestADamagedInputIsNoMerge(t *testing.T) {
+// TestADamagedSegmentIsLeftOutOfMerges: one that meets a damaged table does without, takes nothing of it away,
+// and says so.
+func TestADamagedSegmentIsLeftOutOfMerges(t *testing.T) {
 	ctx := context.Background()
 	w := inSegments(t, 52, 4)
 	names := segmentNames(t, w)
@@ -262,12 +263,19 @@ func TestADamagedInputIsNoMerge(t *testing.T) {
 	if err := w.shard.Ready(); !errors.Is(err, codec.ErrCorrupt) {
 		t.Fatalf("ready: %v", err)
 	}
-	if now := segmentNames(t, w); !slices.Equal(now, names) {
-		t.Fatalf("segments %v, before %v", now, names)
+	if now := segmentNames(t, w); len(now) != 2 || now[0] != names[1] {
+		t.Fatalf("segments %v, before %v of which %s is damaged", now, names, names[1])
+	}
+	if stats := w.shard.Stats(); stats.Merges != 1 || stats.MergeFailures != 0 {
+		t.Fatalf("%d merges, %d failed", stats.Merges, stats.MergeFailures)
 	}
 	mend()
+	w.check(2)
 	if err := w.shard.Compact(ctx); err != nil {
 		t.Fatal(err)
+	}
+	if now := segmentNames(t, w); len(now) != 1 {
+		t.Fatalf("segments %v of one window after all are whole", now)
 	}
 	w.check(3)
 	_ = w.shard.Close()
