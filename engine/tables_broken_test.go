@@ -6,8 +6,12 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
+	"testing/synctest"
 
+	"github.com/stoadb/stoa/compaction"
 	"github.com/stoadb/stoa/engine"
 	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
@@ -120,4 +124,82 @@ func TestOtherWindowsAreMergedBesideADamagedSegment(t *testing.T) {
 			_ = w.shard.Close()
 		}
 	}
+}
+
+// TestAFailureOfAMomentIsForgotten, at whichever read of the background it is: what may pass is told so and tried again,
+// alone. Damage is not.
+func TestAFailureOfAMomentIsForgotten(t *testing.T) {
+	w := inSegments(t, 61, 4)
+	reads := int32(0)
+	for fail := int32(1); ; fail++ {
+		fs, s := onBrokenDisk(t, w)
+		n, touched := int32(0), map[string]bool{}
+		fs.before = func(name string, _ int64) error {
+			touched[name] = true
+			if n++; n == fail {
+				return syscall.EIO
+			}
+			return nil
+		}
+		ctx, pause := context.Background(), func() {}
+		if again := s.ReadTables(ctx, pause); again != (n >= fail) || again != errors.Is(s.Ready(), syscall.EIO) {
+			t.Fatalf("read %d of %d fails: may pass %v, ready: %v", fail, n, again, s.Ready())
+		}
+		if reads = n; reads < fail {
+			_ = s.Close()
+			break
+		}
+		clear(touched)
+		if s.ReadTablesAgain(ctx, pause) || s.Ready() != nil || len(touched) != 1 {
+			t.Fatalf("read %d of %d failed: %d segments tried again, ready: %v", fail, reads, len(touched), s.Ready())
+		}
+		if n = 0; s.ReadTablesAgain(ctx, pause) || n > 0 {
+			t.Fatalf("nothing failed, %d reads", n)
+		}
+		_ = s.Close()
+	}
+	if reads < 16 {
+		t.Errorf("%d reads of 4 segments", reads)
+	}
+	mend, _ := damagedTable(t, w, segmentNames(t, w)[0])
+	_, s := onBrokenDisk(t, w)
+	if s.ReadTables(context.Background(), func() {}) || s.Ready() == nil {
+		t.Errorf("damage: it may pass, or is not told: %v", s.Ready())
+	}
+	mend()
+	_ = s.Close()
+}
+
+// TestWhatADiskGivesAgainIsMerged without being asked for.
+func TestWhatADiskGivesAgainIsMerged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := inSegments(t, 65, 4)
+		begin := make(chan struct{})
+		w.options.ManualCompaction, w.options.Background = false, func() { <-begin }
+		w.options.Compaction = compaction.Policy{MergeMin: 4, MergeMax: 4, RowsMax: 1 << 20, BytesMax: 1 << 30}
+		fs, s := onBrokenDisk(t, w)
+		failing := segmentNames(t, w)[1]
+		var fails atomic.Bool
+		fs.before = func(name string, _ int64) error {
+			if fails.Load() && strings.HasSuffix(name, failing) {
+				return syscall.EIO
+			}
+			return nil
+		}
+		fails.Store(true)
+		close(begin)
+		synctest.Wait()
+		if stats := s.Stats(); stats.Merges != 0 || !errors.Is(s.Ready(), syscall.EIO) {
+			t.Errorf("%d merges of segments of which one cannot be read, ready: %v", stats.Merges, s.Ready())
+		}
+		fails.Store(false)
+		if s.ReadTablesAgain(context.Background(), func() {}) {
+			t.Error("nothing fails any more")
+		}
+		synctest.Wait()
+		if stats := s.Stats(); stats.Merges != 1 || stats.Segments != 1 || s.Ready() != nil {
+			t.Errorf("%d merges, %d segments, ready: %v", stats.Merges, stats.Segments, s.Ready())
+		}
+		_ = s.Close()
+	})
 }
