@@ -71,7 +71,11 @@ func (s *Shard) readBefore(last *liveSegment, wanted func(*liveSegment) bool) (n
 	}
 	failed := next.Err()
 	if err := next.Check(); err != nil {
-		s.log.Error("segment cannot be read", "file", next.Info().Name, "cause", err)
+		log := s.log
+		if panicked := (*invariant.Panic)(nil); errors.As(err, &panicked) {
+			log = log.With("stack", panicked.Stack)
+		}
+		log.Error("segment cannot be read", "file", next.Info().Name, "cause", err)
 	} else if failed != nil {
 		s.log.Info("segment can be read again", "file", next.Info().Name, "before", failed)
 		wake(s.mergeWake) // merges left it out

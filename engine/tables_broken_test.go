@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"math"
 	"slices"
 	"strings"
@@ -202,4 +203,34 @@ func TestWhatADiskGivesAgainIsMerged(t *testing.T) {
 		}
 		_ = s.Close()
 	})
+}
+
+// TestAPanicInTheBackgroundIsTold as damage is, of the one segment, and ends nothing; it is not tried again.
+func TestAPanicInTheBackgroundIsTold(t *testing.T) {
+	w := inSegments(t, 66, 4)
+	var logged strings.Builder
+	w.options.Log = slog.New(slog.NewTextHandler(&logged, nil))
+	fs, s := onBrokenDisk(t, w)
+	fs.panicAt = fs.reads.Load() + 3
+	if s.ReadTables(context.Background(), func() {}) {
+		t.Error("a panic may pass")
+	}
+	names := segmentNames(t, w)
+	newest := names[len(names)-1]
+	if err := s.Ready(); err == nil || !strings.HasSuffix(err.Error(), newest+": panic: boom") {
+		t.Errorf("ready: %v", err)
+	}
+	if text := logged.String(); !strings.Contains(text, newest) || !strings.Contains(text, "ReadAt") {
+		t.Errorf("the log has no stack: %s", text)
+	}
+	if damaged := s.Stats().Damaged; damaged != 1 {
+		t.Errorf("%d segments are told, want 1", damaged)
+	}
+	if _, err := s.Find(context.Background(), span.AllTime()); err != nil { // reads it anew
+		t.Error(err)
+	}
+	_ = s.Close()
+	if n := fs.open.Load(); n != 0 {
+		t.Errorf("%d files are open after all", n)
+	}
 }
