@@ -195,9 +195,16 @@ func (s *Store) start() {
 	})
 }
 
-// readTables reads the tables that no question asked for yet, until ctx ends. What a disk did not give is tried
+// readTables reads the tables that no question asked for yet, until ctx ends, when it may begin. What a disk did not give is tried
 // again after a pause, each twice as long as the one before.
 func (s *Store) readTables(ctx context.Context) {
+	if s.o.TablesAfter != nil {
+		select {
+		case <-s.o.TablesAfter:
+		case <-ctx.Done():
+			return
+		}
+	}
 	pause := func() { s.o.Questions.pauseFor(ctx, tablesPauseMax) }
 	mayPass := false
 	for _, shard := range s.shards {

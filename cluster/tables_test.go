@@ -231,3 +231,28 @@ func TestACloseWaitsForNoPause(t *testing.T) {
 		}
 	})
 }
+
+// TestTablesAreReadWhenTheyMayBe: not before who opened several stores says so, and a close does not wait for him.
+func TestTablesAreReadWhenTheyMayBe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := inFolder(t, 4)
+		whole := tableBytes(t, disk)
+		o := small(disk)
+		after := make(chan struct{})
+		o.TablesAfter = after
+		s := open(t, o)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if got := s.TableBytes(); got >= whole {
+			t.Error("tables are read already")
+		}
+		shut(t, s)
+		s = open(t, o)
+		close(after)
+		synctest.Wait()
+		if got := s.TableBytes(); got != whole {
+			t.Errorf("tables of %d bytes are read, there are %d", got, whole)
+		}
+		shut(t, s)
+	})
+}
