@@ -75,6 +75,9 @@ type Options struct {
 	shares bool // Shared is that of others too
 	// Questions, where set, go first: what can wait makes way for those that it is told of.
 	Questions *Questions
+	// TablesAfter, where set, is closed when tables of segments may be read that no question asked for: by who
+	// opens several stores, when all are open.
+	TablesAfter <-chan struct{}
 	// Background, where set, is called first by each goroutine that flushes or merges.
 	Background func()
 	// CheckPart, where set, may refuse a part during Apply: it injects the fault that a

@@ -47,8 +47,12 @@ const (
 	// speed.
 	pauseMax = 4 * time.Millisecond
 	// tablesPauseMax is the same for who reads tables after a start, before each segment: those of the largest take
-	// about as long, and of a thousand all are read within a minute however many questions there are.
+	// about as long to read. So beside endless questions a thousand segments of one store pause for 50 s in all; what
+	// their tables take to be read, and the turns of other stores to read theirs, come to it.
 	tablesPauseMax = 50 * time.Millisecond
+	// tablesAgainMin and tablesAgainMax bound the pause before tables that a disk did not give are asked for
+	// again: soon where it failed for a moment, and often enough that a node is ready again a minute after its disk.
+	tablesAgainMin, tablesAgainMax = time.Second, time.Minute
 
 	// restTimes the time that a walk or a round took beside questions the next walk rests, so that
 	// they have a quarter of one processor, and restMax at most, which bounds what one that was

@@ -195,9 +195,32 @@ func (s *Store) start() {
 	})
 }
 
-// readTables reads the tables that no question asked for yet, until ctx ends.
+// readTables reads the tables that no question asked for yet, until ctx ends, when it may begin. What a disk did not give is tried
+// again after a pause, each twice as long as the one before.
 func (s *Store) readTables(ctx context.Context) {
+	if s.o.TablesAfter != nil {
+		select {
+		case <-s.o.TablesAfter:
+		case <-ctx.Done():
+			return
+		}
+	}
+	pause := func() { s.o.Questions.pauseFor(ctx, tablesPauseMax) }
+	mayPass := false
 	for _, shard := range s.shards {
-		shard.ReadTables(ctx, func() { s.o.Questions.pauseFor(tablesPauseMax) })
+		mayPass = shard.ReadTables(ctx, pause) || mayPass
+	}
+	for wait := tablesAgainMin; mayPass; wait = min(2*wait, tablesAgainMax) {
+		again := time.NewTimer(wait)
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			again.Stop()
+			return
+		}
+		mayPass = false
+		for _, shard := range s.shards {
+			mayPass = shard.ReadTablesAgain(ctx, pause) || mayPass
+		}
 	}
 }

@@ -157,10 +157,10 @@ func (q *Questions) untilQuiet() <-chan struct{} {
 }
 
 // pause waits while questions are in flight, for pauseMax at most.
-func (q *Questions) pause() { q.pauseFor(pauseMax) }
+func (q *Questions) pause() { q.pauseFor(context.Background(), pauseMax) }
 
-// pauseFor is pause with another bound.
-func (q *Questions) pauseFor(longest time.Duration) {
+// pauseFor is pause with another bound, and ends with ctx.
+func (q *Questions) pauseFor(ctx context.Context, longest time.Duration) {
 	quiet := q.untilQuiet()
 	if quiet == nil {
 		return
@@ -170,6 +170,7 @@ func (q *Questions) pauseFor(longest time.Duration) {
 	select {
 	case <-quiet:
 	case <-enough.C:
+	case <-ctx.Done():
 	}
 }
 

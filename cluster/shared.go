@@ -11,7 +11,7 @@ import (
 // holds much, and the room of memtables. Many stores then cost a node what one does. Data and what is kept of it, such
 // as opened pages, are never shared.
 type Shared struct {
-	gate    *engine.Gate  // one flush, one merge, one making of cells at a time
+	gate    *engine.Gate  // one flush, one merge, one making of cells, one reading of tables at a time
 	readers chan struct{} // a slot for each shard that is being read
 	writers *turns        // of requests to be walked
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io/fs"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -135,6 +137,122 @@ func TestADamagedTableIsToldWithoutAQuestion(t *testing.T) {
 			t.Errorf("ready: %v, want %s", err, damaged)
 		}
 		write(t, s, numberedTraces(5000, 10)) // it takes writes all the same
+		shut(t, s)
+	})
+}
+
+// failingReads is a file system of which reads of segments fail while they are told to, and counts those.
+type failingReads struct {
+	vfs.FS
+	fails  atomic.Bool
+	failed atomic.Int32
+}
+
+type failingFile struct {
+	vfs.File
+	disk *failingReads
+}
+
+func (d *failingReads) Open(name string) (vfs.File, error) {
+	f, err := d.FS.Open(name)
+	if err != nil || !strings.HasSuffix(name, ".seg") {
+		return f, err
+	}
+	return failingFile{f, d}, nil
+}
+
+func (f failingFile) ReadAt(p []byte, offset int64) (int, error) {
+	if f.disk.fails.Load() {
+		f.disk.failed.Add(1)
+		return 0, syscall.EIO
+	}
+	return f.File.ReadAt(p, offset)
+}
+
+// TestADiskThatFailsIsToldUntilItDoesNot: tables that it did not give are asked for again, ever more seldom but once a
+// minute, and no more when they are there or the store closes.
+func TestADiskThatFailsIsToldUntilItDoesNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := &failingReads{FS: inFolder(t, 3)}
+		whole, segments := tableBytes(t, disk), 0
+		eachSegment(t, disk, func(string) { segments++ })
+		o := small(disk)
+		o.Questions = cluster.NewQuestions()
+		o.Questions.Begin() // no table is read before the disk fails
+		s := open(t, o)
+		disk.fails.Store(true)
+		o.Questions.End()
+		synctest.Wait()
+		if err := s.Ready(); !errors.Is(err, syscall.EIO) {
+			t.Fatalf("ready, while the disk fails: %v", err)
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if tries := int(disk.failed.Load()) / segments; tries < 60 || tries > 70 {
+			t.Errorf("%d tries in an hour", tries)
+		}
+		disk.fails.Store(false)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if err := s.Ready(); err != nil {
+			t.Errorf("ready, after the disk failed: %v", err)
+		}
+		if got := s.TableBytes(); got != whole {
+			t.Errorf("tables of %d bytes are read, there are %d", got, whole)
+		}
+		shut(t, s)
+
+		disk.failed.Store(0)
+		o.Questions.Begin()
+		s = open(t, o)
+		disk.fails.Store(true)
+		o.Questions.End()
+		synctest.Wait()
+		tries := disk.failed.Load()
+		if shut(t, s); tries == 0 || disk.failed.Load() != tries {
+			t.Errorf("%d reads failed before the close, then %d", tries, disk.failed.Load())
+		}
+	})
+}
+
+// TestACloseWaitsForNoPause of who reads tables, in none of many shards.
+func TestACloseWaitsForNoPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := small(vfs.NewCrash(9))
+		o.Shards = 16
+		o.Questions = cluster.NewQuestions()
+		o.Questions.Begin()
+		s := open(t, o)
+		synctest.Wait()
+		begin := time.Now()
+		shut(t, s)
+		if took := time.Since(begin); took >= 50*time.Millisecond {
+			t.Errorf("a close beside a question took %v", took)
+		}
+	})
+}
+
+// TestTablesAreReadWhenTheyMayBe: not before who opened several stores says so, and a close does not wait for him.
+func TestTablesAreReadWhenTheyMayBe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := inFolder(t, 4)
+		whole := tableBytes(t, disk)
+		o := small(disk)
+		after := make(chan struct{})
+		o.TablesAfter = after
+		s := open(t, o)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if got := s.TableBytes(); got >= whole {
+			t.Error("tables are read already")
+		}
+		shut(t, s)
+		s = open(t, o)
+		close(after)
+		synctest.Wait()
+		if got := s.TableBytes(); got != whole {
+			t.Errorf("tables of %d bytes are read, there are %d", got, whole)
+		}
 		shut(t, s)
 	})
 }

@@ -42,7 +42,7 @@ func groups(t testing.TB, shard *Shard, visit func(l *segment.Segment, group int
 		t.Fatal(err)
 	}
 	defer v.close()
-	opened, err := openAll(v.segments)
+	opened, err := openAll(context.Background(), v.segments)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ func (v *view) scan(ctx context.Context, m *matcher, floor func() uint64, visit 
 	defer m.endScan()
 	var b bound
 	if m.query.Scan {
-		units, err := v.allUnits()
+		units, err := v.allUnits(ctx)
 		if err != nil {
 			return err
 		}

@@ -54,7 +54,7 @@ func (s *Shard) Spans(ctx context.Context, q span.Query, visit func(row span.Row
 	}
 	defer v.close()
 	m.wantRows = true
-	split, err := v.splitTraces()
+	split, err := v.splitTraces(ctx)
 	if err != nil {
 		return err
 	}

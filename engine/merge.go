@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/stoadb/stoa/compaction"
+	"github.com/stoadb/stoa/engine/segment"
 )
 
 // mergeLoop merges segments as the policy asks, after each flush, until ctx ends.
@@ -26,15 +27,19 @@ func (s *Shard) mergeLoop(ctx context.Context) {
 
 // Settle flushes what was applied before the call, and merges until the policy asks for
 // nothing more: what a shard comes to by itself once it is left alone. It returns the error of
-// the first flush or merge that fails. A merge that is under way is waited for, until ctx ends.
+// the first flush or merge that fails. A merge that is under way is waited for, until ctx ends. Segments of
+// which tables cannot be read are left out; where the policy asks for more with them, it returns why.
 func (s *Shard) Settle(ctx context.Context) error {
 	if err := s.Flush(ctx); err != nil {
 		return err
 	}
 	for {
 		merged, err := s.mergePicked(ctx)
-		if err != nil || !merged {
+		if err != nil {
 			return err
+		}
+		if !merged {
+			return s.leftOut(s.pick)
 		}
 		s.log.Info("settling: merged what the policy asked for", "segments_left", s.Stats().Segments)
 	}
@@ -42,24 +47,30 @@ func (s *Shard) Settle(ctx context.Context) error {
 
 // mergePicked does the policy's next merge; false means there was none or it failed.
 func (s *Shard) mergePicked(ctx context.Context) (merged bool, err error) {
-	return s.mergeNext(ctx, func(v *view) (inputs []*liveSegment) {
-		s.mu.Lock()
-		newest := s.newest
-		s.mu.Unlock()
-		// The newest receive time stands for now: windows close when something later comes.
-		plan, _ := compaction.Pick(s.o.Compaction, v.infos(), newest)
-		for _, l := range v.segments {
-			if slices.Contains(plan.Inputs, l.Info().Name) {
-				inputs = append(inputs, l)
-			}
-		}
-		return inputs
-	})
+	return s.mergeNext(ctx, s.pick)
 }
+
+// pick gives what the policy asks to be merged next.
+func (s *Shard) pick(live []*liveSegment) (inputs []*liveSegment) {
+	s.mu.Lock()
+	newest := s.newest
+	s.mu.Unlock()
+	// The newest receive time stands for now: windows close when something later comes.
+	plan, _ := compaction.Pick(s.o.Compaction, infosOf(live), newest)
+	for _, l := range live {
+		if slices.Contains(plan.Inputs, l.Info().Name) {
+			inputs = append(inputs, l)
+		}
+	}
+	return inputs
+}
+
+// chooser names those of live segments that are to be merged next, none where there is nothing to do.
+type chooser func(live []*liveSegment) (inputs []*liveSegment)
 
 // mergeNext merges what choose names of the live segments; false means that it names none, or that the
 // merge failed. It ends with StopMerging, and is ErrClosed then.
-func (s *Shard) mergeNext(ctx context.Context, choose func(*view) []*liveSegment) (merged bool, err error) {
+func (s *Shard) mergeNext(ctx context.Context, choose chooser) (merged bool, err error) {
 	if s.merges.Err() != nil {
 		return false, ErrClosed
 	}
@@ -75,8 +86,9 @@ func (s *Shard) mergeNext(ctx context.Context, choose func(*view) []*liveSegment
 
 // mergeChosen asks choose twice. Who has nothing to merge waits for no merge of another shard, and is
 // not among those whose segments may pile up meanwhile: it waits for those of its own shard only. What is
-// merged is what choose names once the merge has its place.
-func (s *Shard) mergeChosen(ctx context.Context, choose func(*view) []*liveSegment) (merged bool, err error) {
+// merged is what choose names once the merge has its place. Segments of which tables cannot be read are not
+// there to be chosen, or one of them would keep its shard from every merge.
+func (s *Shard) mergeChosen(ctx context.Context, choose chooser) (merged bool, err error) {
 	if some, err := s.hasToMerge(ctx, choose); err != nil || !some {
 		return false, err
 	}
@@ -85,22 +97,54 @@ func (s *Shard) mergeChosen(ctx context.Context, choose func(*view) []*liveSegme
 		return false, err
 	}
 	defer done()
-	inputs := choose(v)
-	if len(inputs) == 0 {
-		return false, nil
+	for {
+		inputs := choose(readable(v.segments))
+		if len(inputs) == 0 {
+			return false, nil
+		}
+		opened, err := openAll(ctx, inputs)
+		if err == nil {
+			err = s.merge(ctx, inputs, opened)
+			return err == nil, err
+		}
+		if ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+		s.log.Error("merge leaves out a segment that cannot be read", "cause", err)
 	}
-	err = s.merge(ctx, inputs)
-	return err == nil, err
+}
+
+// readable gives those of which no table failed when it was read last.
+func readable(live []*liveSegment) []*liveSegment {
+	return slices.DeleteFunc(slices.Clone(live), func(l *liveSegment) bool { return l.Err() != nil })
+}
+
+// leftOut is why segments cannot be read, where choose would have some merged if they could.
+func (s *Shard) leftOut(choose chooser) error {
+	v, err := s.view()
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	if len(choose(v.segments)) == 0 {
+		return nil
+	}
+	for _, l := range v.segments {
+		if err := l.Err(); err != nil {
+			return fmt.Errorf("left out of merges: %w", err)
+		}
+	}
+	return nil
 }
 
 // hasToMerge tells whether choose names any of the live segments.
-func (s *Shard) hasToMerge(ctx context.Context, choose func(*view) []*liveSegment) (some bool, err error) {
+func (s *Shard) hasToMerge(ctx context.Context, choose chooser) (some bool, err error) {
 	v, done, err := s.alone(ctx)
 	if err != nil {
 		return false, err
 	}
 	defer done()
-	return len(choose(v)) > 0, nil
+	return len(choose(readable(v.segments))) > 0, nil
 }
 
 // alone waits until nobody else merges or drops segments, and takes a view of segments only: they
@@ -136,28 +180,31 @@ func (s *Shard) aloneToMerge(ctx context.Context) (v *view, done func(), err err
 // Compact merges the segments of each window into one and returns when the manifest says
 // so. What was not flushed before the call is not part of it, unless a merge that the policy asks for
 // meanwhile puts it together with what was. Between two windows other shards have their turns to merge.
+// Segments of which tables cannot be read are left out, and the error where they have a window with others.
 func (s *Shard) Compact(ctx context.Context) error {
 	through := s.Flushed()
+	window := func(live []*liveSegment) []*liveSegment { return oldestWindow(live, through) }
 	for {
-		merged, err := s.mergeWindow(ctx, through)
-		if err != nil || !merged {
+		merged, err := s.mergeNext(ctx, window)
+		if err != nil {
 			return err
+		}
+		if !merged {
+			return s.leftOut(window)
 		}
 	}
 }
 
-// mergeWindow merges the segments of the oldest window that has several with something of what was
-// applied through a Seq; false means that none has, or that it failed.
-func (s *Shard) mergeWindow(ctx context.Context, through uint64) (merged bool, err error) {
-	return s.mergeNext(ctx, func(v *view) []*liveSegment {
-		then := slices.DeleteFunc(slices.Clone(v.segments), func(l *liveSegment) bool { return l.entry.firstSeq > through })
-		for _, inputs := range windowGroups(then) {
-			if len(inputs) > 1 {
-				return inputs
-			}
+// oldestWindow gives the segments of the oldest window that has several with something of what was
+// applied through a Seq.
+func oldestWindow(live []*liveSegment, through uint64) []*liveSegment {
+	then := slices.DeleteFunc(slices.Clone(live), func(l *liveSegment) bool { return l.entry.firstSeq > through })
+	for _, inputs := range windowGroups(then) {
+		if len(inputs) > 1 {
+			return inputs
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // windowGroups puts segments together that share a window, oldest window first. One that
@@ -186,8 +233,8 @@ func windowGroups(segments []*liveSegment) [][]*liveSegment {
 // merge writes the inputs' distinct rows to one segment and puts it in their place; who calls
 // is alone, so the inputs stay live. The steps are those of a flush. Its context ends with StopMerging:
 // Close waits for who is inside, but not for the merge.
-func (s *Shard) merge(ctx context.Context, inputs []*liveSegment) error {
-	err := s.mergeInto(ctx, inputs, s.newName())
+func (s *Shard) merge(ctx context.Context, inputs []*liveSegment, opened []*segment.Segment) error {
+	err := s.mergeInto(ctx, inputs, opened, s.newName())
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err() // given up, not failed
 	}
@@ -205,13 +252,9 @@ func (s *Shard) merge(ctx context.Context, inputs []*liveSegment) error {
 	return err
 }
 
-func (s *Shard) mergeInto(ctx context.Context, inputs []*liveSegment, name string) error {
-	segments, err := openAll(inputs)
-	if err != nil {
-		return fmt.Errorf("merge of %d segments: %w", len(inputs), err)
-	}
+func (s *Shard) mergeInto(ctx context.Context, inputs []*liveSegment, opened []*segment.Segment, name string) error {
 	written, before := stretch{pause: s.pauseMerge}, 0
-	info, err := compaction.Merge(ctx, s.o.FS, segments, s.dir+"/"+name, func(done, _ int) {
+	info, err := compaction.Merge(ctx, s.o.FS, opened, s.dir+"/"+name, func(done, _ int) {
 		written.add(done - before)
 		before = done
 	})

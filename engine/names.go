@@ -20,14 +20,17 @@ type listedNames struct {
 	operations []span.Operation
 }
 
-func (v *version) listed() (*listedNames, error) {
+func (v *version) listed(ctx context.Context) (*listedNames, error) {
 	if known := v.names.Load(); known != nil {
 		return known, nil
 	}
 	l, operations := new(listedNames), 0
 	catalogs := make([]*index.Catalog, len(v.segments))
 	for i, s := range v.segments {
-		var err error
+		err := ctx.Err()
+		if err != nil {
+			return nil, err
+		}
 		if catalogs[i], err = s.Catalog(); err != nil {
 			return nil, err
 		}
@@ -73,7 +76,7 @@ func (s *Shard) Services() ([]string, error) {
 		return nil, err
 	}
 	defer v.close()
-	listed, err := v.version.listed()
+	listed, err := v.version.listed(context.Background())
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +126,7 @@ func (s *Shard) Operations(ctx context.Context, service string) ([]span.Operatio
 		return nil, err
 	}
 	defer v.close()
-	listed, err := v.version.listed()
+	listed, err := v.version.listed(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -55,7 +55,7 @@ func (s *Shard) Paths(ctx context.Context, q span.PathQuery, paths *span.Paths) 
 	}
 	defer v.close()
 	c := &pathCounter{query: q, paths: paths, facts: new(traceFacts)}
-	split, err := v.splitTraces()
+	split, err := v.splitTraces(ctx)
 	if err != nil {
 		return err
 	}

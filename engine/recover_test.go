@@ -15,10 +15,12 @@ import (
 	"github.com/stoadb/stoa/internal/vfs"
 )
 
-// brokenFS panics at one of the reads of segments, and counts those that are open.
+// brokenFS panics at one of the reads of segments, or has a function called before each that may fail it, and
+// counts those that are open.
 type brokenFS struct {
 	vfs.FS
 	panicAt     int32
+	before      func(name string, offset int64) error
 	reads, open atomic.Int32
 }
 
@@ -28,17 +30,23 @@ func (f *brokenFS) Open(name string) (vfs.File, error) {
 		return file, err
 	}
 	f.open.Add(1)
-	return &brokenFile{file, f}, nil
+	return &brokenFile{file, f, name}, nil
 }
 
 type brokenFile struct {
 	vfs.File
-	fs *brokenFS
+	fs   *brokenFS
+	name string
 }
 
 func (f *brokenFile) ReadAt(p []byte, off int64) (int, error) {
 	if f.fs.reads.Add(1) == f.fs.panicAt {
 		panic("boom")
+	}
+	if f.fs.before != nil {
+		if err := f.fs.before(f.name, off); err != nil {
+			return 0, err
+		}
 	}
 	return f.File.ReadAt(p, off)
 }

@@ -52,7 +52,7 @@ func (s *Shard) DropExpired(now int64) (dropped int, err error) {
 		return 0, err
 	}
 	defer done()
-	infos := v.infos()
+	infos := infosOf(v.segments)
 	if !s.clock.look(now, witnessOf(infos)) {
 		return 0, fmt.Errorf("shard %d: retention does not believe the clock: %d ns after the last plausible time", s.o.Shard, now-s.clock.now)
 	}
@@ -73,7 +73,7 @@ func (s *Shard) DropThrough(through int64) (dropped int, err error) {
 		return 0, err
 	}
 	defer done()
-	return s.drop(v, compaction.Through(through, v.infos()), "disk budget")
+	return s.drop(v, compaction.Through(through, infosOf(v.segments)), "disk budget")
 }
 
 // Infos tells of the live segments.
@@ -83,12 +83,12 @@ func (s *Shard) Infos() ([]segment.Info, error) {
 		return nil, err
 	}
 	defer v.close()
-	return v.infos(), nil
+	return infosOf(v.segments), nil
 }
 
-func (v *view) infos() []segment.Info {
-	infos := make([]segment.Info, len(v.segments))
-	for i, l := range v.segments {
+func infosOf(live []*liveSegment) []segment.Info {
+	infos := make([]segment.Info, len(live))
+	for i, l := range live {
 		infos[i] = l.Info()
 	}
 	return infos

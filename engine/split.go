@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"context"
 	"iter"
 	"slices"
 
@@ -38,8 +39,8 @@ type splitTrace struct {
 type splitPlace struct{ segment, trace int32 }
 
 // splitTraces finds the split traces of the view.
-func (v *view) splitTraces() (*splitTraces, error) {
-	segments, err := v.version.splitSegments()
+func (v *view) splitTraces(ctx context.Context) (*splitTraces, error) {
+	segments, err := v.version.splitSegments(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -139,11 +140,11 @@ func (t splitTrace) compare(other splitTrace) int {
 // splitSegments gives the version's. They are worked out for the first question and kept for
 // those after it, as long as they are few: going through all trace tables takes longer than
 // most answers.
-func (v *version) splitSegments() (*splitSegments, error) {
+func (v *version) splitSegments(ctx context.Context) (*splitSegments, error) {
 	if s := v.split.Load(); s != nil {
 		return s, nil
 	}
-	opened, err := openAll(v.segments)
+	opened, err := openAll(ctx, v.segments)
 	if err != nil {
 		return nil, err
 	}

@@ -157,6 +157,12 @@ func told(edges *span.Edges) (calls []string) {
 // no part of a row. It gives what Check says of it.
 func damagedTable(t *testing.T, w *world, name string) (mend func(), damage string) {
 	t.Helper()
+	return damagedBit(t, w, name, func(f *segment.File) error { _, err := f.Segment(); return err })
+}
+
+// damagedBit flips the last bit of some that opening a folder does not read and that makes try fail.
+func damagedBit(t *testing.T, w *world, name string, try func(f *segment.File) error) (mend func(), damage string) {
+	t.Helper()
 	file := worldDir + "/" + name
 	f, err := segment.OpenFile(w.disk, file, nil)
 	if err != nil {
@@ -164,10 +170,10 @@ func damagedTable(t *testing.T, w *world, name string) (mend func(), damage stri
 	}
 	bits := f.Info().Bytes * 8
 	f.Close()
-	for bit := bits - 1; bit > 0; bit -= 401 {
+	for bit := bits - 1; bit > 0; bit -= 61 {
 		w.disk.FlipBit(file, bit)
 		if f, err := segment.OpenFile(w.disk, file, nil); err == nil {
-			_, err := f.Segment()
+			err := try(f)
 			f.Close()
 			if err != nil {
 				return func() { w.disk.FlipBit(file, bit) }, err.Error()
@@ -175,7 +181,7 @@ func damagedTable(t *testing.T, w *world, name string) (mend func(), damage stri
 		}
 		w.disk.FlipBit(file, bit)
 	}
-	t.Fatal("no bit is of a table")
+	t.Fatal("there is no such bit")
 	return nil, ""
 }
 
@@ -247,8 +253,9 @@ func TestADamagedTableIsToldAndOthersGoOn(t *testing.T) {
 	}
 }
 
-// TestADamagedInputIsNoMerge: a merge that meets a damaged table fails, says so, and takes nothing away.
-func TestADamagedInputIsNoMerge(t *testing.T) {
+// TestADamagedSegmentIsLeftOutOfMerges: one that meets a damaged table does without, takes nothing of it away,
+// and says so.
+func TestADamagedSegmentIsLeftOutOfMerges(t *testing.T) {
 	ctx := context.Background()
 	w := inSegments(t, 52, 4)
 	names := segmentNames(t, w)
@@ -262,84 +269,20 @@ func TestADamagedInputIsNoMerge(t *testing.T) {
 	if err := w.shard.Ready(); !errors.Is(err, codec.ErrCorrupt) {
 		t.Fatalf("ready: %v", err)
 	}
-	if now := segmentNames(t, w); !slices.Equal(now, names) {
-		t.Fatalf("segments %v, before %v", now, names)
+	if now := segmentNames(t, w); len(now) != 2 || now[0] != names[1] {
+		t.Fatalf("segments %v, before %v of which %s is damaged", now, names, names[1])
+	}
+	if stats := w.shard.Stats(); stats.Merges != 1 || stats.MergeFailures != 0 {
+		t.Fatalf("%d merges, %d failed", stats.Merges, stats.MergeFailures)
 	}
 	mend()
+	w.check(2)
 	if err := w.shard.Compact(ctx); err != nil {
 		t.Fatal(err)
 	}
+	if now := segmentNames(t, w); len(now) != 1 {
+		t.Fatalf("segments %v of one window after all are whole", now)
+	}
 	w.check(3)
-	_ = w.shard.Close()
-}
-
-// TestTablesAreReadNewestFirst, each after a pause, those of a segment that is new not again.
-func TestTablesAreReadNewestFirst(t *testing.T) {
-	w := inSegments(t, 53, 4)
-	if err := w.open(); err != nil {
-		t.Fatal(err)
-	}
-	names := segmentNames(t, w)
-	// The last to be read is the first: at each pause one more of the newest is there.
-	var bytes []int64
-	w.shard.ReadTables(context.Background(), func() { bytes = append(bytes, w.shard.TableBytes()) })
-	if len(bytes) != len(names)+1 || !slices.IsSorted(bytes) || bytes[0] >= bytes[len(names)] {
-		t.Fatalf("tables took %v at the pauses of %d segments", bytes, len(names))
-	}
-	read := bytes[len(names)]
-	w.shard.ReadTables(context.Background(), func() {})
-	if again := w.shard.TableBytes(); again != read {
-		t.Errorf("read again they take %d bytes, before %d", again, read)
-	}
-	_ = w.shard.Close()
-	mend, _ := damagedTable(t, w, names[len(names)-1])
-	if err := w.open(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = w.shard.Close() }()
-	ctx, cancel := context.WithCancel(context.Background())
-	pauses := 0
-	w.shard.ReadTables(ctx, func() {
-		if pauses++; pauses == 2 {
-			cancel() // after the first segment
-		}
-	})
-	if err := w.shard.Ready(); err == nil {
-		t.Error("the newest segment was not the first to be read")
-	}
-	mend()
-}
-
-// TestCloseWhileTablesAreRead ends the reading at the next segment and leaves no file open: the folder may be
-// opened again.
-func TestCloseWhileTablesAreRead(t *testing.T) {
-	w := inSegments(t, 54, 4)
-	for stop := range 5 {
-		if err := w.open(); err != nil {
-			t.Fatal(err)
-		}
-		s, pauses := w.shard, 0
-		reached, done := make(chan struct{}), make(chan struct{})
-		go func() {
-			defer close(done)
-			s.ReadTables(context.Background(), func() {
-				if pauses++; pauses == stop+1 {
-					close(reached)
-				}
-			})
-		}()
-		<-reached
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
-		<-done
-		if _, err := s.Find(context.Background(), span.AllTime()); !errors.Is(err, engine.ErrClosed) {
-			t.Fatalf("after close: %v", err)
-		}
-	}
-	if err := w.open(); err != nil {
-		t.Fatal(err)
-	}
-	w.check(2)
 	_ = w.shard.Close()
 }

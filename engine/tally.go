@@ -99,7 +99,7 @@ type tallyPart struct {
 }
 
 func newTally(ctx context.Context, v *view, counter counter, asked timeRange) (*tally, error) {
-	split, err := v.splitTraces()
+	split, err := v.splitTraces(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"context"
 	"math/bits"
 
 	"github.com/stoadb/stoa/engine/segment"
@@ -176,17 +177,17 @@ func (m *matcher) notReached(units []unit) {
 
 // allUnits gives every unit, for a search that passes over nothing: none of them has a
 // segmentSearch.
-func (v *view) allUnits() (units []unit, err error) {
+func (v *view) allUnits(ctx context.Context) (units []unit, err error) {
 	for _, t := range v.tables {
 		for i := range t.count {
 			units = append(units, unit{batch: t.at(i)})
 		}
 	}
-	for _, l := range v.segments {
-		s, err := l.Segment()
-		if err != nil {
-			return nil, err
-		}
+	opened, err := openAll(ctx, v.segments)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range opened {
 		for g := range s.Groups() {
 			units = append(units, unit{whole: s, group: g})
 		}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"sync/atomic"
 
 	"github.com/stoadb/stoa/engine/segment"
@@ -25,10 +26,14 @@ type liveSegment struct {
 	obsolete atomic.Bool
 }
 
-// openAll gives segments with their tables.
-func openAll(list []*liveSegment) (opened []*segment.Segment, err error) {
+// openAll gives segments with their tables. It ends with ctx: those of one are read in milliseconds, but there
+// may be a thousand.
+func openAll(ctx context.Context, list []*liveSegment) (opened []*segment.Segment, err error) {
 	opened = make([]*segment.Segment, len(list))
 	for i, l := range list {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		if opened[i], err = l.Segment(); err != nil {
 			return nil, err
 		}

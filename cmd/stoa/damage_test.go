@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +20,8 @@ import (
 
 	"github.com/stoadb/stoa/bench"
 	"github.com/stoadb/stoa/engine/enginetest"
+	"github.com/stoadb/stoa/engine/segment"
+	"github.com/stoadb/stoa/internal/vfs"
 )
 
 // filesOf is the checksum of every file below folder, but for the lock, which holds nothing.
@@ -166,4 +169,51 @@ func TestServeRefusesAFolderThatItMayNotRead(t *testing.T) {
 	}
 	t.Logf("it says: %s", errs.String())
 	unchanged(t, folder, before)
+}
+
+// TestANodeTellsOfADamagedTable when its stores are open, though nobody asks for what it is of.
+func TestANodeTellsOfADamagedTable(t *testing.T) {
+	folder, file := filled(t)
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk, err := vfs.NewOS(filepath.Dir(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged := func(at int) bool {
+		if err := os.WriteFile(file, flip(func([]byte) int { return at })(bytes.Clone(whole)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f, err := segment.OpenFile(disk, filepath.Base(file), nil)
+		if err != nil {
+			return false
+		}
+		defer f.Close()
+		_, err = f.Segment()
+		return err != nil
+	}
+	at := len(whole) - 1
+	for at > 0 && !damaged(at) {
+		at -= 7
+	}
+	n, err := openNode(t.Context(), nodeOptions{data: folder, logger: slog.New(slog.DiscardHandler), archive: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wants := regexp.MustCompile(regexp.QuoteMeta(filepath.Base(file)) + `: offset \d+: corrupt data`)
+	for tries := 0; ; tries++ {
+		err := n.Ready()
+		if err != nil && wants.MatchString(err.Error()) {
+			break
+		}
+		if tries == 1000 {
+			t.Fatalf("ready: %v", err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if err := n.close(t.Context()); err != nil {
+		t.Error(err)
+	}
 }

@@ -47,6 +47,7 @@ type node struct {
 	log     *slog.Logger
 
 	questions   *cluster.Questions // of all stores
+	opened      chan struct{}      // closed when all stores are open
 	answersAnew bool
 }
 
@@ -60,10 +61,11 @@ func openNode(ctx context.Context, o nodeOptions) (*node, error) {
 	if err := checkTenants(o); err != nil {
 		return nil, err
 	}
-	n := &node{log: o.logger, questions: cluster.NewQuestions(), answersAnew: o.answersAnew}
+	n := &node{log: o.logger, questions: cluster.NewQuestions(), opened: make(chan struct{}), answersAnew: o.answersAnew}
 	if err := n.openStores(ctx, o); err != nil {
 		return nil, errors.Join(err, n.close(ctx))
 	}
+	close(n.opened)
 	served := api.Options{
 		Log: o.logger, Metrics: metricsHandler(n), Tenants: n.served(o.tenantHeader),
 		Imports: importsHandler(n.store.Imports()), Attributes: attributesHandler(n.store), Rates: ratesHandler(n.store),
@@ -111,6 +113,7 @@ func (n *node) openFolder(ctx context.Context, folder string, o cluster.Options)
 		return nil, err
 	}
 	o.FS, o.Background, o.Questions, o.AnswersAnew = disk, lowerPriority, n.questions, n.answersAnew
+	o.TablesAfter = n.opened // reading them is work, and so is opening the other stores
 	store, err := cluster.Open(ctx, o)
 	if errors.Is(err, vfs.ErrLocked) {
 		return nil, fmt.Errorf("data folder %s is in use: a server (or another command) runs there; "+

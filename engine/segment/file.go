@@ -9,6 +9,7 @@ import (
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/index"
 	"github.com/stoadb/stoa/internal/codec"
+	"github.com/stoadb/stoa/internal/invariant"
 	"github.com/stoadb/stoa/internal/vfs"
 )
 
@@ -35,7 +36,9 @@ type File struct {
 const (
 	partTables = iota
 	partCatalog
-	partRest // sections that are opened when they are asked for, with Pages
+	partTraceFilter // not its bytes, which are read from the start, but what it says of the traces in the tables
+	partRest        // sections that are opened when they are asked for, with Pages
+	partPanic       // of Check, in whatever part
 	fileParts
 )
 
@@ -189,10 +192,20 @@ func (f *File) Segment() (*Segment, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if !f.isRead.Load() { // a panic too
+			f.s.tables = tables{}
+		}
+	}()
 	if err := f.note(partTables, f.s.readTables(catalog)); err != nil {
-		f.s.tables = tables{}
 		return nil, err
 	}
+	if err := f.s.checkTraceFilter(); err != nil {
+		return nil, f.note(partTraceFilter, codec.At(err, f.s.info.Name, f.s.refs[sectionTraceFilter].offset))
+	}
+	_ = f.note(partTraceFilter, nil)
+	f.s.indexKeys()
+	f.s.memory.Add(f.s.tablesMemory())
 	f.isRead.Store(true)
 	return f.s, nil
 }
@@ -224,9 +237,13 @@ func (f *File) Catalog() (*index.Catalog, error) {
 }
 
 // FindTrace gives the segment, and the position of a trace in it; nil where the segment does not have it: its
-// filter says so of most, and no table is read for these.
+// filter says so of most, and no table is read for these. A filter that was found to deny what the tables have
+// is an error for all that it denies.
 func (f *File) FindTrace(id span.TraceID) (s *Segment, i int, err error) {
 	if !f.s.traceIDs.MayContain(index.HashTraceID(id)) {
+		if failed := f.failures[partTraceFilter].Load(); failed != nil {
+			return nil, 0, *failed
+		}
 		return nil, 0, nil
 	}
 	if s, err = f.Segment(); err != nil {
@@ -240,11 +257,30 @@ func (f *File) FindTrace(id span.TraceID) (s *Segment, i int, err error) {
 }
 
 // Check reads and checks all that Open does, unless that was done: the tables, which stay, and the sections that
-// are read for each use, which do not.
-func (f *File) Check() error {
+// are read for each use, which do not. Who calls it may work for nobody who waits: a panic is an error here, told like
+// others, which is an invariant.Panic.
+func (f *File) Check() (err error) {
 	if f.isChecked.Load() {
 		return nil
 	}
+	if caught := invariant.Caught(func() { err = f.check() }); caught != nil {
+		return f.note(partPanic, checkPanic{f.s.info.Name, caught})
+	}
+	_ = f.note(partPanic, nil)
+	return err
+}
+
+// checkPanic tells of a panic in one line: its stack is for the log.
+type checkPanic struct {
+	name string
+	*invariant.Panic
+}
+
+func (p checkPanic) Error() string { return fmt.Sprintf("%s: panic: %v", p.name, p.Cause) }
+
+func (p checkPanic) Unwrap() error { return p.Panic }
+
+func (f *File) check() error {
 	if _, err := f.Segment(); err != nil {
 		return err
 	}
@@ -256,15 +292,7 @@ func (f *File) Check() error {
 // readTables reads the tables; s serves nobody else yet.
 func (s *Segment) readTables(catalog *index.Catalog) error {
 	s.catalog = catalog
-	if err := s.readSections(sectionsOfTables[:]); err != nil {
-		return err
-	}
-	if err := s.checkTraceFilter(); err != nil {
-		return codec.At(err, s.info.Name, s.refs[sectionTraceFilter].offset)
-	}
-	s.indexKeys()
-	s.memory.Add(s.tablesMemory())
-	return nil
+	return s.readSections(sectionsOfTables[:])
 }
 
 // readSections reads sections, and then decodes them in the order given.

@@ -10,19 +10,21 @@ import (
 
 	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/index"
 	"github.com/stoadb/stoa/internal/codec"
+	"github.com/stoadb/stoa/internal/invariant"
 	"github.com/stoadb/stoa/internal/vfs"
 )
 
-// reads is a file system that adds up what is read of its files.
+// reads is a file system that adds up what is read of its files, and panics at one of the reads.
 type reads struct {
 	vfs.FS
-	bytes atomic.Int64
+	bytes, count, panicAt atomic.Int64
 }
 
 type readFile struct {
 	vfs.File
-	bytes *atomic.Int64
+	disk *reads
 }
 
 func (r *reads) Open(name string) (vfs.File, error) {
@@ -30,12 +32,15 @@ func (r *reads) Open(name string) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return readFile{f, &r.bytes}, nil
+	return readFile{f, r}, nil
 }
 
 func (f readFile) ReadAt(p []byte, offset int64) (int, error) {
+	if f.disk.count.Add(1) == f.disk.panicAt.Load() {
+		panic("boom")
+	}
 	n, err := f.File.ReadAt(p, offset)
-	f.bytes.Add(int64(n))
+	f.disk.bytes.Add(int64(n))
 	return n, err
 }
 
@@ -170,6 +175,79 @@ func TestATableDamagedUnderAnOpenFileIsFound(t *testing.T) {
 		// What OpenFile reads, and pages of rows, filters and cells, are not for Check.
 		if found*step < 8*tableBytes(t, data) {
 			t.Errorf("%d flipped bits found, the tables have %d", found*step, 8*tableBytes(t, data))
+		}
+	}
+}
+
+// TestAPanicWhileAFileIsCheckedIsAnError, told until a check ends well, at whichever read it is; what was half read is not
+// used.
+func TestAPanicWhileAFileIsCheckedIsAnError(t *testing.T) {
+	data, answer := mixed(t)
+	disk := &reads{FS: with(t, "small.seg", data)}
+	for at := int64(1); ; at++ {
+		f, err := segment.OpenFile(disk, "small.seg", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		disk.count.Store(0)
+		disk.panicAt.Store(at)
+		err = f.Check()
+		disk.panicAt.Store(0)
+		if disk.count.Load() < at {
+			if err != nil || at < 10 {
+				t.Errorf("%v without a panic, %d reads", err, at-1)
+			}
+			f.Close()
+			break
+		}
+		var panicked *invariant.Panic
+		if !errors.As(err, &panicked) || err.Error() != "small.seg: panic: boom" || f.Err() == nil || f.Err().Error() != err.Error() {
+			t.Fatalf("read %d panics: %v, told %v", at, err, f.Err())
+		}
+		if err := f.Check(); err != nil || f.Err() != nil {
+			t.Fatalf("after a panic at read %d: %v, told %v", at, err, f.Err())
+		}
+		s, err := f.Segment()
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole, err := segment.Open(disk, "small.seg")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.MemoryBytes() != whole.MemoryBytes() {
+			t.Errorf("after a panic at read %d tables take %d bytes, opened whole %d", at, s.MemoryBytes(), whole.MemoryBytes())
+		}
+		whole.Close()
+		f.Close()
+	}
+	if got, err := everything(disk, "small.seg"); err != nil || !bytes.Equal(got, answer) {
+		t.Errorf("another answer than before (%v)", err)
+	}
+}
+
+// TestAFilterThatDeniesWhatIsThereIsNotTrusted once the tables have shown it: what it denies is an error.
+func TestAFilterThatDeniesWhatIsThereIsNotTrusted(t *testing.T) {
+	m := forgeableMixed(t)
+	whole := open(t, m, "s")
+	data, ok := segment.ForgeSection(m, "s", "trace filter", func([]byte) []byte { return index.AppendFilter(nil, []uint64{1, 2, 3}) })
+	if !ok {
+		t.Fatal("nothing is forged")
+	}
+	f, err := segment.OpenFile(with(t, "s", data), "s", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, check := range []func() error{func() error { _, err := f.Segment(); return err }, f.Check} {
+		if err := check(); !errors.Is(err, codec.ErrCorrupt) || !strings.Contains(err.Error(), "s: offset ") {
+			t.Fatalf("the tables of a filter that denies them: %v", err)
+		}
+	}
+	for i := range whole.TraceCount() {
+		s, _, err := f.FindTrace(whole.TraceID(i))
+		if s != nil || !errors.Is(err, codec.ErrCorrupt) || !strings.Contains(err.Error(), "s: offset ") {
+			t.Fatalf("trace %d: %v", i, err)
 		}
 	}
 }
