@@ -70,16 +70,13 @@ func (s *Shard) flushOne(ctx context.Context, m *memtable) error {
 		return err
 	}
 	name := s.newName()
-	info, counters, err := s.writeSegment(m, name)
+	info, err := s.writeSegment(m, name)
 	if err != nil {
 		return err
 	}
 	added, err := s.adopt(name, info)
 	if err != nil {
 		return err
-	}
-	if opened, err := added.Segment(); err == nil { // as adopt has checked
-		opened.Remember(counters)
 	}
 	err = s.edit(func(next *manifest) {
 		next.segments = append(next.segments, added.entry)
@@ -104,7 +101,7 @@ func (s *Shard) flushOne(ctx context.Context, m *memtable) error {
 
 // writeSegment writes a memtable's distinct rows: traces by (smallest start, id), rows
 // by span.Compare.
-func (s *Shard) writeSegment(m *memtable, name string) (segment.Info, *segment.KeyCounters, error) {
+func (s *Shard) writeSegment(m *memtable, name string) (segment.Info, error) {
 	batches, traces := m.traces(m.count.Load())
 	hashes := make([]segment.Received, len(m.hashes))
 	for i, h := range m.hashes {
@@ -115,7 +112,7 @@ func (s *Shard) writeSegment(m *memtable, name string) (segment.Info, *segment.K
 		MinReceived: m.minReceived, MaxReceived: m.maxReceived, Hashes: hashes,
 	})
 	if err != nil {
-		return segment.Info{}, nil, err
+		return segment.Info{}, err
 	}
 	w.Begin(batches, rowPlaces(traces, m.rows))
 	written := stretch{pause: s.pauseFlush}
@@ -125,16 +122,16 @@ func (s *Shard) writeSegment(m *memtable, name string) (segment.Info, *segment.K
 	for _, t := range traces {
 		if err := w.AddNext(t.id, len(t.places)); err != nil {
 			w.Abort()
-			return segment.Info{}, nil, err
+			return segment.Info{}, err
 		}
 		written.add(len(t.places))
 	}
 	info, err := w.Finish()
 	if err != nil {
 		w.Abort()
-		return segment.Info{}, nil, err
+		return segment.Info{}, err
 	}
-	return info, w.KeyCounters(), nil
+	return info, nil
 }
 
 // pauseFlush pauses unless a write waits for this flush, or for one that waits for its turn.

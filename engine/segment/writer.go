@@ -32,13 +32,10 @@ type Writer struct {
 	traces    []traceRef
 	catalog   *index.Catalog
 	keys      []keyStats // by column
-	// The keys are summed from those of a merge's inputs: values are not counted (key_sums.go).
-	keysSummed bool
-	filters    filterWriter
-	standing   standing
+	filters   filterWriter
+	standing  standing
 
-	cells   *cellWriter
-	recount Recount
+	cells *cellWriter
 
 	templateTexts *templateTexts
 	folding       [span.Levels]*folding
@@ -265,9 +262,7 @@ func (w *Writer) appendTemplates(dst []byte) []byte {
 		t := w.folding[level].shared.finished(w.columns)
 		w.templates[level] = t
 		dst = t.appendTo(dst)
-		if !w.keysSummed {
-			w.countFolded(t, func(i int) uint64 { return t.rows[i] })
-		}
+		w.countFolded(t, func(i int) uint64 { return t.rows[i] })
 	}
 	return dst
 }
