@@ -84,47 +84,41 @@ func TestTheBackgroundChecksWhatIsReadForEachUse(t *testing.T) {
 	}
 }
 
-// bitOfRest finds a bit of a section that is no table, and not among those known by where they begin.
+// bitOfRest finds a bit of a section that is no table, and not among those known by where they begin; no damage
+// where there is none.
 func bitOfRest(t *testing.T, w *world, name string, known map[string]bool) (flip func(), damage string) {
 	t.Helper()
-	file := worldDir + "/" + name
-	f, err := segment.OpenFile(w.disk, file, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	bits := f.Info().Bytes * 8
-	f.Close()
-	for bit := bits - 1; bit > 0; bit -= 31 {
-		w.disk.FlipBit(file, bit)
-		if f, err := segment.OpenFile(w.disk, file, nil); err == nil {
-			_, tables := f.Segment()
-			rest := f.Check()
-			f.Close()
-			w.disk.FlipBit(file, bit)
-			if tables == nil && rest != nil {
-				if place, _, _ := strings.Cut(rest.Error(), ": corrupt"); !known[place] {
-					known[place] = true
-					return func() { w.disk.FlipBit(file, bit) }, rest.Error()
-				}
-			}
-			continue
+	flip, damage = findBit(t, w, name, func(f *segment.File) error {
+		err := damageOfRest(f)
+		if err == nil {
+			return nil
 		}
-		w.disk.FlipBit(file, bit)
+		place, _, _ := strings.Cut(err.Error(), ": corrupt")
+		if known[place] {
+			return nil
+		}
+		known[place] = true
+		return err
+	})
+	if damage != "" {
+		flip() // back, until the folder is open
 	}
-	return nil, ""
+	return flip, damage
+}
+
+// damageOfRest is what Check says where the tables are right.
+func damageOfRest(f *segment.File) error {
+	if _, err := f.Segment(); err != nil {
+		return nil
+	}
+	return f.Check()
 }
 
 // TestWhatIsWrittenIsCheckedBeforeItCounts: where a section of a new segment is not what was written, a flush or a merge
 // fails, leaves no file, drops nothing of what it was made of, and is done by the next try.
 func TestWhatIsWrittenIsCheckedBeforeItCounts(t *testing.T) {
 	tables := func(f *segment.File) error { _, err := f.Segment(); return err }
-	rest := func(f *segment.File) error { // of it alone
-		if tables(f) != nil {
-			return nil
-		}
-		return f.Check()
-	}
-	for _, try := range []func(f *segment.File) error{tables, rest} {
+	for _, try := range []func(f *segment.File) error{tables, damageOfRest} {
 		synctest.Test(t, func(t *testing.T) { writesDamaged(t, try) })
 	}
 }

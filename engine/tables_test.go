@@ -163,6 +163,15 @@ func damagedTable(t *testing.T, w *world, name string) (mend func(), damage stri
 // damagedBit flips the last bit of some that opening a folder does not read and that makes try fail.
 func damagedBit(t *testing.T, w *world, name string, try func(f *segment.File) error) (mend func(), damage string) {
 	t.Helper()
+	if mend, damage = findBit(t, w, name, try); damage == "" {
+		t.Fatal("there is no such bit")
+	}
+	return mend, damage
+}
+
+// findBit is damagedBit where there may be none: no damage then, and no bit is flipped.
+func findBit(t *testing.T, w *world, name string, try func(f *segment.File) error) (mend func(), damage string) {
+	t.Helper()
 	file := worldDir + "/" + name
 	f, err := segment.OpenFile(w.disk, file, nil)
 	if err != nil {
@@ -170,7 +179,7 @@ func damagedBit(t *testing.T, w *world, name string, try func(f *segment.File) e
 	}
 	bits := f.Info().Bytes * 8
 	f.Close()
-	for bit := bits - 1; bit > 0; bit -= 61 {
+	for bit := bits - 1; bit > 0; bit -= 31 {
 		w.disk.FlipBit(file, bit)
 		if f, err := segment.OpenFile(w.disk, file, nil); err == nil {
 			err := try(f)
@@ -181,7 +190,6 @@ func damagedBit(t *testing.T, w *world, name string, try func(f *segment.File) e
 		}
 		w.disk.FlipBit(file, bit)
 	}
-	t.Fatal("there is no such bit")
 	return nil, ""
 }
 
