@@ -24,8 +24,8 @@ func DefaultPolicy() Policy {
 const oldAfter = 24 * time.Hour
 
 const (
-	// cacheBytesMax bounds the decoded row groups a merge keeps (half a MiB each; whole ones, 1 to 3 MiB
-	// each, have as much again), besides one for each input: inputs advance at about the same pace, and
+	// cacheBytesMax bounds the decoded row groups a merge keeps (half a MiB each, in columns or as bare rows;
+	// each kind has as much, and so have whole ones, 1 to 3 MiB each), besides one for each input: inputs advance at about the same pace, and
 	// a trace that stands in several begins at about the same place in each.
 	cacheBytesMax = 12 << 20
 	// rehearsalGroupsMax is how many row groups of the inputs a merge reads before it begins,

@@ -19,8 +19,8 @@ import (
 //
 // Each input gives its traces by (its own first start, id). The first of all inputs to
 // come to a trace is the one with the trace's smallest start, so meeting is ordering: the
-// whole trace is written then, from all inputs, and marked as done in each. One bit a
-// trace is all that this holds, where a united trace table would hold them all twice.
+// whole trace is written then, from all inputs, and marked as done in each. Two bits a
+// trace are all that this holds, where a united trace table would hold them all twice.
 func Merge(ctx context.Context, fs vfs.FS, inputs []*segment.Segment, out string, progress func(done, total int)) (segment.Info, error) {
 	inputs = slices.Clone(inputs)
 	slices.SortFunc(inputs, func(a, b *segment.Segment) int { // so that their order changes nothing
@@ -41,12 +41,14 @@ func Merge(ctx context.Context, fs vfs.FS, inputs []*segment.Segment, out string
 	m := &merge{
 		ctx: ctx, w: w, progress: progress,
 		cache: segment.NewCache(bare, len(inputs), cacheBytesMax), whole: segment.NewCache(whole, 2, cacheBytesMax),
+		columns: &columnCache{groupsMin: len(inputs), bytesMax: cacheBytesMax},
 	}
 	for _, s := range inputs {
 		m.inputs = append(m.inputs, &input{s: s, done: make([]uint64, (s.TraceCount()+63)/64), group: -1})
 		m.total += s.Info().Rows
 	}
-	if err = m.rehearse(); err == nil {
+	markShared(m.inputs)
+	if err = m.prepare(inputs); err == nil {
 		err = m.run()
 	}
 	if err != nil {
@@ -63,6 +65,7 @@ type merge struct {
 	inputs   []*input
 	cache    *segment.Cache // of rows for the writer
 	whole    *segment.Cache // of rows to compare
+	columns  *columnCache   // of rows that are copied
 	progress func(done, total int)
 	rows     []span.Row // for the writer
 	holders  []holder   // of the trace at hand
@@ -81,6 +84,7 @@ type input struct {
 	s      *segment.Segment
 	next   int      // in row order
 	done   []uint64 // bits by trace
+	shared []uint64 // the same, of traces that another input has too
 	group  int      // of starts
 	starts []uint64 // of that group's rows
 	start  uint64   // of the next trace's first row
@@ -91,7 +95,7 @@ type input struct {
 func (in *input) settle() (bool, error) {
 	for ; in.next < in.s.TraceCount(); in.next++ {
 		i := in.s.TraceInOrder(in.next)
-		if in.done[i/64]>>(i%64)&1 != 0 {
+		if isMarked(in.done, i) {
 			continue
 		}
 		first, _ := in.s.TraceRows(i)
@@ -108,8 +112,29 @@ func (in *input) settle() (bool, error) {
 	return false, nil
 }
 
+func isMarked(bits []uint64, i int) bool { return bits[i/64]>>(i%64)&1 != 0 }
+
+func mark(bits []uint64, i int) { bits[i/64] |= 1 << (i % 64) }
+
 func (in *input) before(other *input) bool {
 	return cmp.Or(cmp.Compare(in.start, other.start), in.id.Compare(other.id)) < 0
+}
+
+// prepare tells the writer what it has to know before the first row: where all rows can be copied, as the
+// inputs are, their cells; else rows for a rehearsal.
+func (m *merge) prepare(inputs []*segment.Segment) error {
+	for _, s := range inputs {
+		for group := range s.Groups() {
+			if !s.HasColumns(group) {
+				return m.rehearse()
+			}
+		}
+	}
+	_, err := m.w.SumKeys(inputs)
+	if err == nil {
+		_, err = m.w.SumCells(inputs)
+	}
+	return cmp.Or(err, m.ctx.Err())
 }
 
 // rehearse shows the writer rows of all inputs: of some row groups, at equal ranks over all
@@ -164,23 +189,31 @@ func (m *merge) run() error {
 		if first == nil {
 			return nil
 		}
+		trace := first.s.TraceInOrder(first.next)
+		if !isMarked(first.shared, trace) {
+			mark(first.done, trace)
+			if err := m.alone(first, trace); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := m.trace(first.id); err != nil {
 			return err
 		}
 	}
 }
 
-// trace writes one trace from all inputs that have rows of it.
+// trace writes one trace from all inputs that have rows of it, which are several.
 func (m *merge) trace(id span.TraceID) error {
 	m.holders = m.holders[:0]
 	for _, in := range m.inputs {
 		if i, ok := in.s.FindTrace(id); ok {
-			in.done[i/64] |= 1 << (i % 64)
+			mark(in.done, i)
 			m.holders = append(m.holders, holder{in, i})
 		}
 	}
-	if len(m.holders) == 1 {
-		return m.alone(m.holders[0].in, m.holders[0].trace)
+	if done, err := m.uniteColumns(id); done || err != nil {
+		return err
 	}
 	var parts []*segment.Cursor
 	for _, h := range m.holders {

@@ -31,11 +31,18 @@ func (m *merge) alone(in *input, trace int) error {
 				continue
 			}
 		}
+		to := min(end, info.FirstRow+info.Rows)
+		if done, err := m.aloneColumns(in, group, row-info.FirstRow, to-info.FirstRow, in.s.TraceID(trace)); done || err != nil {
+			if row = to; err != nil {
+				return err
+			}
+			continue
+		}
 		batch, err := m.cache.Read(in.s, group)
 		if err != nil {
 			return err
 		}
-		for to := min(end, info.FirstRow+info.Rows); row < to; row++ {
+		for ; row < to; row++ {
 			m.rows = append(m.rows, span.Row{Batch: batch, Pos: row - info.FirstRow})
 			m.read++
 			if len(m.rows) == chunkRowsMax {
@@ -68,7 +75,7 @@ func (m *merge) takeOver(in *input, first, trace int) (taken int, err error) {
 		}
 		info := in.s.Group(first + taken)
 		in.eachTrace(first+taken, func(trace int) bool {
-			in.done[trace/64] |= 1 << (trace % 64)
+			mark(in.done, trace)
 			return true
 		})
 		m.read += info.Rows
@@ -95,26 +102,13 @@ func (m *merge) wholeGroups(in *input, first, atHand int) int {
 				free = false
 			}
 		}
-		if free = free && in.eachTrace(group, func(trace int) bool { return trace == atHand || m.isAlone(in, trace) }); !free {
+		if free = free && in.eachTrace(group, func(trace int) bool {
+			return trace == atHand || !isMarked(in.done, trace) && !isMarked(in.shared, trace)
+		}); !free {
 			break
 		}
 	}
 	return group - first
-}
-
-// isAlone reports whether a trace of an input is not done, and in no other one.
-func (m *merge) isAlone(in *input, trace int) bool {
-	if in.done[trace/64]>>(trace%64)&1 != 0 {
-		return false
-	}
-	for _, other := range m.inputs {
-		if other != in {
-			if _, ok := other.s.FindTrace(in.s.TraceID(trace)); ok {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 // eachTrace visits the traces that begin in a row group, until visit says no.

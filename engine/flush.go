@@ -70,13 +70,16 @@ func (s *Shard) flushOne(ctx context.Context, m *memtable) error {
 		return err
 	}
 	name := s.newName()
-	info, err := s.writeSegment(m, name)
+	info, counters, err := s.writeSegment(m, name)
 	if err != nil {
 		return err
 	}
 	added, err := s.adopt(name, info)
 	if err != nil {
 		return err
+	}
+	if opened, err := added.Segment(); err == nil { // as adopt has checked
+		opened.Remember(counters)
 	}
 	err = s.edit(func(next *manifest) {
 		next.segments = append(next.segments, added.entry)
@@ -101,7 +104,7 @@ func (s *Shard) flushOne(ctx context.Context, m *memtable) error {
 
 // writeSegment writes a memtable's distinct rows: traces by (smallest start, id), rows
 // by span.Compare.
-func (s *Shard) writeSegment(m *memtable, name string) (segment.Info, error) {
+func (s *Shard) writeSegment(m *memtable, name string) (segment.Info, *segment.KeyCounters, error) {
 	batches, traces := m.traces(m.count.Load())
 	hashes := make([]segment.Received, len(m.hashes))
 	for i, h := range m.hashes {
@@ -112,7 +115,7 @@ func (s *Shard) writeSegment(m *memtable, name string) (segment.Info, error) {
 		MinReceived: m.minReceived, MaxReceived: m.maxReceived, Hashes: hashes,
 	})
 	if err != nil {
-		return segment.Info{}, err
+		return segment.Info{}, nil, err
 	}
 	w.Begin(batches, rowPlaces(traces, m.rows))
 	written := stretch{pause: s.pauseFlush}
@@ -122,16 +125,16 @@ func (s *Shard) writeSegment(m *memtable, name string) (segment.Info, error) {
 	for _, t := range traces {
 		if err := w.AddNext(t.id, len(t.places)); err != nil {
 			w.Abort()
-			return segment.Info{}, err
+			return segment.Info{}, nil, err
 		}
 		written.add(len(t.places))
 	}
 	info, err := w.Finish()
 	if err != nil {
 		w.Abort()
-		return segment.Info{}, err
+		return segment.Info{}, nil, err
 	}
-	return info, nil
+	return info, w.KeyCounters(), nil
 }
 
 // pauseFlush pauses unless a write waits for this flush, or for one that waits for its turn.

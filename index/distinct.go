@@ -37,13 +37,7 @@ func (c *KeyCounter) Add(hash uint64) {
 		c.hashes++
 	}
 	if c.hashes > exactHashesMax {
-		c.registers = make([]uint8, registersAll)
-		for _, hash := range c.table {
-			if hash != 0 {
-				c.register(hash)
-			}
-		}
-		c.table = nil
+		c.registerAll()
 	}
 }
 
@@ -55,6 +49,35 @@ func (c *KeyCounter) AddAll(hashes []uint64) {
 	for _, hash := range hashes {
 		c.register(hash)
 	}
+}
+
+// AddCounter counts all hashes that other was given.
+func (c *KeyCounter) AddCounter(other *KeyCounter) {
+	if other.registers == nil {
+		for _, hash := range other.table {
+			if hash != 0 {
+				c.Add(hash)
+			}
+		}
+		return
+	}
+	if c.registers == nil {
+		c.registerAll()
+	}
+	for i, rank := range other.registers {
+		c.registers[i] = max(c.registers[i], rank)
+	}
+}
+
+// registerAll goes over from hashes to registers.
+func (c *KeyCounter) registerAll() {
+	c.registers = make([]uint8, registersAll)
+	for _, hash := range c.table {
+		if hash != 0 {
+			c.register(hash)
+		}
+	}
+	c.table = nil
 }
 
 // MemoryBytes is what the counter takes.

@@ -141,6 +141,27 @@ func TestDistinctIsExactUpToABoundThenWithinFivePercent(t *testing.T) {
 	}
 }
 
+// Counters of parts come to the counter of all, however many hashes each part has.
+func TestCountersOfPartsAddUp(t *testing.T) {
+	hashes := hashesOf(9_000, 21)
+	for _, cuts := range [][]int{{0, 0, 9_000}, {0, 500, 1_000}, {0, 600, 1_100}, {0, 1_024, 1_025}, {0, 5_000, 5_003}, {0, 3, 5_000}, {0, 4_000, 9_000}} {
+		var all, sum index.KeyCounter
+		all.AddAll(hashes[:cuts[len(cuts)-1]])
+		for i := 1; i < len(cuts); i++ {
+			var part index.KeyCounter
+			part.AddAll(hashes[max(0, cuts[i-1]-100):cuts[i]]) // some are in both
+			before := part.Distinct()
+			sum.AddCounter(&part)
+			if part.Distinct() != before {
+				t.Fatalf("%v: adding changes what is added", cuts)
+			}
+		}
+		if sum.Distinct() != all.Distinct() {
+			t.Errorf("%v: %d added up, %d at once", cuts, sum.Distinct(), all.Distinct())
+		}
+	}
+}
+
 func BenchmarkKeyCounter(b *testing.B) {
 	hashes := hashesOf(1<<16, 21)
 	for b.Loop() {

@@ -10,6 +10,10 @@ import (
 func (g *groupWriter) addBareItem(level span.Level, pos int) {
 	src := g.source
 	g.level, g.pos = level, pos
+	if as := src.asThere(g.w, level, pos); as != nil {
+		g.addAsThere(as, level, src.origin.bare[level].of(pos))
+		return
+	}
 	carried := src.carriedAt(level, pos)
 	if g.addCarried(carried, level) {
 		g.bytes += 16 * int(carried.attrs)
@@ -41,6 +45,18 @@ func (g *groupWriter) addBareItem(level span.Level, pos int) {
 	}
 	g.bytes += 16 * attrs
 	src.carry(carried, level, pos, attrs, fold, code)
+}
+
+// addAsThere appends an item with its template as it is there.
+func (g *groupWriter) addAsThere(as *asThere, level span.Level, values []uint64) {
+	id := as.id - 1
+	g.w.folding[level].again(id)
+	g.templates[level].add(id)
+	g.template = id
+	g.bytes += 16 * as.attrs
+	for i, column := range as.own {
+		g.addBare(column, slot{value: values[i], own: true})
+	}
 }
 
 // describeBareItem does for the item of a bare row what describeSpan, describeEvent and describeLink

@@ -28,6 +28,8 @@ type cellWriter struct {
 
 	facts rowFacts
 
+	summed bool // from those of a merge's inputs: rows are not counted (cell_sums.go)
+
 	// Rows of traces that are not whole yet: of the one that goes on, between two groups.
 	rows      []cellRow
 	ids       []span.SpanID
@@ -86,7 +88,7 @@ func (c *cellWriter) add(w *Writer, ref *groupRef, cols rowColumns) {
 		c.lines, c.names, c.nameTexts = nil, nil, nil
 	}
 	c.count(w, ref, cols)
-	if c.edges.none {
+	if c.edges.none || c.summed {
 		return
 	}
 	// What is pending begins with the trace that goes on from the groups before.
@@ -117,13 +119,17 @@ func (c *cellWriter) count(w *Writer, ref *groupRef, cols rowColumns) {
 		c.services = append(c.services, c.service(w.resources.batch, id))
 	}
 	c.facts.startGroup(ref)
-	for row, start := range cols.starts {
-		service, code := c.services[cols.resources[row]], cols.templates[row]
+	for row, code := range cols.templates {
+		service := c.services[cols.resources[row]]
 		f := &c.facts.list[c.facts.of[code]]
 		if f.service != service {
 			f = c.fact(w, service, code)
 		}
 		f.rows++
+		if c.summed {
+			continue
+		}
+		start := cols.starts[row]
 		size := uint16(span.DurationSize(span.Duration(start, start+cols.lengths[row])))
 		if !c.operations.none {
 			c.operations.add(f.operation, start, f.failed, size)
@@ -148,19 +154,27 @@ func (c *cellWriter) fact(w *Writer, service uint32, code uint64) *rowFact {
 	}
 	scalars := t.table.scalarsAt(f.template)
 	f.kind, f.failed = int32(scalars[scalarKind]), int32(scalars[scalarStatusCode]) == span.StatusError
+	if c.summed {
+		return f
+	}
 	if !c.edges.none {
 		f.callee = numberOf(c.callees, callee{service, f.kind}, &c.calleeList)
 	}
 	if !c.operations.none {
-		key := operationKey{service, c.name(t, f.template), f.kind}
-		line, ok := c.lines[key]
-		if !ok {
-			line = c.operations.line(key.service, key.name, key.kind)
-			c.lines[key] = line
-		}
-		f.operation = line
+		f.operation = c.operationLine(service, t.nameOf(f.template), f.kind)
 	}
 	return f
+}
+
+// operationLine gives the line of an operation.
+func (c *cellWriter) operationLine(service uint32, name []byte, kind int32) uint32 {
+	key := operationKey{service, c.name(name), kind}
+	line, ok := c.lines[key]
+	if !ok {
+		line = c.operations.line(key.service, key.name, key.kind)
+		c.lines[key] = line
+	}
+	return line
 }
 
 // numberOf gives the number of a key, the next one where it is new.
@@ -180,19 +194,18 @@ func (c *cellWriter) service(resources *span.Batch, id uint32) uint32 {
 		c.serviceOf = append(c.serviceOf, make([]uint32, max(int(id)+1-len(c.serviceOf), 64))...)
 	}
 	if c.serviceOf[id] == 0 {
-		name := resources.Bytes(resources.Resources[id].Service)
-		n, ok := c.serviceNumbers[string(name)]
-		if !ok {
-			n = numberOf(c.serviceNumbers, string(name), &c.serviceNames)
-		}
-		c.serviceOf[id] = n + 1
+		c.serviceOf[id] = c.serviceNamed(string(resources.Bytes(resources.Resources[id].Service))) + 1
 	}
 	return c.serviceOf[id] - 1
 }
 
-// name gives the number of a template's name.
-func (c *cellWriter) name(t *templateWriter, id uint32) uint32 {
-	name := t.nameOf(id)
+// serviceNamed gives the number of a service.
+func (c *cellWriter) serviceNamed(name string) uint32 {
+	return numberOf(c.serviceNumbers, name, &c.serviceNames)
+}
+
+// name gives the number of the name of an operation.
+func (c *cellWriter) name(name []byte) uint32 {
 	n, ok := c.names[string(name)]
 	if !ok {
 		n = numberOf(c.names, string(name), &c.nameTexts)
@@ -257,7 +270,9 @@ func (c *cellWriter) keepFrom(begin int) {
 
 // pages gives the pages of both sections, when all rows are there.
 func (c *cellWriter) pages(w *Writer) (edges, operations []byte) {
-	c.resolve(0, len(c.ids))
+	if !c.summed {
+		c.resolve(0, len(c.ids))
+	}
 	left := int(max(cellBytesMin, w.out.offset()/cellsShare))
 	services := servicesOf(w.resources.batch)
 	edges = c.edges.page(left/2, func(l *cellLine) (parent, callee uint32, kind int32) {

@@ -65,6 +65,10 @@ type columnFilters struct {
 
 // add adds the filter of a column in a group; hashes are its values', in any number.
 func (f *filterWriter) add(id uint32, group int, hashes []uint64) {
+	f.append(id, group, func(dst []byte) []byte { return index.AppendFilter(dst, hashes) })
+}
+
+func (f *filterWriter) append(id uint32, group int, filter func(dst []byte) []byte) {
 	if f.columns == nil {
 		f.columns = map[uint32]*columnFilters{}
 	}
@@ -78,7 +82,7 @@ func (f *filterWriter) add(id uint32, group int, hashes []uint64) {
 	}
 	before := len(c.data)
 	c.data = binary.AppendUvarint(c.data, uint64(group-c.last))
-	c.data = index.AppendFilter(c.data, hashes)
+	c.data = filter(c.data)
 	c.last = group
 	c.groups++
 	if f.bytes += len(c.data) - before; f.bytes > filterBytesMax {
@@ -183,6 +187,28 @@ func decodeFilterRefs(payload []byte, columns int, end int64) (refs []filterRef,
 	return refs, begin, r.Err()
 }
 
+// addBytes adds a filter as it stands in another segment.
+func (f *filterWriter) addBytes(id uint32, group int, filter []byte) {
+	f.append(id, group, func(dst []byte) []byte { return append(dst, filter...) })
+}
+
+// cutFilters gives the bytes of the filters of a column's page by row group, nil where the group has none.
+func cutFilters(payload []byte, groups int) (filterBytes, error) {
+	if _, err := decodeFilters(payload, groups); err != nil {
+		return nil, err
+	}
+	r := codec.NewReader(payload)
+	filters := make(filterBytes, groups)
+	at := uint64(0)
+	for range r.Count(1) {
+		at += r.Uvarint()
+		begin := r.Offset()
+		index.OpenFilter(r)
+		filters[at] = payload[begin:r.Offset()]
+	}
+	return filters, r.Err()
+}
+
 // decodeFilters reads the page of a column: a filter by row group, nil where the group has
 // no value of it.
 func decodeFilters(payload []byte, groups int) ([]*index.Filter, error) {
@@ -209,7 +235,10 @@ func decodeFilters(payload []byte, groups int) ([]*index.Filter, error) {
 // addFilters filters and counts what an attribute column has in this group.
 func (g *groupWriter) addFilters(id uint32) {
 	kind, values := g.w.columns[id-colFixed].kind, g.attrs[id-colFixed]
-	stats := &g.w.keys[id-colFixed]
+	stats := g.w.statsOf(id)
+	if g.w.keysSummed && !hasFilter(kind) {
+		return
+	}
 	g.hashes = g.hashes[:0]
 	if kind.HasText() {
 		stats.Values += uint64(values.text.Len())
@@ -223,7 +252,9 @@ func (g *groupWriter) addFilters(id uint32) {
 		stats.Values += uint64(len(values.ints))
 		g.hashes = appendNumberHashes(g.hashes, kind, values.ints)
 	}
-	stats.counter.AddAll(g.hashes)
+	if !g.w.keysSummed {
+		stats.counter.AddAll(g.hashes)
+	}
 	if hasFilter(kind) {
 		g.hashes = append(g.hashes, values.local...)
 		g.w.filters.add(id, len(g.w.groups), g.hashes)
@@ -264,6 +295,14 @@ func (g *groupWriter) findLocal() {
 			}
 		}
 	}
+}
+
+// statsOf gives where the values of a column are counted: nowhere that counts, where that is done.
+func (w *Writer) statsOf(id uint32) *keyStats {
+	if w.keysSummed {
+		return new(keyStats)
+	}
+	return &w.keys[id-colFixed]
 }
 
 // keyStats count the values of an attribute column.

@@ -205,6 +205,9 @@ func (g *groupWriter) count(ref *groupRef) {
 				rows[code-first]++
 			}
 		}
+		if g.w.keysSummed {
+			continue
+		}
 		g.w.countFolded(g.w.folding[level].local.finished(g.w.columns), func(i int) uint64 { return rows[i] })
 	}
 }

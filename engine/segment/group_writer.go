@@ -276,14 +276,20 @@ func (g *groupWriter) addOwn(id uint32, b *span.Batch, a span.Attr) {
 
 // own gives the attribute column that a value of the item goes to next.
 func (g *groupWriter) own(id uint32) *attrWriter {
+	values := g.use(id)
+	if values.stand {
+		values.with = append(values.with, g.template)
+	}
+	return values
+}
+
+// use gives an attribute column that has values in this group.
+func (g *groupWriter) use(id uint32) *attrWriter {
 	values := g.attr(id)
 	if !values.used {
 		values.used = true
 		values.stand = g.w.standing.of(id, g.w.columns[id-colFixed]) != nil
 		g.used = append(g.used, id)
-	}
-	if values.stand {
-		values.with = append(values.with, g.template)
 	}
 	return values
 }

@@ -48,6 +48,9 @@ const (
 	ownBitsMore = 2
 	// sharedByMin items must have a template on the average, once all are there.
 	sharedByMin = 8
+	// asIsRowsMin rows of an input are enough to have told which attributes vary: a merge leaves their
+	// templates as they are.
+	asIsRowsMin = 16 << 10
 	// growthShare: templates may be so many more than expected, a quarter, until columns are
 	// weighed again.
 	growthShare = 4
@@ -150,6 +153,8 @@ const (
 	operationMemoryBytes = 96
 	// ownTemplatesBytes is what an entry of Templates.Own takes beside its list, about.
 	ownTemplatesBytes = 64
+	// keyCounterBytes is what a counter of values takes beside what it counts.
+	keyCounterBytes = 56
 	// listedMax numbers of a list are printed: a line that a terminal shows.
 	listedMax = 16
 	// operationsKeptMax pairs of services and templates are counted before the catalog is told:

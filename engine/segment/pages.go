@@ -26,7 +26,9 @@ type page struct {
 	terms   *index.Terms
 	cells   *Cells
 	written *writtenBlock
-	bytes   int // what it holds; the shard's lock guards it once it is kept
+	// Of no page of the file, but kept like one: see Remember.
+	counters *KeyCounters
+	bytes    int // what it holds; the shard's lock guards it once it is kept
 }
 
 // items are the codes of a level in one row group, with the templates that stand there.

@@ -166,8 +166,20 @@ func (r *rowReader) fail(col uint32, err error) {
 	r.err = codec.At(fmt.Errorf("column %s: %w", r.s.columnName(col), err), r.s.info.Name, offset)
 }
 
-// fetch reads the pages of the projection, near ones in one call.
+// fetch reads the pages of the projection, and makes room for their texts.
 func (r *rowReader) fetch() {
+	r.fetchPages()
+	textBytes := 0
+	for i, page := range r.plan {
+		if r.s.isText(page.column) {
+			textBytes += column.PayloadBytes(r.bytes[i], len(r.bytes[i]))
+		}
+	}
+	r.text.Take(min(textBytes, groupBytesMax))
+}
+
+// fetchPages reads the pages of the projection, near ones in one call.
+func (r *rowReader) fetchPages() {
 	r.plan = r.s.plan(r.group, r.p)
 	total := 0
 	for first := 0; first < len(r.plan); {
@@ -191,13 +203,6 @@ func (r *rowReader) fetch() {
 			r.bytes[first] = read[page.offset-begin:][:page.length]
 		}
 	}
-	textBytes := 0
-	for i, page := range r.plan {
-		if r.s.isText(page.column) {
-			textBytes += column.PayloadBytes(r.bytes[i], len(r.bytes[i]))
-		}
-	}
-	r.text.Take(min(textBytes, groupBytesMax))
 }
 
 // lastNear gives the last page of the plan that is read in one call with first.

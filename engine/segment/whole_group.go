@@ -15,77 +15,6 @@ import (
 // anew: the codes of resources and templates, the numbers of columns, the directory. Values
 // that stand with the rows are looked at for the filters and counts alone.
 
-// foreign is what a segment's resources, scopes, templates and columns are here; 0 is not
-// known yet.
-type foreign struct {
-	s                 *Segment
-	resources, scopes []uint32 // id + 1
-	templates         [span.Levels][]uint32
-	texts             [span.Levels][]uint32  // of templates: ids among those of templates here
-	columns           []uint32               // id
-	carried           [span.Levels][]carried // by template
-}
-
-func (w *Writer) foreignOf(s *Segment) *foreign {
-	if w.foreign == nil {
-		w.foreign = map[*Segment]*foreign{}
-	}
-	f := w.foreign[s]
-	if f == nil {
-		f = &foreign{
-			s:         s,
-			resources: make([]uint32, len(s.resources.Resources)), scopes: make([]uint32, len(s.scopes.Scopes)),
-			columns: make([]uint32, len(s.columns)),
-		}
-		for _, level := range levels {
-			f.templates[level] = make([]uint32, s.templates[level].len())
-			f.carried[level] = make([]carried, s.templates[level].len())
-			f.texts[level] = make([]uint32, len(s.templates[level].texts.Ends))
-		}
-		w.foreign[s] = f
-	}
-	return f
-}
-
-// resource gives the number here of a resource of the segment.
-func (f *foreign) resource(w *Writer, id uint32) uint32 {
-	if f.resources[id] == 0 {
-		f.resources[id] = w.resources.id(f.s.resources, id) + 1
-	}
-	return f.resources[id] - 1
-}
-
-// scope does the same for a scope.
-func (f *foreign) scope(w *Writer, id uint32) uint32 {
-	if f.scopes[id] == 0 {
-		f.scopes[id] = w.scopes.id(f.s.scopes, id) + 1
-	}
-	return f.scopes[id] - 1
-}
-
-// text gives the id here of a text of a level's templates.
-func (f *foreign) text(w *Writer, level span.Level, text uint64) uint64 {
-	here := &f.texts[level][text]
-	if *here == 0 {
-		*here = uint32(w.templateTexts.interner.Intern(f.s.templates[level].text(text)))
-	}
-	return uint64(*here)
-}
-
-// column gives the number here of an attribute column: its level's map column where there are as
-// many columns as allowed.
-func (f *foreign) column(w *Writer, id uint32) uint32 {
-	here := &f.columns[id-colFixed]
-	if *here == 0 {
-		key := f.s.columns[id-colFixed]
-		if _, known := w.columnIDs[key]; !known && len(w.columns) == attributeColumnsMax {
-			return columnsOf(key.level).first
-		}
-		*here = w.columnFor(key)
-	}
-	return *here
-}
-
 // AddGroup appends row group i of s as it stands. Its rows come next in the order of Add, and
 // the trace that they begin with may have come before; s stays open until Finish. taken is
 // false, and nothing was done, where that cannot be: where the group has templates of its own
@@ -107,7 +36,7 @@ func (w *Writer) AddGroup(s *Segment, i int) (taken bool, err error) {
 		w.err = r.err
 		return false, r.err
 	}
-	c := groupCopy{w: w, s: s, scan: &GroupScan{rowReader: *r}, from: &s.groups[i], known: w.foreignOf(s), copyBuffers: &w.copied}
+	c := groupCopy{w: w, s: s, scan: &GroupScan{rowReader: *r}, from: &s.groups[i], number: i, known: w.foreignOf(s), copyBuffers: &w.copied}
 	c.scan.b.SpanIDs, c.scan.b.ParentIDs = c.spanIDs[:0], c.parentIDs[:0]
 	if w.err = c.traces(); w.err == nil {
 		w.err = c.write()
@@ -120,20 +49,6 @@ func (w *Writer) AddGroup(s *Segment, i int) (taken bool, err error) {
 // TakesGroup reports whether AddGroup would take row group i of s now, as far as that can be told
 // without reading it.
 func (w *Writer) TakesGroup(s *Segment, i int) bool { return w.takes(s, &s.groups[i]) }
-
-// hasRoomFor reports whether the columns of s fit beside those that are there.
-func (w *Writer) hasRoomFor(s *Segment) bool {
-	columns := len(w.columns)
-	if columns+len(s.columns) <= attributeColumnsMax {
-		return true
-	}
-	for _, key := range s.columns {
-		if _, known := w.columnIDs[key]; !known {
-			columns++
-		}
-	}
-	return columns <= attributeColumnsMax
-}
 
 // takes reports whether a row group of s can stand here as it is.
 func (w *Writer) takes(s *Segment, g *groupRef) bool {
@@ -154,15 +69,16 @@ func (w *Writer) takes(s *Segment, g *groupRef) bool {
 
 // groupCopy is one row group on its way.
 type groupCopy struct {
-	w     *Writer
-	s     *Segment
-	scan  *GroupScan
-	from  *groupRef
-	known *foreign
-	ref   groupRef
-	items [span.Levels]*items
-	spans []uint32            // templates of spans here, by their codes there
-	fresh map[uint32][]uint64 // codes that are others here than there, by column
+	w      *Writer
+	s      *Segment
+	scan   *GroupScan
+	from   *groupRef
+	number int // of it
+	known  *foreign
+	ref    groupRef
+	items  [span.Levels]*items
+	spans  []uint32            // templates of spans here, by their codes there
+	fresh  map[uint32][]uint64 // codes that are others here than there, by column
 	*copyBuffers
 }
 
@@ -255,12 +171,14 @@ func (c *groupCopy) write() error {
 
 // cells counts the rows.
 func (c *groupCopy) cells(resources, templates []uint64) error {
-	var err error
-	if c.lengths, err = c.scan.Lengths(c.lengths, nil); err != nil {
-		return err
-	}
-	if c.scan.ids(); c.scan.err != nil {
-		return c.scan.err
+	if !c.w.cells.summed {
+		var err error
+		if c.lengths, err = c.scan.Lengths(c.lengths, nil); err != nil {
+			return err
+		}
+		if c.scan.ids(); c.scan.err != nil {
+			return c.scan.err
+		}
 	}
 	c.w.cells.add(c.w, &c.ref, rowColumns{
 		resources: resources, templates: templates, starts: c.starts, lengths: c.lengths,
@@ -367,10 +285,7 @@ func (c *groupCopy) templates(level span.Level) []uint64 {
 	fold := c.w.folding[level]
 	ids := make([]uint32, len(c.from.templates[level]))
 	for k, id := range c.from.templates[level] {
-		if c.known.templates[level][id] == 0 {
-			c.known.templates[level][id] = c.template(level, id) + 1
-		}
-		ids[k] = c.known.templates[level][id] - 1
+		ids[k] = c.known.template(c.w, level, id)
 		fold.more(ids[k], int(it.items.counts[k]))
 	}
 	if level == span.SpanLevel {
@@ -389,32 +304,6 @@ func (c *groupCopy) templates(level span.Level) []uint64 {
 	return codes
 }
 
-// template gives the number here of a template of the source.
-func (c *groupCopy) template(level span.Level, id uint32) uint32 {
-	fold, t := c.w.folding[level], c.s.templates[level]
-	fold.scalars = append(fold.scalars[:0], t.scalarsAt(id)...)
-	if level == span.SpanLevel {
-		fold.scalars[scalarScope] = c.known.scope(c.w, fold.scalars[scalarScope])
-	}
-	fold.slots = fold.slots[:0]
-	for _, s := range t.slotsOf(id) {
-		if hasText, _ := slotOf(level, uint64(s.column), c.s.columns); hasText && !s.own {
-			s.value = c.known.text(c.w, level, s.value)
-		}
-		if s.column >= colFixed {
-			s.column = c.column(s.column)
-		}
-		fold.slots = append(fold.slots, s)
-	}
-	hash := templateHash(fold.scalars, fold.slots)
-	here, place, ok := fold.shared.find(hash, fold.scalars, fold.slots)
-	if !ok {
-		here = fold.shared.add(hash, place, fold.scalars, fold.slots)
-		fold.shared.table.rows = append(fold.shared.table.rows, 0)
-	}
-	return here
-}
-
 // column gives the number here of an attribute column of the source; takes has seen to it that
 // there may be one.
 func (c *groupCopy) column(id uint32) uint32 { return c.known.column(c.w, id) }
@@ -424,35 +313,70 @@ func (c *groupCopy) values(level span.Level) error {
 	if c.items[level] == nil {
 		return nil
 	}
-	g := c.w.group
 	for _, u := range c.items[level].uses {
 		if u.column < colFixed {
 			continue
 		}
 		id := c.column(u.column)
-		kind, stats := c.w.columns[id-colFixed].kind, &c.w.keys[id-colFixed]
-		stats.Values += uint64(u.values)
-		g.hashes = g.hashes[:0]
-		var numbers []uint64
-		var texts []span.TextID
-		var err error
-		if kind.HasText() {
-			texts, err = c.scan.textsStanding(u.column, u.values, func(value []byte, items uint64) {
-				stats.TextBytes += items * uint64(len(value))
-				g.countHash(stats, codec.HashText(value), len(value))
-			})
-		} else if numbers, err = c.scan.numbersStanding(u.column, u.values); err == nil {
-			g.hashes = appendNumberHashes(g.hashes, kind, numbers)
+		known, err := c.takeFilter(id, u)
+		if key := c.w.columns[id-colFixed]; err == nil && (!known || c.w.standing.of(id, key) != nil) {
+			err = c.look(id, u, known)
 		}
 		if err != nil {
 			return err
 		}
-		c.standing(id, u, texts, numbers)
-		c.scan.text.Text, c.scan.text.Ends = c.scan.text.Text[:0], c.scan.text.Ends[:1]
+	}
+	return nil
+}
+
+// takeFilter takes over the filter of a column; false where its values have to be looked at.
+func (c *groupCopy) takeFilter(id uint32, u use) (known bool, err error) {
+	if !c.w.keysSummed {
+		return false, nil
+	}
+	if !hasFilter(c.w.columns[id-colFixed].kind) {
+		return true, nil
+	}
+	filter, ok, err := c.known.filterOf(u.column, c.number)
+	if err != nil || !ok || filter == nil {
+		return false, err
+	}
+	c.w.filters.addBytes(id, len(c.w.groups), filter)
+	return true, nil
+}
+
+// look looks at the values of a column, for its standing terms, and, where they are not known, for the filter
+// and the counts.
+func (c *groupCopy) look(id uint32, u use, known bool) error {
+	g, kind, stats := c.w.group, c.w.columns[id-colFixed].kind, c.w.statsOf(id)
+	stats.Values += uint64(u.values)
+	g.hashes = g.hashes[:0]
+	var numbers []uint64
+	var texts []span.TextID
+	var err error
+	if kind.HasText() {
+		texts, err = c.scan.textsStanding(u.column, u.values, func(value []byte, items uint64) {
+			if !known {
+				stats.TextBytes += items * uint64(len(value))
+				g.countHash(stats, codec.HashText(value), len(value))
+			}
+		})
+	} else if numbers, err = c.scan.numbersStanding(u.column, u.values); err == nil && !known {
+		g.hashes = appendNumberHashes(g.hashes, kind, numbers)
+	}
+	if err != nil {
+		return err
+	}
+	c.standing(id, u, texts, numbers)
+	c.scan.text.Text, c.scan.text.Ends = c.scan.text.Text[:0], c.scan.text.Ends[:1]
+	if known {
+		return nil
+	}
+	if !c.w.keysSummed {
 		stats.counter.AddAll(g.hashes)
-		if hasFilter(kind) {
-			c.w.filters.add(id, len(c.w.groups), g.hashes)
-		}
+	}
+	if hasFilter(kind) {
+		c.w.filters.add(id, len(c.w.groups), g.hashes)
 	}
 	return nil
 }

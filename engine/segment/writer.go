@@ -32,10 +32,13 @@ type Writer struct {
 	traces    []traceRef
 	catalog   *index.Catalog
 	keys      []keyStats // by column
-	filters   filterWriter
-	standing  standing
+	// The keys are summed from those of a merge's inputs: values are not counted (key_sums.go).
+	keysSummed bool
+	filters    filterWriter
+	standing   standing
 
-	cells *cellWriter
+	cells   *cellWriter
+	recount Recount
 
 	templateTexts *templateTexts
 	folding       [span.Levels]*folding
@@ -262,7 +265,9 @@ func (w *Writer) appendTemplates(dst []byte) []byte {
 		t := w.folding[level].shared.finished(w.columns)
 		w.templates[level] = t
 		dst = t.appendTo(dst)
-		w.countFolded(t, func(i int) uint64 { return t.rows[i] })
+		if !w.keysSummed {
+			w.countFolded(t, func(i int) uint64 { return t.rows[i] })
+		}
 	}
 	return dst
 }

@@ -1,0 +1,172 @@
+package segment
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+
+	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/index"
+	"github.com/stoadb/stoa/internal/codec"
+)
+
+// What is counted of attributes adds up like cells: values and their bytes as they stand in the
+// inputs of a merge, without those of rows that stand twice. How many differ does not: a file says the
+// number, not which. Counters know, and whoever has just written a segment can leave them with it while it
+// is open, as pages are kept. Where an input has none any more, all values are looked at.
+
+// KeyCounters tell the distinct values of a segment's attribute columns apart.
+type KeyCounters struct{ columns []index.KeyCounter }
+
+// KeyCounters gives the counters of a segment that is finished, for Remember.
+func (w *Writer) KeyCounters() *KeyCounters {
+	k := &KeyCounters{columns: make([]index.KeyCounter, len(w.keys))}
+	for i := range w.keys {
+		k.columns[i] = w.keys[i].counter
+	}
+	return k
+}
+
+// Remember keeps the counters that the writer of the segment had, among its pages: until others take
+// their place, or the segment is closed.
+func (s *Segment) Remember(k *KeyCounters) {
+	if s.pages == nil || len(k.columns) != len(s.columns) {
+		return
+	}
+	p := &page{counters: k, bytes: pageOverheadBytes}
+	for i := range k.columns {
+		p.bytes += keyCounterBytes + k.columns[i].MemoryBytes()
+	}
+	s.pages.put(s.countersKey(), p)
+}
+
+// countersKey is where no page begins.
+func (s *Segment) countersKey() pageKey { return pageKey{&s.own, 0} }
+
+func (s *Segment) keyCounters() *KeyCounters {
+	if s.pages == nil {
+		return nil
+	}
+	if p := s.pages.get(s.countersKey()); p != nil {
+		return p.counters
+	}
+	return nil
+}
+
+// SumKeys is SumCells for what is counted of attributes. Each row that stands twice must go through
+// Recount.Drop. Columns get their numbers by it, in the order of the inputs, whatever it reports.
+func (w *Writer) SumKeys(inputs []*Segment) (summed bool, err error) {
+	summed = true
+	counters := make([]*KeyCounters, len(inputs))
+	for i, s := range inputs {
+		if !w.hasRoomFor(s) {
+			return false, nil
+		}
+		f := w.foreignOf(s)
+		for id := range s.columns {
+			f.column(w, uint32(colFixed+id))
+		}
+		counters[i] = s.keyCounters()
+		summed = summed && counters[i] != nil
+	}
+	if !summed {
+		return false, nil
+	}
+	keys := make([]keyStats, len(w.columns))
+	for i, s := range inputs {
+		counts, complete, err := s.KeyCounts()
+		if err != nil || !complete {
+			return false, err
+		}
+		for _, n := range counts {
+			id, ok := w.columnIDs[columnKey{n.Level, n.Type, n.Key}]
+			if !ok {
+				return false, codec.At(codec.Corrupt("key %q has no column", n.Key), s.info.Name, s.refs[sectionKeys].offset)
+			}
+			keys[id-colFixed].Values += n.Values
+			keys[id-colFixed].TextBytes += n.TextBytes
+		}
+		for id := range s.columns {
+			keys[w.foreignOf(s).column(w, uint32(colFixed+id))-colFixed].counter.AddCounter(&counters[i].columns[id])
+		}
+	}
+	w.keys, w.keysSummed = keys, true
+	return true, nil
+}
+
+// dropValues takes the attributes of a row off.
+func (w *Writer) dropValues(c *Columns, row int) {
+	c.dropValues(w, span.SpanLevel, row, row+1)
+	for _, level := range [...]span.Level{span.EventLevel, span.LinkLevel} {
+		if ends := c.levels[level].ends; len(ends) > 0 {
+			begin := 0
+			if row > 0 {
+				begin = int(ends[row-1])
+			}
+			c.dropValues(w, level, begin, int(ends[row]))
+		}
+	}
+}
+
+func (c *Columns) dropValues(w *Writer, level span.Level, from, to int) {
+	l, f, t := &c.levels[level], w.foreignOf(c.s), c.s.templates[level]
+	if from == to {
+		return
+	}
+	l.goTo(from)
+	for _, code := range l.items.codes[from:to] {
+		places := l.places[l.begins[code]:l.begins[code+1]]
+		for _, s := range t.slotsOf(c.group.templates[level][code]) {
+			text := func() []byte { return t.text(s.value) }
+			if s.own {
+				u := &l.uses[places[0]]
+				s.value, places = u.values[u.at], places[1:]
+				text = func() []byte { return c.text(s.value) }
+				u.at++
+			}
+			if s.column < colFixed {
+				continue
+			}
+			stats := &w.keys[f.column(w, s.column)-colFixed]
+			stats.Values--
+			if c.s.columns[s.column-colFixed].kind.HasText() {
+				stats.TextBytes -= uint64(len(text()))
+			}
+		}
+	}
+	l.at = to
+}
+
+// filterBytes are the filters of a column as they stand in a segment, by row group; nil where the
+// group has none.
+type filterBytes [][]byte
+
+// filterOf gives the filter that row group i of the segment has of a column; ok is false where nothing
+// is known of the column. What the filters of a segment take stays until its last row group was asked for.
+func (f *foreign) filterOf(id uint32, i int) (filter []byte, ok bool, err error) {
+	s := f.s
+	at, ok := slices.BinarySearchFunc(s.filters, id, func(ref filterRef, id uint32) int { return cmp.Compare(ref.column, id) })
+	if !ok {
+		return nil, false, nil
+	}
+	if f.filters == nil {
+		f.filters = make([]filterBytes, len(s.filters))
+	}
+	if f.filters[at] == nil {
+		ref := s.filters[at].sectionRef
+		payload, err := s.readPage(ref.offset, ref.length)
+		if err == nil {
+			f.filters[at], err = cutFilters(payload, len(s.groups))
+		}
+		if errors.Is(err, codec.ErrCorrupt) {
+			return nil, false, nil // as if there were none
+		}
+		if err != nil {
+			return nil, false, err
+		}
+	}
+	if filter = f.filters[at][i]; i == len(s.groups)-1 {
+		f.filters[at] = nil
+	}
+	return filter, true, nil
+}
