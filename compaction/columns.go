@@ -1,7 +1,6 @@
 package compaction
 
 import (
-	"cmp"
 	"slices"
 
 	"github.com/stoadb/stoa/engine/segment"
@@ -41,8 +40,9 @@ func (c *columnCache) read(s *segment.Segment, group int) (*unpacked, error) {
 	}
 	for i := 0; i < len(c.entries) && len(c.entries) >= c.groupsMin && c.bytes > c.bytesMax; {
 		if e := c.entries[i]; e.readers == 0 {
-			c.bytes -= e.bytes
-			c.spare = e.columns
+			if c.bytes -= e.bytes; e.bytes <= spareBytesMax {
+				c.spare = e.columns
+			}
 			c.entries = slices.Delete(c.entries, i, i+1)
 			continue
 		}
@@ -62,7 +62,6 @@ func (c *columnCache) read(s *segment.Segment, group int) (*unpacked, error) {
 // part is what an input has of a trace: rows [at, end) of its segment.
 type part struct {
 	in      *input
-	number  int
 	at, end int
 	group   *unpacked
 	first   int // row of the segment that is row 0 of the group
@@ -108,24 +107,52 @@ func (m *merge) uniteColumns(id span.TraceID) (done bool, err error) {
 				return false, nil
 			}
 		}
-		parts = append(parts, &part{in: h.in, number: len(parts), at: first, end: first + rows})
+		parts = append(parts, &part{in: h.in, at: first, end: first + rows})
 	}
 	defer func() {
 		for _, p := range parts {
 			p.done()
 		}
 	}()
-	return true, m.uniteParts(id, slices.Clone(parts))
+	recount := m.w.Recount()
+	for _, p := range parts {
+		if err := m.takeOff(recount, p); err != nil {
+			return true, err
+		}
+	}
+	return true, m.uniteParts(id, slices.Clone(parts), recount)
+}
+
+// takeOff takes off what was counted of the trace in one input.
+func (m *merge) takeOff(recount *segment.Recount, of *part) error {
+	p := &part{in: of.in, at: of.at, end: of.end}
+	defer p.done()
+	for p.at < p.end && recount.CountsCalls() {
+		if err := p.load(m.columns); err != nil {
+			return err
+		}
+		to := min(p.end, p.last)
+		recount.Note(p.group.columns, p.row(), to-p.first)
+		if m.noted += to - p.at; m.noted >= chunkRowsMax {
+			m.noted = 0
+			if err := m.told(); err != nil {
+				return err
+			}
+		}
+		p.at = to
+	}
+	recount.TakeOff()
+	return nil
 }
 
 // uniteParts writes the distinct rows of all parts in order.
-func (m *merge) uniteParts(id span.TraceID, parts []*part) error {
+func (m *merge) uniteParts(id span.TraceID, parts []*part, recount *segment.Recount) error {
 	for _, p := range parts {
 		if err := p.load(m.columns); err != nil {
 			return err
 		}
 	}
-	run, recount := stretch{id: id}, m.w.Recount(len(parts))
+	run := stretch{id: id}
 	defer run.release()
 	for len(parts) > 0 {
 		least, err := m.least(parts)
@@ -139,15 +166,17 @@ func (m *merge) uniteParts(id span.TraceID, parts []*part) error {
 				return err
 			}
 		}
-		if recount.Has(p.number, p.group.columns, p.row()); c != 0 {
+		if c != 0 {
 			if err := m.take(&run, p); err != nil {
 				return err
 			}
-			recount.Add(p.group.columns, p.row())
+			recount.Note(p.group.columns, p.row(), p.row()+1)
 		} else {
 			recount.Drop(p.group.columns, p.row())
 		}
-		m.read++
+		if err := m.passed(1); err != nil {
+			return err
+		}
 		if p.at++; p.at == p.end {
 			p.done()
 			parts = slices.Delete(parts, least, least+1)
@@ -155,7 +184,7 @@ func (m *merge) uniteParts(id span.TraceID, parts []*part) error {
 			return err
 		}
 	}
-	recount.Done()
+	recount.Count()
 	return m.write(&run)
 }
 
@@ -212,7 +241,7 @@ func (m *merge) write(run *stretch) error {
 	defer func() { run.from = run.to }()
 	g := run.group
 	if m.w.TakesRows(g.s, g.group) {
-		return cmp.Or(m.w.AddColumns(run.id, g.columns, run.from, run.to), m.told())
+		return m.w.AddColumns(run.id, g.columns, run.from, run.to)
 	}
 	batch, err := m.cache.Read(g.s, g.group)
 	if err != nil {
@@ -237,6 +266,12 @@ func (m *merge) aloneColumns(in *input, group, from, to int, id span.TraceID) (d
 	if err != nil {
 		return true, err
 	}
-	m.read += to - from
-	return true, cmp.Or(m.w.AddColumns(id, g.columns, from, to), m.told())
+	for from < to && err == nil {
+		n := min(to-from, chunkRowsMax)
+		if err = m.w.AddColumns(id, g.columns, from, from+n); err == nil {
+			err = m.passed(n)
+		}
+		from += n
+	}
+	return true, err
 }

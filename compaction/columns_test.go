@@ -247,3 +247,51 @@ func mergeOpened(t *testing.T, fs vfs.FS, counters []*segment.KeyCounters) error
 	_, err := compaction.Merge(context.Background(), fs, inputs, "out", nil)
 	return err
 }
+
+// A merge tells its progress, and so sees that it is cancelled, after each 1,024 rows also where hardly any of them
+// is written, and while it sums what its inputs counted.
+func TestAMergeByColumnCanBeCancelledAnywhere(t *testing.T) {
+	random := rand.New(rand.NewPCG(9, 39))
+	fs := vfs.NewCrash(1)
+	b := busy(random, 17_000, true)
+	for pos := range b.Len() {
+		b.TraceIDs[pos], b.SpanIDs[pos] = span.TraceID{byte(pos / 9_000)}, span.SpanID{byte(pos), byte(pos >> 8), 1}
+	}
+	var rows []span.Row
+	for pos := range b.Len() {
+		rows = append(rows, span.Row{Batch: b, Pos: pos})
+	}
+	var inputs []*segment.Segment
+	for i := range 3 { // all rows stand in each
+		inputs = append(inputs, write(t, fs, fmt.Sprint("in", i), rows, uint64(i)))
+	}
+	told, last, most := 0, 0, 0
+	_, err := compaction.Merge(context.Background(), fs, inputs, "out", func(done, _ int) {
+		told, last, most = told+1, done, max(most, done-last)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := len(inputs) * len(rows); last != want || most > 1024 {
+		t.Fatalf("told of %d rows of %d in the end, and of %d at a time", last, want, most)
+	}
+	if err := fs.Remove("out"); err != nil {
+		t.Fatal(err)
+	}
+	for at := 1; at <= told; at += 1 + at/4 {
+		ctx, cancel := context.WithCancel(context.Background())
+		calls := 0
+		_, err := compaction.Merge(ctx, fs, inputs, "out", func(int, int) {
+			if calls++; calls == at {
+				cancel()
+			}
+		})
+		cancel()
+		if !errors.Is(err, context.Canceled) || calls != at {
+			t.Fatalf("cancelled at call %d: %v after %d calls", at, err, calls)
+		}
+		if names, _ := fs.List("."); slices.Contains(names, "out") {
+			t.Fatalf("call %d: %q", at, names)
+		}
+	}
+}

@@ -36,7 +36,11 @@ const (
 	// where they begin, however few rows it has.
 	wholeRowsMin = 3072
 	runGroupsMin = 4
+	// sharedEach traces of inputs are put in order between two looks at whether to go on: a millisecond or two.
+	sharedEach = 16 << 10
+	// spareBytesMax is the most that columns hold whose memory serves those that are unpacked next.
+	spareBytesMax = 4 << 20
 	// chunkRowsMax is how many rows go to the writer at once, so that a trace of a million
-	// spans is never in memory whole.
+	// spans is never in memory whole; and after how many read a merge tells, and looks at whether to go on.
 	chunkRowsMax = 1024
 )

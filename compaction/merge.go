@@ -14,8 +14,9 @@ import (
 
 // Merge writes the distinct spans of the inputs to the segment out. Traces stand in the
 // order of a segment, a trace's rows in that of span.Compare. When it fails or ctx ends,
-// nothing is left behind. progress, which may be nil, hears rows done and rows in all. The
-// caller holds the inputs and syncs the folder.
+// nothing is left behind. progress, which may be nil, hears rows done and rows in all after each 1,024 rows, or a
+// row group that is taken over; with as many done as before after other work that takes about as long. Each time
+// ctx is looked at. The caller holds the inputs and syncs the folder.
 //
 // Each input gives its traces by (its own first start, id). The first of all inputs to
 // come to a trace is the one with the trace's smallest start, so meeting is ordering: the
@@ -47,8 +48,10 @@ func Merge(ctx context.Context, fs vfs.FS, inputs []*segment.Segment, out string
 		m.inputs = append(m.inputs, &input{s: s, done: make([]uint64, (s.TraceCount()+63)/64), group: -1})
 		m.total += s.Info().Rows
 	}
-	markShared(m.inputs)
-	if err = m.prepare(inputs); err == nil {
+	if err = markShared(m.inputs, m.told); err == nil {
+		err = m.prepare(inputs)
+	}
+	if err == nil {
 		err = m.run()
 	}
 	if err != nil {
@@ -70,6 +73,8 @@ type merge struct {
 	rows     []span.Row // for the writer
 	holders  []holder   // of the trace at hand
 	read     int
+	toldOf   int // of those read, progress was
+	noted    int // rows that were read for what is taken off, since progress was told of them
 	total    int
 }
 
@@ -130,9 +135,9 @@ func (m *merge) prepare(inputs []*segment.Segment) error {
 			}
 		}
 	}
-	_, err := m.w.SumKeys(inputs)
+	_, err := m.w.SumKeys(inputs, m.told)
 	if err == nil {
-		_, err = m.w.SumCells(inputs)
+		_, err = m.w.SumCells(inputs, m.told)
 	}
 	return cmp.Or(err, m.ctx.Err())
 }
@@ -187,7 +192,7 @@ func (m *merge) run() error {
 			}
 		}
 		if first == nil {
-			return nil
+			return m.told()
 		}
 		trace := first.s.TraceInOrder(first.next)
 		if !isMarked(first.shared, trace) {
@@ -247,7 +252,9 @@ func (m *merge) trace(id span.TraceID) error {
 			m.rows = append(m.rows, row)
 			last = row
 		}
-		m.read++
+		if err := m.passed(1); err != nil {
+			return err
+		}
 		if !parts[least].Next() {
 			if err := parts[least].Err(); err != nil {
 				return err
@@ -268,11 +275,20 @@ func (m *merge) hand(id span.TraceID) error {
 	err := m.w.Add(id, m.rows)
 	clear(m.rows)
 	m.rows = m.rows[:0]
-	return cmp.Or(err, m.told())
+	return err
+}
+
+// passed counts rows that were read, and tells of them when they are many.
+func (m *merge) passed(rows int) error {
+	if m.read += rows; m.read-m.toldOf < chunkRowsMax {
+		return nil
+	}
+	return m.told()
 }
 
 // told tells the progress, and whether to go on.
 func (m *merge) told() error {
+	m.toldOf = m.read
 	if m.progress != nil {
 		m.progress(m.read, m.total)
 	}

@@ -3,8 +3,9 @@ package compaction
 import "github.com/stoadb/stoa/engine/span"
 
 // markShared marks the traces of each input that another one has too: it goes over the sorted ids of all
-// of them together, once. To look each up in all other inputs would take several times as long.
-func markShared(inputs []*input) {
+// of them together, once. To look each up in all other inputs would take several times as long. After each
+// sharedEach of them told is asked whether to go on.
+func markShared(inputs []*input, told func() error) error {
 	h := make(byID, 0, len(inputs))
 	for _, in := range inputs {
 		in.shared = make([]uint64, len(in.done))
@@ -15,7 +16,13 @@ func markShared(inputs []*input) {
 	for i := len(h)/2 - 1; i >= 0; i-- {
 		h.sink(i)
 	}
-	for last := (idCursor{}); len(h) > 0; {
+	last := idCursor{}
+	for n := 1; len(h) > 0; n++ {
+		if n%sharedEach == 0 {
+			if err := told(); err != nil {
+				return err
+			}
+		}
 		c := h[0]
 		if last.in != nil && last.id == c.id {
 			last.in.shared[last.trace/64] |= 1 << (last.trace % 64)
@@ -30,6 +37,7 @@ func markShared(inputs []*input) {
 		}
 		h.sink(0)
 	}
+	return nil
 }
 
 // idCursor is a trace of an input, in the order of ids.

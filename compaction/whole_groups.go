@@ -44,7 +44,9 @@ func (m *merge) alone(in *input, trace int) error {
 		}
 		for ; row < to; row++ {
 			m.rows = append(m.rows, span.Row{Batch: batch, Pos: row - info.FirstRow})
-			m.read++
+			if err := m.passed(1); err != nil {
+				return err
+			}
 			if len(m.rows) == chunkRowsMax {
 				if err := m.hand(in.s.TraceID(trace)); err != nil {
 					return err
@@ -78,8 +80,7 @@ func (m *merge) takeOver(in *input, first, trace int) (taken int, err error) {
 			mark(in.done, trace)
 			return true
 		})
-		m.read += info.Rows
-		if err := m.told(); err != nil {
+		if err := m.passed(info.Rows); err != nil {
 			return taken, err
 		}
 	}

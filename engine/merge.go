@@ -255,6 +255,9 @@ func (s *Shard) merge(ctx context.Context, inputs []*liveSegment, opened []*segm
 func (s *Shard) mergeInto(ctx context.Context, inputs []*liveSegment, opened []*segment.Segment, name string) error {
 	written, before := stretch{pause: s.pauseMerge}, 0
 	info, err := compaction.Merge(ctx, s.o.FS, opened, s.dir+"/"+name, func(done, _ int) {
+		if done == before { // it did something else as long
+			written.add(StretchRows)
+		}
 		written.add(done - before)
 		before = done
 	})

@@ -21,14 +21,14 @@ func (w *Writer) AddColumns(trace span.TraceID, c *Columns, from, to int) error 
 		}
 	}
 	for from < to && w.err == nil {
-		n := min(to-from, groupRowsMax-w.group.rows)
+		n := min(to-from, groupRows-w.group.rows)
 		if w.group.bytes+c.bytes >= groupBytesMax {
 			n = 1 // the group may be full by any of them
 		}
 		w.group.addColumns(c, from, from+n)
 		w.info.Rows += n
 		w.traces[len(w.traces)-1].rows += uint32(n)
-		if w.group.rows == groupRowsMax || w.group.bytes >= groupBytesMax {
+		if w.group.rows >= groupRows || w.group.bytes >= groupBytesMax {
 			w.endGroup()
 		}
 		from += n
@@ -176,11 +176,11 @@ func (l *unpackedItems) goTo(item int) {
 	if l.at == item {
 		return
 	}
-	mark := item / markEach
+	mark := item / l.each
 	for i := range l.uses {
 		l.uses[i].at = int(l.marks[mark*len(l.uses)+i])
 	}
-	for _, code := range l.items.codes[mark*markEach : item] {
+	for _, code := range l.items.codes[mark*l.each : item] {
 		for _, place := range l.places[l.begins[code]:l.begins[code+1]] {
 			l.uses[place].at++
 		}

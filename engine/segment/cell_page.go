@@ -20,7 +20,6 @@ func (t *cellTable) page(bytesMax int, rank func(l *cellLine) (parent, callee ui
 		l.parent, l.callee, l.kind = rank(l)
 	}
 	t.fold()
-	t.dropEmpty()
 	var payload []byte
 	for !t.none {
 		if len(t.pairs)*cellPairBits/8 > bytesMax {

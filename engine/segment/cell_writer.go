@@ -81,7 +81,7 @@ func newCellWriter() *cellWriter {
 
 // add counts the rows of a row group; w.traces has its traces already.
 func (c *cellWriter) add(w *Writer, ref *groupRef, cols rowColumns) {
-	if len(c.lines) > operationLinesMax || c.nameBytes > operationNameBytesMax || !w.catalog.Complete() {
+	if c.boundOperations(); !w.catalog.Complete() {
 		c.operations.giveUp()
 	}
 	if c.operations.none {
@@ -101,6 +101,25 @@ func (c *cellWriter) add(w *Writer, ref *groupRef, cols rowColumns) {
 		begin = end
 	}
 	c.keepFrom(begin)
+}
+
+// boundOperations gives up cells of operations where there are too many of them.
+func (c *cellWriter) boundOperations() {
+	if len(c.lines) > operationLinesMax || c.nameBytes > operationNameBytesMax {
+		c.operations.giveUp()
+	}
+}
+
+// boundCallees gives up cells of edges where too many spans may be called.
+func (c *cellWriter) boundCallees() {
+	if len(c.calleeList) > cellPairsMax {
+		c.edges.giveUp()
+	}
+}
+
+// forgetCalls frees what cells of edges are made of.
+func (c *cellWriter) forgetCalls() {
+	c.rows, c.ids, c.parentIDs, c.kinds, c.edgeLines, c.callees, c.calleeList = nil, nil, nil, nil, nil, nil, nil
 }
 
 // firstFrom gives the first trace that begins at row or behind it; there are few.
@@ -254,11 +273,11 @@ func (c *cellWriter) edgeLine(parent, callee uint32) uint32 {
 
 // keepFrom keeps the rows of the trace that may go on, unless it is longer than is held.
 func (c *cellWriter) keepFrom(begin int) {
-	if len(c.ids)-begin > cellTraceRowsMax || len(c.calleeList) > cellPairsMax {
+	if c.boundCallees(); len(c.ids)-begin > cellTraceRowsMax {
 		c.edges.giveUp()
 	}
 	if c.edges.none {
-		c.rows, c.ids, c.parentIDs, c.kinds, c.edgeLines, c.callees, c.calleeList = nil, nil, nil, nil, nil, nil, nil
+		c.forgetCalls()
 		return
 	}
 	n := copy(c.ids, c.ids[begin:])
@@ -270,26 +289,38 @@ func (c *cellWriter) keepFrom(begin int) {
 
 // pages gives the pages of both sections, when all rows are there.
 func (c *cellWriter) pages(w *Writer) (edges, operations []byte) {
-	if !c.summed {
-		c.resolve(0, len(c.ids))
-	}
-	left := int(max(cellBytesMin, w.out.offset()/cellsShare))
-	services := servicesOf(w.resources.batch)
-	edges = c.edges.page(left/2, func(l *cellLine) (parent, callee uint32, kind int32) {
-		return place(services, c.serviceNames[l.parent]), place(services, c.serviceNames[l.callee]), l.kind
-	})
-	if !w.catalog.Complete() {
-		c.operations.giveUp()
-	}
-	listed := w.catalog.Operations("")
+	services, listed := servicesOf(w.resources.batch), w.catalog.Operations("")
 	places := make(map[span.Operation]uint32, len(listed))
 	for i, o := range listed {
 		places[o] = uint32(i)
 	}
+	operationOf := func(l *cellLine) span.Operation {
+		return span.Operation{Service: c.serviceNames[l.parent], Name: c.nameTexts[l.callee], Kind: l.kind}
+	}
+	if !w.catalog.Complete() {
+		c.operations.giveUp()
+	}
+	if c.summed {
+		c.edges.checkSums(w.info.Rows, false, func(l *cellLine) bool {
+			return has(services, c.serviceNames[l.parent]) && has(services, c.serviceNames[l.callee])
+		})
+		c.operations.checkSums(w.info.Rows, true, func(l *cellLine) bool { _, ok := places[operationOf(l)]; return ok })
+	} else {
+		c.resolve(0, len(c.ids))
+	}
+	left := int(max(cellBytesMin, w.out.offset()/cellsShare))
+	edges = c.edges.page(left/2, func(l *cellLine) (parent, callee uint32, kind int32) {
+		return place(services, c.serviceNames[l.parent]), place(services, c.serviceNames[l.callee]), l.kind
+	})
 	operations = c.operations.page(left-len(edges), func(l *cellLine) (parent, callee uint32, kind int32) {
-		return 0, places[span.Operation{Service: c.serviceNames[l.parent], Name: c.nameTexts[l.callee], Kind: l.kind}], 0
+		return 0, places[operationOf(l)], 0
 	})
 	return edges, operations
+}
+
+func has(list []string, text string) bool {
+	_, ok := slices.BinarySearch(list, text)
+	return ok
 }
 
 func place(list []string, text string) uint32 {

@@ -97,7 +97,7 @@ func TestATraceOfManyRowsHasNoCellsOfEdges(t *testing.T) {
 	}
 	for _, more := range []int{0, 1} {
 		fs := vfs.NewCrash(1)
-		rows := segment.CellTraceRowsMax + more
+		rows := segment.CellTraceRowsMax() + more
 		write(t, fs, "s", inOrder(calling(rows, rows, func(row int) uint64 { return uint64(row) })), 4096)
 		s := open(t, fs, "s")
 		edges, err := s.EdgeCells()

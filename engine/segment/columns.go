@@ -45,6 +45,7 @@ type unpackedItems struct {
 	places []uint32 // in uses, of the values that stand with an item, code by code
 	begins []uint32 // in places, by code, and the end
 	marks  []uint32 // by mark, how many values of each use the items before have
+	each   int      // items between two marks
 
 	at int // item that the uses stand at
 }
@@ -57,7 +58,7 @@ type usedColumn struct {
 	attr   *attrWriter // where it goes
 }
 
-// markEach items there is a mark.
+// markEach items at least are between two marks.
 const markEach = 64
 
 // HasColumns reports whether rows of row group i may be copied to a writer from its columns: where its
@@ -87,25 +88,23 @@ func (s *Segment) ReadColumns(i int, old *Columns) (*Columns, error) {
 	}
 	r := s.reader(i, 0, s.groups[i].Rows, Projection{All: true})
 	defer r.done()
-	c.s, c.group, c.number, c.bytes = s, r.group, i, 0
-	r.text.Text, r.text.Ends = c.texts[:0], append(c.ends[:0], 0)
+	c.forget()
+	c.s, c.group, c.number = s, r.group, i
+	r.text.Text, r.text.Ends = c.texts, append(c.ends, 0)
 	r.fetchPages()
-	for level := range c.levels {
-		c.levels[level].items, c.levels[level].ends = nil, nil
-	}
 	c.fixed(r)
 	c.level(r, span.SpanLevel, nil)
 	if ends := r.endsOf(colEventCount); ends != nil {
 		c.level(r, span.EventLevel, ends)
 		n := int(ends[len(ends)-1])
-		c.eventTimes = r.appendIntegers(c.eventTimes[:0], colEventTime, n, 0, n)
+		c.eventTimes = r.appendIntegers(c.eventTimes, colEventTime, n, 0, n)
 		c.eventResidues = c.optional(r, colEventResidue, n)
 	}
 	if ends := r.endsOf(colLinkCount); ends != nil {
 		c.level(r, span.LinkLevel, ends)
 		n := int(ends[len(ends)-1])
-		c.linkTraces = append(c.linkTraces[:0], r.raw(colLinkTraceID, n, 16, 0, n)...)
-		c.linkSpans = append(c.linkSpans[:0], r.raw(colLinkSpanID, n, 8, 0, n)...)
+		c.linkTraces = append(c.linkTraces, r.raw(colLinkTraceID, n, 16, 0, n)...)
+		c.linkSpans = append(c.linkSpans, r.raw(colLinkSpanID, n, 8, 0, n)...)
 		c.linkResidues = c.optional(r, colLinkResidue, n)
 	}
 	c.texts, c.ends = r.text.Text, r.text.Ends
@@ -117,6 +116,20 @@ func (s *Segment) ReadColumns(i int, old *Columns) (*Columns, error) {
 	c.added = zeroed(c.added, len(c.ends))
 	c.weigh()
 	return c, nil
+}
+
+// forget empties all that a row group before has left, and keeps the memory: what the next one has none
+// of is not read, and must not be found.
+func (c *Columns) forget() {
+	*c = Columns{
+		starts: c.starts[:0], lengths: c.lengths[:0], spanIDs: c.spanIDs[:0], parents: c.parents[:0], resources: c.resources[:0],
+		eventTimes: c.eventTimes[:0], linkTraces: c.linkTraces[:0], linkSpans: c.linkSpans[:0],
+		levels: c.levels, texts: c.texts[:0], ends: c.ends[:0], added: c.added[:0],
+	}
+	for i := range c.levels {
+		l := &c.levels[i]
+		*l = unpackedItems{values: l.values[:0], uses: l.uses[:0], places: l.places[:0], begins: l.begins[:0], marks: l.marks[:0]}
+	}
 }
 
 // endsOf gives where the events or links of each row end; nil where there are none.
@@ -131,15 +144,15 @@ func (r *rowReader) endsOf(col uint32) []uint32 {
 // fixed reads what every row has.
 func (c *Columns) fixed(r *rowReader) {
 	n := c.group.Rows
-	c.starts = r.appendIntegers(c.starts[:0], colStart, n, 0, n)
-	c.lengths = r.appendIntegers(c.lengths[:0], colDuration, n, 0, n)
-	c.resources = r.appendIntegers(c.resources[:0], colResource, n, 0, n)
+	c.starts = r.appendIntegers(c.starts, colStart, n, 0, n)
+	c.lengths = r.appendIntegers(c.lengths, colDuration, n, 0, n)
+	c.resources = r.appendIntegers(c.resources, colResource, n, 0, n)
 	for _, code := range c.resources {
 		if code >= uint64(len(c.group.resources)) {
 			r.fail(colResource, codec.Corrupt("resource %d of %d", code, len(c.group.resources)))
 		}
 	}
-	r.b.SpanIDs, r.b.ParentIDs = c.spanIDs[:0], c.parents[:0]
+	r.b.SpanIDs, r.b.ParentIDs = c.spanIDs, c.parents
 	r.ids()
 	c.spanIDs, c.parents = r.b.SpanIDs, r.b.ParentIDs
 	c.residues = c.optional(r, colResidue, n)
@@ -156,7 +169,7 @@ func (c *Columns) optional(r *rowReader, col uint32, n int) []span.TextID {
 // level reads the items of a level, of which each row has those up to its end.
 func (c *Columns) level(r *rowReader, level span.Level, ends []uint32) {
 	l := &c.levels[level]
-	l.ends, l.at = ends, 0
+	l.ends = ends
 	n := c.group.Rows
 	if ends != nil {
 		n = int(ends[len(ends)-1])
@@ -175,9 +188,13 @@ func (c *Columns) level(r *rowReader, level span.Level, ends []uint32) {
 			r.fail(u.column, codec.Corrupt("attributes in a map column without its page"))
 			return
 		}
+		if _, ok := c.group.find(u.column); !ok && u.column >= colFixed {
+			r.fail(u.column, codec.Corrupt("column %d has values and no page", u.column))
+			return
+		}
 		total += u.values
 	}
-	l.values, l.uses = slices.Grow(l.values[:0], total), l.uses[:0]
+	l.values = slices.Grow(l.values, total)
 	for _, u := range it.items.uses {
 		begin := len(l.values)
 		if u.column < colFixed || c.s.columns[u.column-colFixed].kind.HasText() {
@@ -197,7 +214,6 @@ func (l *unpackedItems) mark(t *templateTable, ids []uint32, columns int) {
 	for i := range l.uses {
 		at[l.uses[i].column] = uint32(i)
 	}
-	l.places, l.begins = l.places[:0], l.begins[:0]
 	for code, count := range l.items.counts {
 		l.begins = append(l.begins, uint32(len(l.places)))
 		if count > 0 {
@@ -209,9 +225,9 @@ func (l *unpackedItems) mark(t *templateTable, ids []uint32, columns int) {
 	l.begins = append(l.begins, uint32(len(l.places)))
 	sums := at[:len(l.uses)]
 	clear(sums)
-	l.marks = l.marks[:0]
+	l.each = max(markEach, len(l.uses)) // marks are no more numbers than there are items
 	for i, code := range l.items.codes {
-		if i%markEach == 0 {
+		if i%l.each == 0 {
 			l.marks = append(l.marks, sums...)
 		}
 		for _, place := range l.places[l.begins[code]:l.begins[code+1]] {

@@ -10,7 +10,32 @@ import (
 )
 
 // CellTraceRowsMax is the longest trace that cells of edges count.
-const CellTraceRowsMax = cellTraceRowsMax
+func CellTraceRowsMax() int { return cellTraceRowsMax }
+
+// LowerCellTraceRows makes it shorter, until restore.
+func LowerCellTraceRows(rows int) (restore func()) {
+	before := cellTraceRowsMax
+	cellTraceRowsMax = rows
+	return func() { cellTraceRowsMax = before }
+}
+
+// SectionAt gives where a section stands, by the name that Print gives it; of "filters" it is the first column's
+// filters.
+func SectionAt(fs vfs.FS, name, section string) (offset, bytes int64) {
+	s, err := Open(fs, name)
+	if err != nil {
+		return 0, 0
+	}
+	defer s.Close()
+	if section == "filters" {
+		if len(s.filters) == 0 {
+			return 0, 0
+		}
+		return s.filters[0].offset, int64(s.filters[0].length)
+	}
+	ref := s.refs[slices.Index(sectionNames[:], section)]
+	return ref.offset, int64(ref.length)
+}
 
 // FillTemplates makes all that follows find no room among the templates of the segment:
 // what a few hundred spans with nothing in common would do, in a file that a person can read.
@@ -111,6 +136,14 @@ func LowerStandingBytes(bytes int) (restore func()) {
 	before := standingBytesMax
 	standingBytesMax = bytes
 	return func() { standingBytesMax = before }
+}
+
+// LowerMergeRows makes merges copy rows of inputs that have asIs of them, and writers end row groups at each
+// rows, until restore.
+func LowerMergeRows(asIs, rows int) (restore func()) {
+	asIsBefore, rowsBefore := asIsRowsMin, groupRows
+	asIsRowsMin, groupRows = asIs, rows
+	return func() { asIsRowsMin, groupRows = asIsBefore, rowsBefore }
 }
 
 // PermutationsTold is how many of all orders of n slots templates tell apart by their hash.

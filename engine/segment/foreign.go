@@ -13,6 +13,7 @@ type foreign struct {
 	carried           [span.Levels][]carried // by template
 	as                [span.Levels][]asThere // by template
 	filters           []filterBytes          // by position among those of the segment
+	damaged           []bool                 // filters, in the same way
 	asIs              bool                   // templates are as they are there
 }
 

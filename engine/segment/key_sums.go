@@ -54,8 +54,9 @@ func (s *Segment) keyCounters() *KeyCounters {
 }
 
 // SumKeys is SumCells for what is counted of attributes. Each row that stands twice must go through
-// Recount.Drop. Columns get their numbers by it, in the order of the inputs, whatever it reports.
-func (w *Writer) SumKeys(inputs []*Segment) (summed bool, err error) {
+// Recount.Drop. Columns get their numbers by it, in the order of the inputs, whatever it reports: values are
+// looked at where counts or counters are missing or damaged.
+func (w *Writer) SumKeys(inputs []*Segment, between func() error) (summed bool, err error) {
 	summed = true
 	counters := make([]*KeyCounters, len(inputs))
 	for i, s := range inputs {
@@ -75,19 +76,25 @@ func (w *Writer) SumKeys(inputs []*Segment) (summed bool, err error) {
 	keys := make([]keyStats, len(w.columns))
 	for i, s := range inputs {
 		counts, complete, err := s.KeyCounts()
+		if errors.Is(err, codec.ErrCorrupt) {
+			return false, nil
+		}
 		if err != nil || !complete {
 			return false, err
 		}
 		for _, n := range counts {
 			id, ok := w.columnIDs[columnKey{n.Level, n.Type, n.Key}]
 			if !ok {
-				return false, codec.At(codec.Corrupt("key %q has no column", n.Key), s.info.Name, s.refs[sectionKeys].offset)
+				return false, nil // damage under a right checksum
 			}
 			keys[id-colFixed].Values += n.Values
 			keys[id-colFixed].TextBytes += n.TextBytes
 		}
 		for id := range s.columns {
 			keys[w.foreignOf(s).column(w, uint32(colFixed+id))-colFixed].counter.AddCounter(&counters[i].columns[id])
+		}
+		if err := between(); err != nil {
+			return false, err
 		}
 	}
 	w.keys, w.keysSummed = keys, true
@@ -142,31 +149,38 @@ func (c *Columns) dropValues(w *Writer, level span.Level, from, to int) {
 type filterBytes [][]byte
 
 // filterOf gives the filter that row group i of the segment has of a column; ok is false where nothing
-// is known of the column. What the filters of a segment take stays until its last row group was asked for.
-func (f *foreign) filterOf(id uint32, i int) (filter []byte, ok bool, err error) {
+// is known of the column. What the filters of a segment take stays until its last row group was asked for, as
+// long as those of all segments take filterBytesMax at most.
+func (f *foreign) filterOf(w *Writer, id uint32, i int) (filter []byte, ok bool, err error) {
 	s := f.s
 	at, ok := slices.BinarySearchFunc(s.filters, id, func(ref filterRef, id uint32) int { return cmp.Compare(ref.column, id) })
 	if !ok {
 		return nil, false, nil
 	}
 	if f.filters == nil {
-		f.filters = make([]filterBytes, len(s.filters))
+		f.filters, f.damaged = make([]filterBytes, len(s.filters)), make([]bool, len(s.filters))
 	}
 	if f.filters[at] == nil {
 		ref := s.filters[at].sectionRef
+		if f.damaged[at] || w.foreignFilterBytes+int(ref.length) > filterBytesMax {
+			return nil, false, nil
+		}
 		payload, err := s.readPage(ref.offset, ref.length)
 		if err == nil {
 			f.filters[at], err = cutFilters(payload, len(s.groups))
 		}
 		if errors.Is(err, codec.ErrCorrupt) {
+			f.damaged[at] = true
 			return nil, false, nil // as if there were none
 		}
 		if err != nil {
 			return nil, false, err
 		}
+		w.foreignFilterBytes += int(ref.length)
 	}
 	if filter = f.filters[at][i]; i == len(s.groups)-1 {
 		f.filters[at] = nil
+		w.foreignFilterBytes -= int(s.filters[at].length)
 	}
 	return filter, true, nil
 }

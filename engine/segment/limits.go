@@ -48,9 +48,6 @@ const (
 	ownBitsMore = 2
 	// sharedByMin items must have a template on the average, once all are there.
 	sharedByMin = 8
-	// asIsRowsMin rows of an input are enough to have told which attributes vary: a merge leaves their
-	// templates as they are.
-	asIsRowsMin = 16 << 10
 	// growthShare: templates may be so many more than expected, a quarter, until columns are
 	// weighed again.
 	growthShare = 4
@@ -193,9 +190,6 @@ const (
 	countsRoom = 2 << 10
 	// A pair takes cellPairBits at least in a page; what comes to more than a page is not tried.
 	cellPairBits = 5
-	// cellTraceRowsMax is the longest trace whose calls are counted in cells: a writer holds 44
-	// bytes a row of the one at hand.
-	cellTraceRowsMax = 1 << 18
 	// recentLinesMax edges are found without a map.
 	recentLinesMax = 1 << 10
 	// servedBytesMin and a byte for every servedRowsShare rows is what is kept of services that were
@@ -207,5 +201,13 @@ const (
 	templateGroupsBytesMin = 64 << 10
 )
 
-// standingBytesMax is as told above; tests lower it.
-var standingBytesMax = 4 << 20
+// Tests lower these. standingBytesMax is as told above, groupRows are what a writer ends a row group at.
+// asIsRowsMin rows of an input are enough to have told which attributes vary: a merge leaves their
+// templates as they are. cellTraceRowsMax is the longest trace whose calls are counted in cells: a writer holds 44
+// bytes a row of the one at hand.
+var (
+	standingBytesMax = 4 << 20
+	groupRows        = groupRowsMax
+	asIsRowsMin      = 16 << 10
+	cellTraceRowsMax = 1 << 18
+)

@@ -317,6 +317,9 @@ func (c *groupCopy) values(level span.Level) error {
 		if u.column < colFixed {
 			continue
 		}
+		if !c.scan.stands(u.column) {
+			return c.scan.err
+		}
 		id := c.column(u.column)
 		known, err := c.takeFilter(id, u)
 		if key := c.w.columns[id-colFixed]; err == nil && (!known || c.w.standing.of(id, key) != nil) {
@@ -337,7 +340,7 @@ func (c *groupCopy) takeFilter(id uint32, u use) (known bool, err error) {
 	if !hasFilter(c.w.columns[id-colFixed].kind) {
 		return true, nil
 	}
-	filter, ok, err := c.known.filterOf(u.column, c.number)
+	filter, ok, err := c.known.filterOf(c.w, u.column, c.number)
 	if err != nil || !ok || filter == nil {
 		return false, err
 	}

@@ -36,6 +36,8 @@ type Writer struct {
 	keysSummed bool
 	filters    filterWriter
 	standing   standing
+	// What the filters of a merge's inputs take that are held.
+	foreignFilterBytes int
 
 	cells   *cellWriter
 	recount Recount
@@ -148,7 +150,7 @@ func (w *Writer) checkStart(start uint64) error {
 func (w *Writer) countRow() {
 	w.info.Rows++
 	w.traces[len(w.traces)-1].rows++
-	if w.group.rows == groupRowsMax || w.group.bytes >= groupBytesMax {
+	if w.group.rows >= groupRows || w.group.bytes >= groupBytesMax {
 		w.endGroup()
 	}
 }
