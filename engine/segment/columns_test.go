@@ -130,6 +130,21 @@ func TestForgedPagesAreCopiedByColumnOrRefused(t *testing.T) {
 		"left out": func(b []byte, at int) []byte { return slices.Delete(b, at, at+1) },
 	}
 	merged, refused := 0, 0
+	bear := func(what string, data []byte) {
+		if bearMerge(t, what, data, other, counters) {
+			merged++
+		} else {
+			refused++
+		}
+	}
+	for at, size := 0, 1; at < size; at++ { // which columns have pages, and of what, says the list of row groups
+		data, _ := segment.ForgeSection(fs, "in0", "row groups", func(payload []byte) []byte {
+			payload, size = slices.Clone(payload), len(payload)
+			payload[at] ^= 1
+			return payload
+		})
+		bear(fmt.Sprintf("row groups, byte %d", at), data)
+	}
 	for i, name := range slices.Sorted(maps.Keys(changes)) {
 		for page, more := 0, true; more; page++ {
 			for at, size := (page+i)%step, 1<<20; more && at < size; at += step {
@@ -141,13 +156,8 @@ func TestForgedPagesAreCopiedByColumnOrRefused(t *testing.T) {
 					}
 					return changes[name](payload, at)
 				})
-				if !more {
-					continue
-				}
-				if bearMerge(t, fmt.Sprintf("%s: page %d, byte %d", name, page, at), data, other, counters) {
-					merged++
-				} else {
-					refused++
+				if more {
+					bear(fmt.Sprintf("%s: page %d, byte %d", name, page, at), data)
 				}
 			}
 		}
@@ -170,8 +180,14 @@ func bearMerge(t *testing.T, what string, data, other []byte, counters []*segmen
 		t.Fatal(err)
 	}
 	if s, err := segment.Open(m, "forged.seg"); err == nil {
-		if err := copyColumns(m, s, "copy"); err != nil && errors.Is(err, codec.ErrCorrupt) && !strings.Contains(err.Error(), "forged.seg: offset ") {
+		err := copyColumns(m, s, "copy")
+		if errors.Is(err, codec.ErrCorrupt) && !strings.Contains(err.Error(), "forged.seg: offset ") {
 			t.Fatalf("%s: %v", what, err)
+		}
+		for i := range s.Groups() {
+			if _, refused := s.ReadGroup(i, segment.Projection{All: true}); refused != nil && err == nil {
+				t.Fatalf("%s: columns are copied of which rows are refused: %v", what, refused)
+			}
 		}
 		s.Close()
 	}
