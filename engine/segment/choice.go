@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// Which columns are folded is a matter of bytes. A folded column costs the templates that
+// Which columns are folded is a matter of bytes, and of searches a little. A folded column costs the templates that
 // differ by its values alone; a column that stands alone costs the bits that tell its values
 // apart, in each item. Both are worked out for all items that will come, from those seen so
 // far. Values that follow from the name (a route, a table, a host) make no templates and are
@@ -229,9 +229,14 @@ func (c *choice) varies(column *weighedColumn) bool {
 // cost is what so many templates come to in the end, in bits.
 func (c *choice) cost(now counted) int { return c.grown(now) * templateBytes * 8 }
 
-// own is what a column costs that stands alone, in bits: what tells its values apart, and some.
+// own is what a column costs that stands alone, in bits: what tells its values apart, and some. Searches ask
+// for one of a few values (a status, a flag) that many items share, and templates tell which items have it.
 func (c *choice) own(column *weighedColumn) int {
-	seen := int(column.items) * (bits.Len(uint(column.values-1)) + ownBitsMore)
+	each := bits.Len(uint(column.values-1)) + ownBitsMore
+	if column.values <= searchedValuesMax {
+		each += searchedBitsMore
+	}
+	seen := int(column.items) * each
 	return int(float64(seen) * float64(c.weight) / float64(c.items)) // one rounding, the same everywhere
 }
 
