@@ -94,7 +94,7 @@ type Measuring struct {
 	// windows and buffers with the first ones.
 	Warm int
 	// Time is after how long a client asks no more, however many questions are left; 0 is
-	// never. Three are asked in any case.
+	// never. Three are asked in any case. The warming ones have as long for themselves.
 	Time time.Duration
 }
 
@@ -151,9 +151,12 @@ func (m Measuring) client(ctx context.Context, class Class, first int) (Measured
 	}
 	defer func() { _ = c.Close() }() // nothing is in flight any more
 	var measured Measured
-	started := time.Now()
+	started, timing := time.Now(), false
 	for i := first; i < m.Clients*m.Warm+m.Questions; i += m.Clients {
 		warming := i < m.Clients*m.Warm
+		if !warming && !timing {
+			timing, started = true, time.Now()
+		}
 		if m.Time > 0 && time.Since(started) > m.Time {
 			if warming {
 				continue

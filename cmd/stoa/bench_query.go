@@ -40,7 +40,7 @@ compared. --ingest asks while spans of other services arrive.`
 type queryFlags struct {
 	api     string
 	address string
-	n       int
+	n, warm int
 	time    time.Duration
 	clients string
 	classes []string
@@ -90,7 +90,7 @@ func newBenchQuery() *cobra.Command {
 			if err := f.askMetered(cmd, mix, clients, &record); err != nil {
 				return err
 			}
-			record.Notes = mix.Notes
+			record.Notes = slices.Concat(mix.Notes, warmNote(f.warm))
 			if err := giveRecord(cmd.OutOrStdout(), f.json, record); err != nil {
 				return err
 			}
@@ -103,6 +103,7 @@ func newBenchQuery() *cobra.Command {
 	flags.StringVar(&f.api, "api", string(bench.StorageGRPC), "how to ask: "+apiNames())
 	flags.StringVar(&f.address, "addr", "", "server to ask, HOST:PORT, and over HTTP a URL too (default: the port of the API on this machine, "+api.StorageAddress+" for "+string(bench.StorageGRPC)+")")
 	flags.IntVar(&f.n, "questions", 200, "questions of each class, of all clients together")
+	flags.IntVar(&f.warm, "warm", bench.WarmQuestions, "questions of each class that each client asks before the clock counts")
 	flags.DurationVar(&f.time, "class-time", 20*time.Second, "ask no more of a class after so long; three questions in any case")
 	flags.StringVar(&f.clients, "clients", "1", "how many ask at once; several numbers ask all of it for each: 1,8")
 	flags.StringArrayVar(&f.classes, "class", nil, "ask this class only; may be given several times")
@@ -134,6 +135,9 @@ func (f *queryFlags) check() (clients []int, err error) {
 	}
 	if f.n < 1 {
 		return nil, usagef("--questions %d: want at least one", f.n)
+	}
+	if f.warm < 0 {
+		return nil, usagef("--warm %d: want at least 0", f.warm)
 	}
 	if f.pid < 0 {
 		return nil, usagef("--pid %d: want that of a process", f.pid)
@@ -193,7 +197,7 @@ func (f *queryFlags) askMetered(cmd *cobra.Command, mix *bench.Mix, clients []in
 func (f *queryFlags) ask(cmd *cobra.Command, mix *bench.Mix, clients []int) (all []bench.QueryRecord, err error) {
 	for _, n := range clients {
 		run := bench.MixRun{
-			Measuring: bench.Measuring{API: bench.API(f.api), Address: f.address, Clients: n, Questions: f.n, Warm: bench.WarmQuestions, Time: f.time},
+			Measuring: bench.Measuring{API: bench.API(f.api), Address: f.address, Clients: n, Questions: f.n, Warm: f.warm, Time: f.time},
 			State:     "warm", Only: f.classes, Told: tellClass,
 		}
 		var records []bench.QueryRecord
@@ -238,6 +242,14 @@ func parseRate(text string) (float64, error) {
 		return 0, usagef("--ingest %q: want spans a second, or max", text)
 	}
 	return rate, nil
+}
+
+// warmNote says how warm, where that is not as in other records.
+func warmNote(questions int) []string {
+	if questions == bench.WarmQuestions {
+		return nil
+	}
+	return []string{fmt.Sprintf("warm is after %d questions of the class by each client", questions)}
 }
 
 // tellClass says on standard error that a class is done.

@@ -26,7 +26,7 @@ type runFlags struct {
 	folder       string
 	serve        []string
 	clients      string
-	n            int
+	n, warm      int
 	time         time.Duration
 	connections  int
 	ingest       string
@@ -75,6 +75,7 @@ func newBenchRun() *cobra.Command {
 	flags.StringArrayVar(&f.serve, "serve", nil, "flag for serve, such as --serve=--shards=8; may be given several times")
 	flags.StringVar(&f.clients, "clients", "1,8", "how many ask at once; all is asked for each number")
 	flags.IntVar(&f.n, "questions", 200, "questions of each class, of all clients together")
+	flags.IntVar(&f.warm, "warm", bench.WarmQuestions, "questions of each class that each client asks before the clock counts")
 	flags.DurationVar(&f.time, "class-time", 20*time.Second, "ask no more of a class after so long; three questions in any case")
 	flags.IntVar(&f.connections, "connections", 4, "connections of the load, each with one request in flight")
 	flags.StringVar(&f.ingest, "ingest", "max", "load beside the last questions: spans a second, max, or none")
@@ -100,8 +101,8 @@ func (f *runFlags) run(cmd *cobra.Command, from *bench.Source) (record bench.Rec
 	if err := f.settle.Check(); err != nil {
 		return record, usagef("--settle %w", err)
 	}
-	if f.n < 1 || f.connections < 1 {
-		return record, usagef("--questions and --connections are at least 1")
+	if f.n < 1 || f.connections < 1 || f.warm < 0 {
+		return record, usagef("--questions and --connections are at least 1, --warm is at least 0")
 	}
 	if f.json != "" {
 		if err := checkNewFile(f.json); err != nil {
@@ -133,7 +134,7 @@ func (f *runFlags) run(cmd *cobra.Command, from *bench.Source) (record bench.Rec
 		return record, err
 	}
 	err = f.ask(ctx, folder, mix, clients, rate, &record)
-	record.Notes = append(record.Notes, mix.Notes...)
+	record.Notes = slices.Concat(record.Notes, mix.Notes, warmNote(f.warm))
 	return record, err
 }
 
@@ -198,7 +199,7 @@ func (f *runFlags) askServer(ctx context.Context, server *bench.Server, mix *ben
 	run.State, run.Once, run.Clients = "cold", true, 1
 	records, err := mix.Ask(ctx, run)
 	record.Queries = append(record.Queries, records...)
-	run.State, run.Once, run.Warm = "warm", false, bench.WarmQuestions
+	run.State, run.Once, run.Warm = "warm", false, f.warm
 	for _, n := range clients {
 		if err != nil {
 			return err

@@ -10,6 +10,10 @@ const (
 	// collections. The process came to 462 MiB at most, tables and all.
 	memoryBytesDefault = 416 << 20
 
+	// hugePagesShare times the limit are the addresses of the heap that huge pages are asked for: it grows
+	// beyond its limit with the tables of segments, and where what is in use leaves gaps.
+	hugePagesShare = 2
+
 	// memoryInterval is how often the limit follows those tables: a flush or a merge changes them.
 	memoryInterval = time.Second
 

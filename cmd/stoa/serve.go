@@ -39,6 +39,7 @@ type serveFlags struct {
 	budget      string
 	insecure    bool
 	keepAnswers bool
+	hugePages   bool
 	tenants     string
 	hasTenants  bool // the flag was given
 	header      string
@@ -74,6 +75,7 @@ func newServe() *cobra.Command {
 		"every call then names one (default no tenants)", tenantsMax))
 	flags.StringVar(&f.header, "tenant-header", api.TenantHeader, "gRPC metadata key, and HTTP header of the query port, that names a call's tenant, with --tenants")
 	flags.BoolVar(&f.keepAnswers, "keep-answers", true, "keep summaries, short whole traces, and longer ones that are asked for again, as they were answered, in the memory of opened pages (false: to measure what making them takes)")
+	flags.BoolVar(&f.hugePages, "huge-pages", true, "ask the kernel for huge pages, twice as much memory as --memory, where it has them (Linux)")
 	flags.BoolVar(&f.insecure, "insecure", false, "allow --listen-host beyond loopback although there is neither TLS nor authentication")
 	return cmd
 }
@@ -151,6 +153,11 @@ func serve(ctx context.Context, out io.Writer, f serveFlags) error {
 		return err
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	if f.hugePages {
+		if err := askForHugePages(memory.bytes * hugePagesShare); err != nil {
+			logger.Info("no huge pages for the heap", "error", err)
+		}
+	}
 	node, err := openNode(ctx, nodeOptions{data: f.data, create: true, logger: logger, shards: f.shards, retention: f.retention,
 		syncInterval: syncInterval, reserve: reserve, budget: budget, archive: true, keepArchive: f.keepArchive, tenants: tenants, tenantHeader: header, answersAnew: !f.keepAnswers})
 	if err != nil {

@@ -2,11 +2,12 @@ package segment
 
 import (
 	"cmp"
+	"math"
 	"math/bits"
 	"slices"
 )
 
-// Which columns are folded is a matter of bytes. A folded column costs the templates that
+// Which columns are folded is a matter of bytes, and of searches a little. A folded column costs the templates that
 // differ by its values alone; a column that stands alone costs the bits that tell its values
 // apart, in each item. Both are worked out for all items that will come, from those seen so
 // far. Values that follow from the name (a route, a table, a host) make no templates and are
@@ -22,14 +23,16 @@ type choice struct {
 	items, weight int
 	hashes        []uint64 // by template, as it would be without what was taken out
 	rows          []uint64 // by template: its items
-	least         int      // templates there would be if every column stood alone
-	leastOnce     int      // those of one item
+	least         counted  // templates there would be if every column stood alone
 	columns       []*weighedColumn
 	following     []*weighedColumn // whose values follow from the name and the list of keys
 	seen          tally
 	changed       []uint64
 	looked        int
 }
+
+// counted is how many templates there are, and how many of them one item has, and two.
+type counted struct{ made, once, twice int }
 
 // weighedColumn is a folded column whose values alone make templates differ.
 type weighedColumn struct {
@@ -44,40 +47,39 @@ type weighedColumn struct {
 // weigh takes out the columns that cost less that way, and says how many templates there may
 // be.
 func (f *folding) weigh(c *choice) {
-	out, made, once := c.cheapest(weighedSlotsMin + weighedSlotsEach*f.described - f.weighed)
+	out, left := c.cheapest(weighedSlotsMin + weighedSlotsEach*f.described - f.weighed)
 	f.weighed += c.looked
 	for _, column := range out {
 		f.setAlone(column.id)
 	}
-	f.spoilt = len(f.shared.hashes) - made
+	f.spoilt = len(f.shared.hashes) - left.made
 	most := max(templatesMin, c.weight/sharedByMin)
-	if f.items >= RehearsalRowsMax && once+f.locals > f.items/4*3 {
+	if f.items >= RehearsalRowsMax && left.once+f.locals > f.items/4*3 {
 		most = templatesMin // hardly any item shares its template
 	}
-	f.allowed = max(templatesMin, min(most, c.grown(made, once)*(growthShare+1)/growthShare))
-	if made >= f.allowed {
+	f.allowed = max(templatesMin, min(most, c.grown(left)*(growthShare+1)/growthShare))
+	if left.made >= f.allowed {
 		f.pause = 2 * f.items
 	}
 }
 
-// cheapest gives the columns to take out, and what templates are left then: how many, and how
-// many of one item. Few templates are fine whatever they cost. It looks at so many slots and
-// templates, and one round more.
-func (c *choice) cheapest(lookedMax int) (out []*weighedColumn, bestMade, bestOnce int) {
-	made, once := c.count(c.hashes)
-	bestMade, bestOnce = made, once
-	cost, alone, best := c.cost(made, once), 0, 0
-	for len(c.columns) > 0 && c.grown(made, once) > templatesMin && made > c.least+c.least/leastShare && c.looked < lookedMax {
+// cheapest gives the columns to take out, and what templates are left then. Few templates are
+// fine whatever they cost. It looks at so many slots and templates, and one round more.
+func (c *choice) cheapest(lookedMax int) (out []*weighedColumn, left counted) {
+	now := c.count(c.hashes)
+	left = now
+	least, alone, best := c.cost(now), 0, 0
+	for len(c.columns) > 0 && c.grown(now) > templatesMin && now.made > c.least.made+c.least.made/leastShare && c.looked < lookedMax {
 		next := c.next()
 		c.takeOut(next)
 		out = append(out, next)
 		alone += c.own(next)
-		made, once = c.count(c.hashes)
-		if now := c.cost(made, once) + alone; now < cost {
-			cost, best, bestMade, bestOnce = now, len(out), made, once
+		now = c.count(c.hashes)
+		if cost := c.cost(now) + alone; cost < least {
+			least, best, left = cost, len(out), now
 		}
 	}
-	return out[:best], bestMade, bestOnce
+	return out[:best], left
 }
 
 func newChoice(f *folding) *choice {
@@ -145,7 +147,7 @@ func (c *choice) leaveOutFollowing() {
 	for _, column := range c.columns {
 		column.change(alone)
 	}
-	c.least, c.leastOnce = c.count(alone)
+	c.least = c.count(alone)
 	all := c.columns
 	c.columns = nil
 	for _, column := range all {
@@ -167,7 +169,7 @@ func (c *choice) makes(column *weighedColumn, alone []uint64) int {
 	for _, template := range column.templates {
 		c.seen.add(alone[template], 1)
 	}
-	least := c.seen.keys
+	least := c.seen.made
 	c.seen.reset()
 	for i := 0; i < len(column.templates); {
 		template := column.templates[i]
@@ -177,17 +179,17 @@ func (c *choice) makes(column *weighedColumn, alone []uint64) int {
 		}
 		c.seen.add(hash, 1)
 	}
-	return c.seen.keys - least
+	return c.seen.made - least
 }
 
-// count gives how many templates the hashes make, and how many of those have one item.
-func (c *choice) count(hashes []uint64) (made, once int) {
+// count gives what templates the hashes make.
+func (c *choice) count(hashes []uint64) counted {
 	c.looked += len(hashes)
 	c.seen.reset()
 	for i, hash := range hashes {
 		c.seen.add(hash, c.rows[i])
 	}
-	return c.seen.keys, c.seen.once
+	return c.seen.counted
 }
 
 // next gives the column to take out that leaves the least cost.
@@ -196,8 +198,7 @@ func (c *choice) next() (next *weighedColumn) {
 	for _, column := range c.columns[:min(len(c.columns), takeOutCandidatesMax)] {
 		c.changed = append(c.changed[:0], c.hashes...)
 		column.change(c.changed)
-		made, once := c.count(c.changed)
-		if cost := c.cost(made, once) + c.own(column); next == nil || cost < least {
+		if cost := c.cost(c.count(c.changed)) + c.own(column); next == nil || cost < least {
 			next, least = column, cost
 		}
 	}
@@ -219,47 +220,66 @@ func (w *weighedColumn) change(hashes []uint64) {
 // varies reports whether a column has values without end. Where most names come once, values
 // that came once with them do not follow from them.
 func (c *choice) varies(column *weighedColumn) bool {
-	if c.leastOnce > c.items/2 {
+	if c.least.once > c.items/2 {
 		return uint64(column.values*4) > column.items*3
 	}
 	return uint64(column.makes*variesShare) > column.items
 }
 
 // cost is what so many templates come to in the end, in bits.
-func (c *choice) cost(made, once int) int { return c.grown(made, once) * templateBytes * 8 }
+func (c *choice) cost(now counted) int { return c.grown(now) * templateBytes * 8 }
 
-// own is what a column costs that stands alone, in bits: what tells its values apart, and some.
+// own is what a column costs that stands alone, in bits: what tells its values apart, and some. Searches ask
+// for one of a few values (a status, a flag) that many items share, and templates tell which items have it.
 func (c *choice) own(column *weighedColumn) int {
-	seen := int(column.items) * (bits.Len(uint(column.values-1)) + ownBitsMore)
+	each := bits.Len(uint(column.values-1)) + ownBitsMore
+	if column.values <= searchedValuesMax {
+		each += searchedBitsMore
+	}
+	seen := int(column.items) * each
 	return int(float64(seen) * float64(c.weight) / float64(c.items)) // one rounding, the same everywhere
 }
 
-// grown gives how many templates there will be. As many as one item has so far, out of all of
-// them, is how likely another item is to have a new one (I. J. Good, The population
-// frequencies of species, 1953), and that share is taken to stay: so it is for names and lists
-// of keys, which come with no end, while the tuples of a few values end, and are fewer.
-func (c *choice) grown(made, once int) int {
-	items := c.items
+// grown gives how many templates there will be: between the fewest and the most there may be, and as
+// little is known of where, as many times the fewest as the most are times it.
+func (c *choice) grown(now counted) int {
+	return int(math.Sqrt(float64(c.fewest(now)) * float64(c.most(now))))
+}
+
+// most gives how many templates there will be if they come with no end. As many as one item has so
+// far, out of all of them, is how likely another item is to have a new one (I. J. Good, The
+// population frequencies of species, 1953), and that share is taken to stay: so it is for names and
+// lists of keys, while the tuples of a few values end, and are fewer.
+func (c *choice) most(now counted) int {
+	made, once, items := now.made, now.once, c.items
 	for ; 2*items <= c.weight && once > 0; items *= 2 {
 		made, once = made+once, once+once*once/made
 	}
 	return min(c.weight, made+once*(c.weight-items)/items)
 }
 
+// fewest gives how many templates there will be at least: those that were not met are once^2/(2 twice) or more
+// (A. Chao, Nonparametric estimation of the number of classes, 1984), and of these come the fewer the fewer are left.
+func (c *choice) fewest(now counted) int {
+	unmet := now.once * (now.once - 1) / (2 * (now.twice + 1))
+	come := now.once * (c.weight - c.items) / c.items // if none of them came twice
+	return now.made + unmet*come/max(1, unmet+come)
+}
+
 // tally counts keys in open addressing; it keeps its memory. It is as large as the keys need: they
 // are fewer than what is counted, and stay near the processor.
 type tally struct {
-	slots      []tallied
-	spare      []tallied
-	keys, once int // how many there are, and that have a count of 1
+	slots []tallied
+	spare []tallied
+	counted
 }
 
 type tallied struct{ key, count uint64 }
 
 // reset forgets all, and makes room for as many keys as there were.
 func (t *tally) reset() {
-	t.size(max(tallySlotsMin, 1<<bits.Len(uint(2*t.keys))))
-	t.keys, t.once = 0, 0
+	t.size(max(tallySlotsMin, 1<<bits.Len(uint(2*t.made))))
+	t.counted = counted{}
 }
 
 // size makes the table empty, with n slots.
@@ -289,6 +309,16 @@ func (t *tally) grow() {
 	}
 }
 
+// note notes that more or fewer keys have a count.
+func (c *counted) note(count uint64, more int) {
+	switch count {
+	case 1:
+		c.once += more
+	case 2:
+		c.twice += more
+	}
+}
+
 // add counts a key, and reports whether it is new.
 func (t *tally) add(key, count uint64) bool {
 	mask := uint64(len(t.slots) - 1)
@@ -298,17 +328,13 @@ func (t *tally) add(key, count uint64) bool {
 		at = (at + 1) & mask
 	}
 	slot := &t.slots[at]
-	if slot.count == 1 {
-		t.once--
-	}
 	fresh := slot.count == 0
+	t.note(slot.count, -1)
 	slot.key = key
 	slot.count += count
+	t.note(slot.count, 1)
 	if fresh {
-		if count == 1 {
-			t.once++
-		}
-		if t.keys++; 2*t.keys > len(t.slots) {
+		if t.made++; 2*t.made > len(t.slots) {
 			t.grow()
 		}
 	}

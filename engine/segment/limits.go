@@ -46,6 +46,10 @@ const (
 	// ownBitsMore is what a value that stands alone takes beside the bits that tell it apart, and
 	// what writing and reading it is worth.
 	ownBitsMore = 2
+	// searchedBitsMore is what it is worth that templates tell the items of a value, where a column has
+	// searchedValuesMax values at most: a search that is told reads no page of it, else one of each row group.
+	searchedBitsMore  = 4
+	searchedValuesMax = 32
 	// sharedByMin items must have a template on the average, once all are there.
 	sharedByMin = 8
 	// growthShare: templates may be so many more than expected, a quarter, until columns are
