@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stoadb/stoa/compaction"
 	"github.com/stoadb/stoa/engine/segment"
@@ -293,5 +294,41 @@ func TestAMergeByColumnCanBeCancelledAnywhere(t *testing.T) {
 		if names, _ := fs.List("."); slices.Contains(names, "out") {
 			t.Fatalf("call %d: %q", at, names)
 		}
+	}
+}
+
+// TestSummedCellsKeepTheirBounds: a thousand cells of each of two inputs, one an hour, are too many for their rows together,
+// and become few in one go.
+func TestSummedCellsKeepTheirBounds(t *testing.T) {
+	random := rand.New(rand.NewPCG(9, 39))
+	fs := vfs.NewCrash(1)
+	var inputs []*segment.Segment
+	spans := 0
+	for i := range 2 {
+		b := pool(random, 16_400, 1)
+		var rows []span.Row
+		for pos := range b.Len() {
+			b.TraceIDs[pos] = span.TraceID{byte(i), byte(pos >> 8), byte(pos)}
+			b.SpanIDs[pos], b.ParentIDs[pos] = span.SpanID{1}, span.SpanID{}
+			b.Kinds[pos], b.Names[pos], b.ResourceIDs[pos] = 1, b.Names[0], b.ResourceIDs[0]
+			b.Starts[pos] = 1_699_999_200_000_000_000 + uint64(1000*i+pos%1000)*uint64(time.Hour)
+			b.Ends[pos] = b.Starts[pos] + 5000
+			rows = append(rows, span.Row{Batch: b, Pos: pos})
+		}
+		spans += len(rows)
+		inputs = append(inputs, write(t, fs, fmt.Sprint("in", i), rows, uint64(i)))
+	}
+	if _, err := compaction.Merge(t.Context(), fs, inputs, "out", nil); err != nil {
+		t.Fatal(err)
+	}
+	cells, err := openSegment(t, fs, "out").OperationCells()
+	if err != nil || cells == nil {
+		t.Fatal(cells, err)
+	}
+	if most := max(1024, spans/32); cells.Len() > most {
+		t.Errorf("%d cells for %d spans, want %d at most", cells.Len(), spans, most)
+	}
+	if err := segment.Verify(fs, "out"); err != nil {
+		t.Error(err)
 	}
 }

@@ -41,7 +41,7 @@ func AppendKeyCounts(dst []byte, counts []KeyCount) []byte {
 		textBytes += len(c.Key)
 	}
 	if len(counts) > keysMax || textBytes > textBytesMax {
-		return binary.AppendUvarint(dst, incompleteMark)
+		return AppendNoKeyCounts(dst)
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(counts)))
 	for _, c := range counts {
@@ -53,6 +53,9 @@ func AppendKeyCounts(dst []byte, counts []KeyCount) []byte {
 	}
 	return dst
 }
+
+// AppendNoKeyCounts appends that nothing is known, as where there are too many keys.
+func AppendNoKeyCounts(dst []byte) []byte { return binary.AppendUvarint(dst, incompleteMark) }
 
 // DecodeKeyCounts reads what AppendKeyCounts wrote; anything else is codec.ErrCorrupt. The
 // list is incomplete, and empty, where there were too many keys.

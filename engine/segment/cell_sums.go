@@ -100,7 +100,7 @@ func (t *cellTable) addCells(cells *Cells, lineOf func(cell *Cell) uint32) {
 		}
 		t.foldMany()
 	}
-	if !t.none && len(t.cells) > t.added/cellSpansMin && t.hasSteps() {
+	for !t.none && len(t.cells) > t.added/cellSpansMin && t.hasSteps() {
 		t.lengthen()
 	}
 }

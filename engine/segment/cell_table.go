@@ -23,7 +23,7 @@ import (
 // It begins with the shortest step. Whenever there are too many pairs, cells go together to those
 // of the next longer one; where even one step for all time has too many, it gives up. When that
 // is looked at is a matter of the spans added so far, which come in the order of the segment's
-// rows: what comes out is a function of the rows, not of row groups.
+// rows: what comes out of counting is a function of the rows, not of row groups.
 type cellTable struct {
 	step    int  // in cellSteps
 	none    bool // given up: nothing is held any more

@@ -7,7 +7,7 @@ import (
 )
 
 // cellWriter makes the cells of a segment: from the columns of each row group as it ends, be
-// its rows added or taken over, so that both give the same. Spans of operations are counted at
+// its rows added or taken over, so that both give the same; or from the cells of a merge's inputs (cell_sums.go). Spans of operations are counted at
 // once; calls when a trace is whole, which may be some row groups later.
 type cellWriter struct {
 	edges, operations cellTable

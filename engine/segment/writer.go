@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 
 	"github.com/stoadb/stoa/engine/column"
 	"github.com/stoadb/stoa/engine/span"
@@ -227,7 +229,7 @@ func (w *Writer) finish() error {
 		sectionTraceRows: traceRows,
 		sectionCatalog:   w.catalog.AppendBinary(nil),
 		sectionHashes:    appendHashes(nil, w.hashes),
-		sectionKeys:      appendKeyCounts(nil, w.columns, w.keys),
+		sectionKeys:      w.keyCounts(),
 	} {
 		if !ofIndex(i) && !isCells(i) {
 			pages.set(i, payload)
@@ -323,6 +325,16 @@ func (w *Writer) writeIndex(p *sectionPages) error {
 	refs, err := w.filters.write(&w.out, left-int64(len(p.pages[sectionStanding])))
 	p.set(sectionFilters, refs)
 	return cmp.Or(err, p.err)
+}
+
+// keyCounts gives what is counted of the attributes, or that nothing is known where sums of a merge's inputs cannot
+// be: of what was wrong there under a right checksum more was taken off than there was.
+func (w *Writer) keyCounts() []byte {
+	wrapped := func(k keyStats) bool { return k.Values > math.MaxInt64 || k.TextBytes > math.MaxInt64 || k.Values == 0 && k.TextBytes > 0 }
+	if w.keysSummed && slices.ContainsFunc(w.keys, wrapped) {
+		return index.AppendNoKeyCounts(nil)
+	}
+	return appendKeyCounts(nil, w.columns, w.keys)
 }
 
 // appendKeyCounts appends how many values each attribute column has.
