@@ -330,7 +330,9 @@ func (w *Writer) writeIndex(p *sectionPages) error {
 // keyCounts gives what is counted of the attributes, or that nothing is known where sums of a merge's inputs cannot
 // be: of what was wrong there under a right checksum more was taken off than there was.
 func (w *Writer) keyCounts() []byte {
-	wrapped := func(k keyStats) bool { return k.Values > math.MaxInt64 || k.TextBytes > math.MaxInt64 || k.Values == 0 && k.TextBytes > 0 }
+	wrapped := func(k keyStats) bool {
+		return k.Values > math.MaxInt64 || k.TextBytes > math.MaxInt64 || k.Values == 0 && k.TextBytes > 0
+	}
 	if w.keysSummed && slices.ContainsFunc(w.keys, wrapped) {
 		return index.AppendNoKeyCounts(nil)
 	}
