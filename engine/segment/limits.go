@@ -47,7 +47,8 @@ const (
 	// what writing and reading it is worth.
 	ownBitsMore = 2
 	// searchedBitsMore is what it is worth that templates tell the items of a value, where a column has
-	// searchedValuesMax values at most: a search that is told reads no page of it, else one of each row group.
+	// searchedValuesMax values at most: a search that is told reads no page of it, else one of each row group that
+	// its standing terms do not tell.
 	searchedBitsMore  = 4
 	searchedValuesMax = 32
 	// sharedByMin items must have a template on the average, once all are there.
