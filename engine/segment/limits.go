@@ -30,6 +30,8 @@ const (
 	writerKeptBytesMax = 48 << 20
 	// keptBytesMax is the largest buffer that goes back to the pool after a read.
 	keptBytesMax = 8 << 20
+	// buffersHeldMax of those of reads outlive collections of garbage, for as many at once.
+	buffersHeldMax = 4
 	// footerBytesMax bounds the footer and the tables of a segment: 100 M-row segments are
 	// not written, and at 4 M rows of one span each the trace table has 64 MiB.
 	footerBytesMax = 192 << 20
