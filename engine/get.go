@@ -2,10 +2,10 @@ package engine
 
 import (
 	"context"
-	"sync"
 
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/engine/span/otlp"
+	"github.com/stoadb/stoa/internal/codec"
 )
 
 // Rows visits a trace's distinct spans, whole, in the order of span.Compare; an unknown id
@@ -22,7 +22,7 @@ func (s *Shard) Rows(ctx context.Context, id span.TraceID, visit func(row span.R
 
 // encode yields the messages of a trace.
 func (v *view) encode(ctx context.Context, id span.TraceID, yield func(chunk []byte) error) error {
-	encoder := encoders.Get().(*otlp.Encoder)
+	encoder := encoders.Get()
 	defer func() {
 		encoder.Reset(nil)
 		if encoder.MemoryBytes() <= encoderKeptBytesMax {
@@ -38,7 +38,7 @@ func (v *view) encode(ctx context.Context, id span.TraceID, yield func(chunk []b
 
 // encoders keep their buffers from trace to trace: growing new ones to the size of a large
 // trace takes as long as filling them.
-var encoders = sync.Pool{New: func() any { return new(otlp.Encoder) }}
+var encoders = codec.Held[otlp.Encoder]{New: func() *otlp.Encoder { return new(otlp.Encoder) }, Most: encodersHeldMax}
 
 // Spans visits every distinct span on which everything asked holds, in no order; the
 // query's limit is ignored. A visited row has its ids, times, kind and status besides

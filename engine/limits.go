@@ -51,6 +51,9 @@ const (
 	// encoderKeptBytesMax is the largest encoder that is kept for the next trace: two buffers
 	// of a chunk each, and what it knows of resources and attributes.
 	encoderKeptBytesMax = 9 << 20
+	// encodersHeldMax of them outlive collections of garbage: an answer that is made while the one before it is
+	// sent, for two questions at once.
+	encodersHeldMax = 3
 	// keptAtOnceBytesMax is the longest answer that is kept before anybody asks for it again.
 	keptAtOnceBytesMax = 64 << 10
 	// effortStep is how many looks at a value a filter takes between two at its context:

@@ -26,19 +26,23 @@ type choice struct {
 	least         counted  // templates there would be if every column stood alone
 	columns       []*weighedColumn
 	following     []*weighedColumn // whose values follow from the name and the list of keys
+	endless       int              // how many of columns are
 	seen          tally
 	changed       []uint64
 	looked        int
 }
 
-// counted is how many templates there are, and how many of them one item has, and two.
-type counted struct{ made, once, twice int }
+// counted is how many templates there are, how many of them one item has, and two, and how many endless columns
+// are folded in them.
+type counted struct{ made, once, twice, endless int }
 
 // weighedColumn is a folded column whose values alone make templates differ.
 type weighedColumn struct {
 	id        uint32
 	values    int
+	once      int // of these, how many one item has
 	makes     int // so many templates more, if all others stood alone
+	endless   bool
 	items     uint64
 	templates []uint32 // that have it, one entry a slot
 	deltas    []uint64 // what each of these slots adds to the hash when it stands alone
@@ -98,9 +102,11 @@ func newChoice(f *folding) *choice {
 				c.hashes[i] += delta
 				continue
 			}
-			if c.seen.add(slotHash(0, s), 1) {
+			once := c.seen.once
+			if c.seen.add(slotHash(0, s), c.rows[i]) {
 				column.values++
 			}
+			column.once += c.seen.once - once
 			column.items += c.rows[i]
 			column.templates, column.deltas = append(column.templates, uint32(i)), append(column.deltas, delta)
 		}
@@ -153,6 +159,10 @@ func (c *choice) leaveOutFollowing() {
 	for _, column := range all {
 		if column.makes = c.makes(column, alone); column.makes > 0 {
 			c.columns = append(c.columns, column)
+			if column.isEndless() {
+				column.endless = true
+				c.endless++
+			}
 		} else {
 			c.following = append(c.following, column)
 		}
@@ -189,7 +199,9 @@ func (c *choice) count(hashes []uint64) counted {
 	for i, hash := range hashes {
 		c.seen.add(hash, c.rows[i])
 	}
-	return c.seen.counted
+	now := c.seen.counted
+	now.endless = c.endless
+	return now
 }
 
 // next gives the column to take out that leaves the least cost.
@@ -198,7 +210,11 @@ func (c *choice) next() (next *weighedColumn) {
 	for _, column := range c.columns[:min(len(c.columns), takeOutCandidatesMax)] {
 		c.changed = append(c.changed[:0], c.hashes...)
 		column.change(c.changed)
-		if cost := c.cost(c.count(c.changed)) + c.own(column); next == nil || cost < least {
+		left := c.count(c.changed)
+		if column.endless {
+			left.endless--
+		}
+		if cost := c.cost(left) + c.own(column); next == nil || cost < least {
 			next, least = column, cost
 		}
 	}
@@ -207,6 +223,9 @@ func (c *choice) next() (next *weighedColumn) {
 
 func (c *choice) takeOut(column *weighedColumn) {
 	column.change(c.hashes)
+	if column.endless {
+		c.endless--
+	}
 	c.columns = slices.DeleteFunc(c.columns, func(other *weighedColumn) bool { return other == column })
 }
 
@@ -240,16 +259,24 @@ func (c *choice) own(column *weighedColumn) int {
 	return int(float64(seen) * float64(c.weight) / float64(c.items)) // one rounding, the same everywhere
 }
 
-// grown gives how many templates there will be: between the fewest and the most there may be, and as
-// little is known of where, as many times the fewest as the most are times it.
+// isEndless reports whether a column's values seem to have no end, in however few items they are: most of them
+// came once.
+func (w *weighedColumn) isEndless() bool { return w.values > searchedValuesMax && 2*w.once > w.values }
+
+// grown gives how many templates there will be: with an endless column among them as many as come with no
+// end; else between those and the fewest, and as little is known of where, as many times the fewest as the
+// others are times it.
 func (c *choice) grown(now counted) int {
+	if now.endless > 0 {
+		return c.most(now)
+	}
 	return int(math.Sqrt(float64(c.fewest(now)) * float64(c.most(now))))
 }
 
 // most gives how many templates there will be if they come with no end. As many as one item has so
 // far, out of all of them, is how likely another item is to have a new one (I. J. Good, The
-// population frequencies of species, 1953), and that share is taken to stay: so it is for names and
-// lists of keys, while the tuples of a few values end, and are fewer.
+// population frequencies of species, 1953), and their share in all templates is taken to stay: so it is for
+// names and lists of keys, while the tuples of a few values end, and are fewer.
 func (c *choice) most(now counted) int {
 	made, once, items := now.made, now.once, c.items
 	for ; 2*items <= c.weight && once > 0; items *= 2 {
@@ -258,7 +285,7 @@ func (c *choice) most(now counted) int {
 	return min(c.weight, made+once*(c.weight-items)/items)
 }
 
-// fewest gives how many templates there will be at least: those that were not met are once^2/(2 twice) or more
+// fewest gives how many templates there will be if they end soon: those that were not met are once^2/(2 twice) or more
 // (A. Chao, Nonparametric estimation of the number of classes, 1984), and of these come the fewer the fewer are left.
 func (c *choice) fewest(now counted) int {
 	unmet := now.once * (now.once - 1) / (2 * (now.twice + 1))
@@ -344,7 +371,7 @@ func (t *tally) add(key, count uint64) bool {
 // endRehearsal takes out the columns that vary most, weighs the others, and forgets the
 // templates. The items were those of rows out of total.
 func (f *folding) endRehearsal(rows, total int) {
-	f.expected = int(int64(f.items) * int64(total) / int64(max(1, rows)))
+	f.expected = int(min(int64(f.items)*int64(total)/int64(max(1, rows)), math.MaxInt32))
 	c := newChoice(f)
 	for _, column := range slices.Concat(c.columns, c.following) {
 		if column.values >= variesMin && c.varies(column) {

@@ -2,6 +2,7 @@ package segment_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -79,5 +80,62 @@ func TestTemplatesHoldWhatFollowsFromTheName(t *testing.T) {
 	}
 	if err := segment.Verify(fs, "s"); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// coded gives what spans of so many places say: flag.0 and on have one of so many values, the first of them
+// in most spans, whatever the place; where rare is not 0 one span of so many has a value of its own.
+func coded(places, values, flags, rare int) func(i, j int) (name, key, value string) {
+	return func(i, j int) (name, key, value string) {
+		random := rand.New(rand.NewPCG(uint64(i), uint64(j)))
+		name = fmt.Sprint("place ", uint64(i)*0x9e3779b97f4a7c15>>33%uint64(places))
+		switch {
+		case j < flags: // value k is one of 1/(k+1)^2
+			value := 0
+			for value < values-1 && random.IntN((value+2)*(value+2)) > (value+2)*(value+2)*2/3 {
+				value++
+			}
+			return name, fmt.Sprint("flag.", j), fmt.Sprint("flag ", value)
+		case j == 9 && rare > 0 && random.IntN(rare) == 0:
+			return name, "rare", fmt.Sprintf("%016x", random.Uint64())
+		case j == 9 && rare > 0:
+			return name, "rare", "none"
+		}
+		return name, fmt.Sprint("place.", j), "of " + name
+	}
+}
+
+// A column of a few values that follow from nothing is folded: templates then tell searches which rows have one
+// (decision 0039). So it is beside a column that is endless in a tenth of the spans, which is not.
+func TestTemplatesHoldFewValuesAndNoEnd(t *testing.T) {
+	for _, c := range []struct{ places, values, flags, rare int }{{300, 12, 1, 0}, {1000, 2, 1, 10}, {100, 5, 2, 10}} {
+		fs := onDisk(t)
+		writeStorm(t, fs, coded(c.places, c.values, c.flags, c.rare), 100_000, func() {})
+		s := open(t, fs, "s")
+		analysis, err := s.Analyze()
+		if err != nil {
+			t.Fatal(err)
+		}
+		folded := make(map[string]float64)
+		for _, p := range analysis.Parts {
+			for _, key := range []string{"flag.0", "flag.1", "rare"} {
+				if strings.Contains(p.What, fmt.Sprintf("%q", key)) {
+					folded[key] = float64(p.Folded) / float64(p.Values)
+				}
+			}
+		}
+		t.Logf("%+v: %d templates, folded %v", c, analysis.Templates[span.SpanLevel].Shared, folded)
+		for i := range c.flags {
+			if key := fmt.Sprint("flag.", i); folded[key] < 1 {
+				t.Errorf("%+v: of %s %.2f are folded", c, key, folded[key])
+			}
+		}
+		if folded["rare"] > 0 {
+			t.Errorf("%+v: of rare %.2f are folded", c, folded["rare"])
+		}
+		s.Close()
+		if err := segment.Verify(fs, "s"); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -30,6 +30,8 @@ const (
 	writerKeptBytesMax = 48 << 20
 	// keptBytesMax is the largest buffer that goes back to the pool after a read.
 	keptBytesMax = 8 << 20
+	// buffersHeldMax of those of reads outlive collections of garbage, for as many at once.
+	buffersHeldMax = 4
 	// footerBytesMax bounds the footer and the tables of a segment: 100 M-row segments are
 	// not written, and at 4 M rows of one span each the trace table has 64 MiB.
 	footerBytesMax = 192 << 20
@@ -47,7 +49,8 @@ const (
 	// what writing and reading it is worth.
 	ownBitsMore = 2
 	// searchedBitsMore is what it is worth that templates tell the items of a value, where a column has
-	// searchedValuesMax values at most: a search that is told reads no page of it, else one of each row group.
+	// searchedValuesMax values at most: a search that is told reads no page of it, else one of each row group that
+	// its standing terms do not tell.
 	searchedBitsMore  = 4
 	searchedValuesMax = 32
 	// sharedByMin items must have a template on the average, once all are there.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/stoadb/stoa/engine/column"
 	"github.com/stoadb/stoa/engine/span"
@@ -95,11 +94,11 @@ type buffers struct {
 	textCounts []uint64      // of values by text
 }
 
-var readBuffers = sync.Pool{New: func() any { return &buffers{ownText: column.NewTable()} }}
+var readBuffers = codec.Held[buffers]{New: func() *buffers { return &buffers{ownText: column.NewTable()} }, Most: buffersHeldMax}
 
 func (s *Segment) reader(i, from, to int, p Projection) *rowReader {
 	s.checkOpen()
-	return &rowReader{s: s, group: &s.groups[i], from: from, to: to, p: p.normal(), b: new(span.Batch), buffers: readBuffers.Get().(*buffers)}
+	return &rowReader{s: s, group: &s.groups[i], from: from, to: to, p: p.normal(), b: new(span.Batch), buffers: readBuffers.Get()}
 }
 
 // checkOpen is one look for each page, so it makes no arguments for what it never says.
