@@ -154,6 +154,53 @@ func TestRowsAreCopiedUntilColumnsAreFull(t *testing.T) {
 	}
 }
 
+// Columns that inputs share are counted once: two inputs of 2,500 are copied as they fit, and one of 2,500 others
+// is not, whatever was asked before.
+func TestSharedColumnsAreCountedOnce(t *testing.T) {
+	defer segment.LowerMergeRows(1, 4096)()
+	const keys = 2500
+	fs := vfs.NewCrash(1)
+	var inputs []*segment.Segment
+	for i, first := range []int{0, 0, keys} {
+		b := plainRows(newOdd(7), keys/5, 4, func(b *span.Batch, pos int) {
+			for k := range 5 {
+				key := b.AddText(fmt.Append(nil, "wide.", first+5*pos+k))
+				b.AddAttr(span.Attr{Key: key, Type: span.IntValue, Value: uint64(k)})
+			}
+		})
+		for pos := range b.Len() { // one after another
+			b.TraceIDs[pos][0] = byte(i)
+			b.Starts[pos] += uint64(i) << 40
+			b.Ends[pos] += uint64(i) << 40
+		}
+		name := fmt.Sprint("in", i)
+		write(t, fs, name, inOrder(b), 100)
+		s := open(t, fs, name)
+		defer s.Close()
+		inputs = append(inputs, s)
+	}
+	w, err := segment.NewWriter(fs, "some", meta())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Abort()
+	wantTaken := func(want ...bool) {
+		t.Helper()
+		for i, s := range inputs {
+			if got := w.TakesRows(s, 0); got != want[i] {
+				t.Errorf("rows of input %d are copied: %v", i, got)
+			}
+		}
+	}
+	wantTaken(true, true, true) // each alone
+	for i := range inputs[:2] {
+		if taken, err := w.AddGroup(inputs[i], 0); !taken || err != nil {
+			t.Fatal(taken, err)
+		}
+		wantTaken(true, true, false)
+	}
+}
+
 // oneAfterAnother deals traces of 20 keys out to two inputs, of which one begins where the other ends: their row
 // groups are taken over, and so are filters.
 func oneAfterAnother(rowsEach int) *oddInputs {
