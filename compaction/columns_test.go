@@ -98,7 +98,7 @@ func lateAndTwice(random *rand.Rand, b *span.Batch, inputs int) (parts [][]span.
 
 // Rows that stand between others are copied from column to column, and what was counted of the inputs is summed:
 // the rows are right, and so is all that a segment says of them. Where counters are left with the inputs, and
-// where they are not, the bytes are the same.
+// where they are not, whatever stays in memory, the bytes are the same.
 func TestCopiedRowsAndSumsAreThoseOfTheRows(t *testing.T) {
 	for seed := range uint64(2) {
 		random := rand.New(rand.NewPCG(seed, 39))
@@ -118,8 +118,10 @@ func TestCopiedRowsAndSumsAreThoseOfTheRows(t *testing.T) {
 				s.Remember(countersOf(t, fs, part))
 				inputs = append(inputs, s)
 			}
-			for range 2 {
-				if _, err := compaction.Merge(context.Background(), fs, inputs, "out", nil); err != nil {
+			for _, kept := range []int{0, 64 << 20} { // bytes of row groups
+				restore := compaction.LowerCache(kept, 1)
+				_, err := compaction.Merge(context.Background(), fs, inputs, "out", nil)
+				if restore(); err != nil {
 					t.Fatal(err)
 				}
 				if data := bytesOf(t, fs, "out"); written == nil {
@@ -166,7 +168,8 @@ func countersOf(t *testing.T, fs vfs.FS, rows []span.Row) *segment.KeyCounters {
 	return w.KeyCounters()
 }
 
-// A trace of many row groups in each input is copied stretch by stretch.
+// A trace of many row groups in each input is copied stretch by stretch: the same where no row group stays in memory
+// but those that are being read, and each is unpacked into the memory of one that has gone.
 func TestALongTraceIsCopiedFromColumns(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 39))
 	fs := vfs.NewCrash(1)
@@ -190,6 +193,13 @@ func TestALongTraceIsCopiedFromColumns(t *testing.T) {
 	wantRows(t, read(t, openSegment(t, fs, "out")), distinct(all))
 	if err := segment.Verify(fs, "out"); err != nil {
 		t.Fatal(err)
+	}
+	defer compaction.LowerCache(0, 1)()
+	if _, err := compaction.Merge(context.Background(), fs, inputs, "again", nil); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(bytesOf(t, fs, "out"), bytesOf(t, fs, "again")) {
+		t.Error("the bytes depend on what stays in memory")
 	}
 }
 

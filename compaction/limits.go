@@ -1,6 +1,9 @@
 package compaction
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // HashesMax and HashAgeMax bound the exactly-once window: how many parts it knows, and for
 // how long. Older copies are still dropped by content. A merge keeps no more than these.
@@ -24,10 +27,6 @@ func DefaultPolicy() Policy {
 const oldAfter = 24 * time.Hour
 
 const (
-	// cacheBytesMax bounds the decoded row groups a merge keeps (half a MiB each, in columns or as bare rows;
-	// each kind has as much, and so have whole ones, 1 to 3 MiB each), besides one for each input: inputs advance at about the same pace, and
-	// a trace that stands in several begins at about the same place in each.
-	cacheBytesMax = 12 << 20
 	// rehearsalGroupsMax is how many row groups of the inputs a merge reads before it begins,
 	// to know which attributes vary.
 	rehearsalGroupsMax = 8
@@ -43,4 +42,13 @@ const (
 	// chunkRowsMax is how many rows go to the writer at once, so that a trace of a million
 	// spans is never in memory whole; and after how many read a merge tells, and looks at whether to go on.
 	chunkRowsMax = 1024
+)
+
+// Tests lower these. cacheBytesMax bounds the decoded row groups a merge keeps (half a MiB each, in columns or as
+// bare rows; each kind has as much, and so have whole ones, 1 to 3 MiB each), besides one for each input: inputs
+// advance at about the same pace, and a trace that stands in several begins at about the same place in each.
+// In columns, groupsMin of those for the inputs stay whatever they take; what is being read stays in any case.
+var (
+	cacheBytesMax = 12 << 20
+	groupsMin     = math.MaxInt
 )

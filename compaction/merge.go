@@ -42,7 +42,7 @@ func Merge(ctx context.Context, fs vfs.FS, inputs []*segment.Segment, out string
 	m := &merge{
 		ctx: ctx, w: w, progress: progress,
 		cache: segment.NewCache(bare, len(inputs), cacheBytesMax), whole: segment.NewCache(whole, 2, cacheBytesMax),
-		columns: &columnCache{groupsMin: len(inputs), bytesMax: cacheBytesMax},
+		columns: &columnCache{groupsMin: min(len(inputs), groupsMin), bytesMax: cacheBytesMax},
 	}
 	for _, s := range inputs {
 		m.inputs = append(m.inputs, &input{s: s, done: make([]uint64, (s.TraceCount()+63)/64), group: -1})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
+	"unsafe"
 
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/internal/codec"
@@ -13,8 +14,8 @@ import (
 // what they are there, so nothing about a row has to be found out: it is columns of numbers and
 // texts, of which stretches are copied to those of the row group that is being written.
 
-// Columns are the columns of a row group, unpacked, for a Writer and for CompareOutlines. They serve one
-// goroutine, and own their memory.
+// Columns are the columns of a row group, unpacked, for a Writer and for CompareRows. They serve one goroutine,
+// and own their memory.
 type Columns struct {
 	s      *Segment
 	group  *groupRef
@@ -282,7 +283,10 @@ func (c *Columns) MemoryBytes() int {
 		4*(cap(c.residues)+cap(c.eventResidues)+cap(c.linkResidues)+cap(c.ends)) + cap(c.linkTraces) + cap(c.linkSpans) + cap(c.texts)
 	for i := range c.levels {
 		l := &c.levels[i]
-		total += 8*cap(l.values) + 4*(len(l.codes())+cap(l.ends)+cap(l.places)+cap(l.begins)+cap(l.marks))
+		total += 8*cap(l.values) + 4*(cap(l.codes())+cap(l.ends)+cap(l.places)+cap(l.begins)+cap(l.marks)) + int(unsafe.Sizeof(usedColumn{}))*cap(l.uses)
+		if l.items != nil {
+			total += 4*(cap(l.items.counts)+cap(l.items.users)) + int(unsafe.Sizeof(use{}))*cap(l.items.uses)
+		}
 	}
 	return total
 }

@@ -177,3 +177,14 @@ func (w *Writer) SourceBytes() (remembered, most int) {
 	}
 	return remembered, sourceBytesMax
 }
+
+// HeldFilterBytes is what the filters take that a writer holds of segments whose row groups it takes over.
+func (w *Writer) HeldFilterBytes() int { return w.foreignFilterBytes }
+
+// FilterBytes is how long the pages of its filters are.
+func (s *Segment) FilterBytes() (total int) {
+	for _, f := range s.filters {
+		total += int(f.length)
+	}
+	return total
+}

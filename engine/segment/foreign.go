@@ -15,6 +15,8 @@ type foreign struct {
 	filters           []filterBytes          // by position among those of the segment
 	damaged           []bool                 // filters, in the same way
 	asIs              bool                   // templates are as they are there
+	own               map[columnKey]bool     // columns of the segment; nil before missingFrom was asked
+	looked, missing   int                    // at columns here; and columns of the segment that are none of them
 }
 
 func (w *Writer) foreignOf(s *Segment) *foreign {
@@ -77,18 +79,29 @@ func (f *foreign) column(w *Writer, id uint32) uint32 {
 	return *here
 }
 
-// hasRoomFor reports whether the columns of s fit beside those that are there.
+// hasRoomFor reports whether the columns of s fit beside those that are there. It is asked for each trace.
 func (w *Writer) hasRoomFor(s *Segment) bool {
 	columns := len(w.columns)
-	if columns+len(s.columns) <= attributeColumnsMax {
-		return true
+	return columns+len(s.columns) <= attributeColumnsMax || columns+w.foreignOf(s).missingFrom(w) <= attributeColumnsMax
+}
+
+// missingFrom gives how many columns of the segment are not there yet. Columns come and stay: of those that
+// came since it was asked last, each is looked up once.
+func (f *foreign) missingFrom(w *Writer) int {
+	if f.own == nil {
+		f.own = make(map[columnKey]bool, len(f.s.columns))
+		for _, key := range f.s.columns {
+			f.own[key] = true
+		}
+		f.missing = len(f.own)
 	}
-	for _, key := range s.columns {
-		if _, known := w.columnIDs[key]; !known {
-			columns++
+	for _, key := range w.columns[f.looked:] {
+		if f.own[key] {
+			f.missing--
 		}
 	}
-	return columns <= attributeColumnsMax
+	f.looked = len(w.columns)
+	return f.missing
 }
 
 // template gives the number here of a template of the segment.

@@ -148,6 +148,10 @@ func (c *Columns) dropValues(w *Writer, level span.Level, from, to int) {
 // group has none.
 type filterBytes [][]byte
 
+// heldBytes is what the filters of a column take while they are held: many are short, and what tells where
+// each is takes more.
+func (s *Segment) heldBytes(ref filterRef) int { return int(ref.length) + 24*len(s.groups) }
+
 // filterOf gives the filter that row group i of the segment has of a column; ok is false where nothing
 // is known of the column. What the filters of a segment take stays until its last row group was asked for, as
 // long as those of all segments take filterBytesMax at most.
@@ -161,8 +165,8 @@ func (f *foreign) filterOf(w *Writer, id uint32, i int) (filter []byte, ok bool,
 		f.filters, f.damaged = make([]filterBytes, len(s.filters)), make([]bool, len(s.filters))
 	}
 	if f.filters[at] == nil {
-		ref := s.filters[at].sectionRef
-		if f.damaged[at] || w.foreignFilterBytes+int(ref.length) > filterBytesMax {
+		ref := s.filters[at]
+		if f.damaged[at] || w.foreignFilterBytes+s.heldBytes(ref) > filterBytesMax {
 			return nil, false, nil
 		}
 		payload, err := s.readPage(ref.offset, ref.length)
@@ -176,11 +180,11 @@ func (f *foreign) filterOf(w *Writer, id uint32, i int) (filter []byte, ok bool,
 		if err != nil {
 			return nil, false, err
 		}
-		w.foreignFilterBytes += int(ref.length)
+		w.foreignFilterBytes += s.heldBytes(ref)
 	}
 	if filter = f.filters[at][i]; i == len(s.groups)-1 {
 		f.filters[at] = nil
-		w.foreignFilterBytes -= int(s.filters[at].length)
+		w.foreignFilterBytes -= s.heldBytes(s.filters[at])
 	}
 	return filter, true, nil
 }
