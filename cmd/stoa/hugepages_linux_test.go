@@ -1,29 +1,74 @@
+//go:build amd64 || arm64
+
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"testing"
 )
 
-// TestTheHeapAsksForHugePages for as many bytes as it is told, and uses no memory for that.
+// adviceEnv makes the test a process of its own, whose heap nobody used before.
+const adviceEnv = "STOA_TEST_HUGE_PAGES"
+
+// TestTheHeapAsksForHugePages for as many bytes as it is told, and uses no memory for that; where the kernel
+// refuses so many addresses that is an error, and the process lives.
 func TestTheHeapAsksForHugePages(t *testing.T) {
+	switch os.Getenv(adviceEnv) {
+	case "granted":
+		testAdvice(t)
+		return
+	case "refused":
+		testRefusal(t)
+		return
+	}
+	if _, err := os.Stat("/sys/kernel/mm/transparent_hugepage"); err != nil {
+		t.Skip("SKIP: this kernel has no transparent huge pages:", err)
+	}
+	for _, what := range []string{"granted", "refused"} {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestTheHeapAsksForHugePages$", "-test.count=1")
+		cmd.Env = append(os.Environ(), adviceEnv+"="+what)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%.2000s", what, err, out)
+		}
+	}
+}
+
+func testAdvice(t *testing.T) {
 	const bytes = 96 << 20
-	_, before := adviceAndMemory(t)
-	if err := askForHugePages(bytes); errors.Is(err, syscall.EINVAL) {
-		t.Skip("SKIP: this kernel was built without transparent huge pages")
-	} else if err != nil {
+	debug.FreeOSMemory()
+	advisedBefore, before := adviceAndMemory(t)
+	if err := askForHugePages(bytes); err != nil {
 		t.Fatal(err)
 	}
 	advised, after := adviceAndMemory(t)
-	if advised < bytes { // or more: addresses that had the advice before
-		t.Errorf("%d MiB are advised, want %d", advised>>20, bytes>>20)
+	if advised-advisedBefore < bytes {
+		t.Errorf("%d MiB are advised, want %d", (advised-advisedBefore)>>20, bytes>>20)
 	}
 	if grown := after - before; grown > bytes/4 {
 		t.Errorf("the process took %d MiB for it", grown>>20)
+	}
+}
+
+func testRefusal(t *testing.T) {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pages uint64
+	if _, err := fmt.Sscan(string(text), &pages); err != nil {
+		t.Fatal(err)
+	}
+	most := pages*uint64(os.Getpagesize()) + 256<<20
+	if err := syscall.Setrlimit(syscall.RLIMIT_AS, &syscall.Rlimit{Cur: most, Max: most}); err != nil {
+		t.Fatal(err)
+	}
+	if err := askForHugePages(1 << 30); err == nil {
+		t.Error("a GiB of addresses is granted where 256 MiB are left")
 	}
 }
 

@@ -53,6 +53,11 @@ func (l memoryLimit) with(tables int64) int64 {
 	return max(l.bytes, min(l.bytes+tables, l.most))
 }
 
+// hugePages gives for how many bytes of the heap huge pages are asked.
+func (l memoryLimit) hugePages() int64 {
+	return min(l.bytes, hugePagesBytesMax/hugePagesTimes) * hugePagesTimes
+}
+
 // words tell the limit to who starts the server.
 func (l memoryLimit) words() string {
 	text := strconv.FormatInt(l.bytes>>20, 10) + " MiB"

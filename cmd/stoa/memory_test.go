@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"math"
 	"runtime/debug"
 	"sync/atomic"
 	"testing"
@@ -27,6 +28,11 @@ func TestTheMemoryLimitGrowsWithTables(t *testing.T) {
 	}
 	if got := grows.words(); got != "480 MiB and what the tables of segments take" {
 		t.Error(got)
+	}
+	for limit, want := range map[int64]int64{64 * mib: 128 * mib, 416 * mib: 832 * mib, 1 << 40: 8 << 30, math.MaxInt64: 8 << 30} {
+		if got := (memoryLimit{bytes: limit}).hugePages(); got != want {
+			t.Errorf("huge pages for %d MiB where the limit is %d, want %d", got/mib, limit/mib, want/mib)
+		}
 	}
 	if got := given.words(); got != "480 MiB" {
 		t.Error(got)

@@ -154,7 +154,7 @@ func serve(ctx context.Context, out io.Writer, f serveFlags) error {
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	if f.hugePages {
-		if err := askForHugePages(memory.bytes * hugePagesShare); err != nil {
+		if err := askForHugePages(memory.hugePages()); err != nil {
 			logger.Info("no huge pages for the heap", "error", err)
 		}
 	}
