@@ -52,7 +52,7 @@ const (
 	// of a chunk each, and what it knows of resources and attributes.
 	encoderKeptBytesMax = 9 << 20
 	// encodersHeldMax of them outlive collections of garbage: an answer that is made while the one before it is
-	// sent, for two questions at once.
+	// sent, for two questions at once: 27 MiB.
 	encodersHeldMax = 3
 	// keptAtOnceBytesMax is the longest answer that is kept before anybody asks for it again.
 	keptAtOnceBytesMax = 64 << 10

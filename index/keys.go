@@ -58,7 +58,7 @@ func AppendKeyCounts(dst []byte, counts []KeyCount) []byte {
 func AppendNoKeyCounts(dst []byte) []byte { return binary.AppendUvarint(dst, incompleteMark) }
 
 // DecodeKeyCounts reads what AppendKeyCounts wrote; anything else is codec.ErrCorrupt. The
-// list is incomplete, and empty, where there were too many keys.
+// list is incomplete, and empty, where there were too many keys, or nothing is known.
 func DecodeKeyCounts(data []byte) (counts []KeyCount, complete bool, err error) {
 	r := codec.NewReader(data)
 	keys := r.Uvarint()

@@ -103,8 +103,8 @@ func newBenchQuery() *cobra.Command {
 	flags.StringVar(&f.api, "api", string(bench.StorageGRPC), "how to ask: "+apiNames())
 	flags.StringVar(&f.address, "addr", "", "server to ask, HOST:PORT, and over HTTP a URL too (default: the port of the API on this machine, "+api.StorageAddress+" for "+string(bench.StorageGRPC)+")")
 	flags.IntVar(&f.n, "questions", 200, "questions of each class, of all clients together")
-	flags.IntVar(&f.warm, "warm", bench.WarmQuestions, "questions of each class that each client asks before the clock counts")
-	flags.DurationVar(&f.time, "class-time", 20*time.Second, "ask no more of a class after so long; three questions in any case")
+	flags.IntVar(&f.warm, "warm", bench.WarmQuestions, "questions of each class that each client asks before the clock counts, but cold")
+	flags.DurationVar(&f.time, "class-time", 20*time.Second, "ask no more of a class after so long, and warm no longer; three questions in any case")
 	flags.StringVar(&f.clients, "clients", "1", "how many ask at once; several numbers ask all of it for each: 1,8")
 	flags.StringArrayVar(&f.classes, "class", nil, "ask this class only; may be given several times")
 	flags.StringVar(&f.rare, "rare", "", "attribute key for rare-tag (default: one that is there)")
@@ -249,7 +249,7 @@ func warmNote(questions int) []string {
 	if questions == bench.WarmQuestions {
 		return nil
 	}
-	return []string{fmt.Sprintf("warm is after %d questions of the class by each client", questions)}
+	return []string{fmt.Sprintf("warm is after at most %d questions of the class by each client", questions)}
 }
 
 // tellClass says on standard error that a class is done.

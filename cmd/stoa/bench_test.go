@@ -109,6 +109,12 @@ func TestBenchQueryFindsTheServerRight(t *testing.T) {
 	if record, err = bench.ReadRecord(cold); err != nil || len(record.Queries) != 1 || record.Queries[0].Asked != 1 {
 		t.Errorf("cold, of one question: %+v, %v", record.Queries, err)
 	}
+	warm := filepath.Join(t.TempDir(), "warm.json")
+	wants(t, exitOK, []string{`note: warm is after at most 25 questions`}, append(query, "--warm", "25", "--class", "get", "--json", warm)...)
+	if record, err = bench.ReadRecord(warm); err != nil || len(record.Queries) != 1 || record.Queries[0].Asked != 25+6 {
+		t.Errorf("6 questions after 25: %+v, %v", record.Queries, err)
+	}
+	wants(t, exitUsage, []string{`--warm -1: want at least 0`}, append(query, "--warm", "-1")...)
 	wants(t, exitError, []string{`[1-9][0-9]* answers are wrong`}, append(query, "--seed", "2", "--class", "get", "--class", "graph")...)
 	wants(t, exitOK, []string{`rare-tag, ingest, 2 clients`}, append(query, "--ingest", "5000", "--clients", "2")...)
 	wants(t, exitError, []string{`no class "speed"`}, append(query, "--class", "speed")...)

@@ -130,8 +130,8 @@ func TestTemplatesHoldFewValuesAndNoEnd(t *testing.T) {
 				t.Errorf("%+v: of %s %.2f are folded", c, key, folded[key])
 			}
 		}
-		if folded["rare"] > 0 {
-			t.Errorf("%+v: of rare %.2f are folded", c, folded["rare"])
+		if rare, ok := folded["rare"]; rare > 0 || ok != (c.rare > 0) {
+			t.Errorf("%+v: of rare %.2f are folded, there is one: %v", c, rare, ok)
 		}
 		s.Close()
 		if err := segment.Verify(fs, "s"); err != nil {

@@ -30,7 +30,7 @@ const (
 	writerKeptBytesMax = 48 << 20
 	// keptBytesMax is the largest buffer that goes back to the pool after a read.
 	keptBytesMax = 8 << 20
-	// buffersHeldMax of those of reads outlive collections of garbage, for as many at once.
+	// buffersHeldMax of those of reads outlive collections of garbage, for as many at once: 32 MiB.
 	buffersHeldMax = 4
 	// footerBytesMax bounds the footer and the tables of a segment: 100 M-row segments are
 	// not written, and at 4 M rows of one span each the trace table has 64 MiB.
@@ -119,7 +119,7 @@ const (
 	indexBytesMin = 32 << 10
 	// filterPageBytes is what the filters of a column take besides themselves.
 	filterPageBytes = 16
-	// filterBytesMax bounds the filters that a writer holds: a tenth of some GB.
+	// filterBytesMax bounds the filters that a writer holds: a tenth of some GB. A merge holds as much again of its inputs.
 	filterBytesMax = 64 << 20
 	// recentNumbersBits: 256 numbers of a column are known again, in a few lines of the cache.
 	recentNumbersBits = 8
