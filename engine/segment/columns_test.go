@@ -119,6 +119,9 @@ func TestForgedPagesAreCopiedByColumnOrRefused(t *testing.T) {
 	counters := []*segment.KeyCounters{in.writeInput(t, fs, 0), in.writeInput(t, fs, 1)}
 	other := bytesOf(t, fs, "in1")
 	step := 97
+	if testing.Short() {
+		step = 487
+	}
 	if os.Getenv("STOA_TEST_SEEDS") != "" {
 		step = 1
 	}
