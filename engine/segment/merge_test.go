@@ -202,14 +202,18 @@ func tables(t *testing.T, s *segment.Segment) (out []byte) {
 	return out
 }
 
+func mergeSeeds() int {
+	if testing.Short() {
+		return 40
+	}
+	return 200
+}
+
 // What a merge copies by column, and sums, is what one that reads row by row writes and counts, whatever the
 // inputs are: late rows and copies, traces of several, events and links in some row groups and not in others, texts
 // that are too long, templates of a row group's own and map columns, clocks that are wrong.
 func TestMergesByColumnAreMergesByRow(t *testing.T) {
-	copiedRows, standing, summed, seeds := 0, 0, 0, 200
-	if testing.Short() {
-		seeds = 40
-	}
+	copiedRows, standing, summed, seeds := 0, 0, 0, mergeSeeds()
 	for seed := range uint64(seeds) {
 		in := newOddInputs(seed)
 		restore := segment.LowerMergeRows(1, 5+in.IntN(60))
