@@ -90,7 +90,9 @@ func newBenchQuery() *cobra.Command {
 			if err := f.askMetered(cmd, mix, clients, &record); err != nil {
 				return err
 			}
-			record.Notes = slices.Concat(mix.Notes, warmNote(f.warm))
+			if record.Notes = mix.Notes; !f.cold {
+				record.Notes = slices.Concat(mix.Notes, warmNote(f.warm))
+			}
 			if err := giveRecord(cmd.OutOrStdout(), f.json, record); err != nil {
 				return err
 			}
