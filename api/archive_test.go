@@ -19,6 +19,7 @@ import (
 	"github.com/stoadb/stoa/cluster"
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/internal/vfs"
+	"github.com/stoadb/stoa/wal"
 )
 
 // archivist is a Jaeger that speaks version 1 and has the two services of an archive.
@@ -125,7 +126,7 @@ func TestTheRetentionOfTheStoreLeavesTheArchiveAlone(t *testing.T) {
 	open := func(seed uint64, retention time.Duration) *cluster.Store {
 		store, err := cluster.Open(t.Context(), cluster.Options{
 			FS: vfs.NewCrash(seed), Shards: 1, ReserveBytes: -1, Retention: retention, Heartbeat: beats,
-			Now: func() time.Time { return time.Unix(0, clock.Load()) },
+			Now: func() time.Time { return time.Unix(0, clock.Load()) }, Log: wal.Options{FileBytes: 1 << 20},
 		})
 		if err != nil {
 			t.Fatal(err)

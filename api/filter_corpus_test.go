@@ -13,6 +13,7 @@ import (
 	"github.com/stoadb/stoa/api/pb/expressionv1"
 	"github.com/stoadb/stoa/cluster"
 	"github.com/stoadb/stoa/internal/vfs"
+	"github.com/stoadb/stoa/wal"
 )
 
 // The nodes of a filter on the wire.
@@ -140,7 +141,7 @@ func corpus() []*tracev1.ResourceSpans {
 // storing serves the real store, which holds the corpus.
 func storing(t *testing.T) (*running, *cluster.Store) {
 	t.Helper()
-	store, err := cluster.Open(t.Context(), cluster.Options{FS: vfs.NewCrash(1), Shards: 2, ReserveBytes: -1})
+	store, err := cluster.Open(t.Context(), cluster.Options{FS: vfs.NewCrash(1), Shards: 2, ReserveBytes: -1, Log: wal.Options{FileBytes: 1 << 20}})
 	if err != nil {
 		t.Fatal(err)
 	}

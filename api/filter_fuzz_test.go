@@ -16,6 +16,7 @@ import (
 	"github.com/stoadb/stoa/engine/enginetest"
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/internal/vfs"
+	"github.com/stoadb/stoa/wal"
 )
 
 // FuzzFilter sends any filter to the real store, which holds the corpus. Either it is
@@ -31,7 +32,7 @@ func FuzzFilter(f *testing.F) {
 			f.Add(seed)
 		}
 	}
-	store, err := cluster.Open(context.Background(), cluster.Options{FS: vfs.NewCrash(1), Shards: 2, ReserveBytes: -1})
+	store, err := cluster.Open(context.Background(), cluster.Options{FS: vfs.NewCrash(1), Shards: 2, ReserveBytes: -1, Log: wal.Options{FileBytes: 1 << 20}})
 	if err != nil {
 		f.Fatal(err)
 	}

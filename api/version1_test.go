@@ -28,12 +28,13 @@ import (
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/engine/span/otlp"
 	"github.com/stoadb/stoa/internal/vfs"
+	"github.com/stoadb/stoa/wal"
 )
 
 // realStore opens a store in memory, which the test's end closes.
 func realStore(t testing.TB, disk vfs.FS) *cluster.Store {
 	t.Helper()
-	store, err := cluster.Open(context.Background(), cluster.Options{FS: disk, Shards: 3, ReserveBytes: -1})
+	store, err := cluster.Open(context.Background(), cluster.Options{FS: disk, Shards: 3, ReserveBytes: -1, Log: wal.Options{FileBytes: 1 << 20}})
 	if err != nil {
 		t.Fatal(err)
 	}

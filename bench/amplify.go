@@ -249,14 +249,14 @@ func Hold(requests iter.Seq2[[]byte, error]) ([][]byte, error) {
 // errNotHeld is of requests that are too large to be kept in memory.
 var errNotHeld = errors.New("the requests are larger than what is held in memory")
 
-func holdUpTo(requests iter.Seq2[[]byte, error], bytesMax int) ([][]byte, error) {
+func holdUpTo(requests iter.Seq2[[]byte, error], bytesMax int64) ([][]byte, error) {
 	var held [][]byte
-	bytes := 0
+	bytes := int64(0)
 	for request, err := range requests {
 		if err != nil {
 			return nil, err
 		}
-		if bytes += len(request); bytes > bytesMax {
+		if bytes += int64(len(request)); bytes > bytesMax {
 			return nil, fmt.Errorf("%w: %d bytes", errNotHeld, bytesMax)
 		}
 		held = append(held, request)

@@ -27,7 +27,6 @@ type peer struct {
 	pid      int
 	otlp     string   // host:port of OTLP over gRPC
 	query    string   // host:port of its HTTP APIs
-	storage  string   // host:port of its storage API v2, "" where it serves none
 	wrong    []string // classes that this Jaeger is known to answer wrongly
 	promises bool     // an order: Stoa's
 }

@@ -93,7 +93,7 @@ func (s *Source) Requests() iter.Seq2[[]byte, error] {
 // where it is, and false is told.
 func (s *Source) Hold() (bool, error) {
 	var all [][][]byte
-	bytes := 0
+	bytes := int64(0)
 	for _, part := range s.parts() {
 		held, err := holdUpTo(part, heldBytesMax-bytes)
 		if errors.Is(err, errNotHeld) {
@@ -103,7 +103,7 @@ func (s *Source) Hold() (bool, error) {
 			return false, err
 		}
 		for _, request := range held {
-			bytes += len(request)
+			bytes += int64(len(request))
 		}
 		all = append(all, held)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/stoadb/stoa/cluster"
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/internal/vfs"
+	"github.com/stoadb/stoa/wal"
 )
 
 // truthOf is the truth over requests.
@@ -106,7 +107,7 @@ func TestTruthAgreesWithTheStore(t *testing.T) {
 	sent := amplify(t, bench.Amplification{Times: 2, Seed: 8}, append(hotrod[:200:200], requests...)...)
 	truth := truthOf(t, tags, sent)
 	ctx := context.Background()
-	store, err := cluster.Open(ctx, cluster.Options{FS: vfs.NewCrash(1), Now: time.Now})
+	store, err := cluster.Open(ctx, cluster.Options{FS: vfs.NewCrash(1), Now: time.Now, Log: wal.Options{FileBytes: 1 << 20}})
 	if err != nil {
 		t.Fatal(err)
 	}

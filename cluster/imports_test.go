@@ -55,6 +55,9 @@ func TestImportLedgerReportsEveryCutAndFlip(t *testing.T) {
 
 // TestFullImportLedgerRefusesOneFileMore, and the folder goes on to start.
 func TestFullImportLedgerRefusesOneFileMore(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIP: a million files, one after another")
+	}
 	const bytesMax, frameBytes, entryBytes = 16 << 20, 8 + 4 + 3 + 4, 17
 	full := make(map[codec.Hash]uint64)
 	for i := range uint32((bytesMax - frameBytes) / entryBytes) {
@@ -90,7 +93,7 @@ func TestFullImportLedgerRefusesOneFileMore(t *testing.T) {
 func TestTheLedgerNeverSaysMoreThanTheLogHolds(t *testing.T) {
 	disk := vfs.NewCrash(1)
 	ctx := context.Background()
-	options := cluster.Options{FS: disk, Shards: 1, Log: wal.Options{SyncInterval: time.Minute}}
+	options := cluster.Options{FS: disk, Shards: 1, Log: wal.Options{SyncInterval: time.Minute, FileBytes: 1 << 20}}
 	store, err := cluster.Open(ctx, options)
 	if err != nil {
 		t.Fatal(err)

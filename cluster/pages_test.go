@@ -70,11 +70,19 @@ func matchesOf(m *enginetest.Model, q span.Query) map[span.TraceID]string {
 	return joined
 }
 
+// pageSeeds gives how many of so many seeds the tests below run: a quarter where they are asked to be short.
+func pageSeeds(all uint64) uint64 {
+	if testing.Short() {
+		return all / 4
+	}
+	return all
+}
+
 // TestAWalkShowsEachTraceOnce: page by page, at any size, while spans arrive, are flushed
 // and merged. No trace comes twice, and each whose matches did not change comes, in order.
 func TestAWalkShowsEachTraceOnce(t *testing.T) {
-	pages, shown := 0, 0
-	for seed := range uint64(30) {
+	pages, shown, seeds := 0, 0, pageSeeds(30)
+	for seed := range seeds {
 		f := fill(t, seed, 12+int(seed), 160)
 		for range 12 {
 			q := f.gen.Query(f.model)
@@ -102,7 +110,7 @@ func TestAWalkShowsEachTraceOnce(t *testing.T) {
 			checkWalk(t, walked, before, matchesOf(f.model, q))
 		}
 	}
-	if pages < 500 || shown < 1000 {
+	if pages < 500*int(seeds)/30 || shown < 1000*int(seeds)/30 {
 		t.Errorf("%d pages of %d traces show little", pages, shown)
 	}
 }
@@ -110,8 +118,8 @@ func TestAWalkShowsEachTraceOnce(t *testing.T) {
 // TestShardsFindTogetherWhatTheModelFinds: shards that search for one answer leave out what others
 // have found newer ones for, and no more.
 func TestShardsFindTogetherWhatTheModelFinds(t *testing.T) {
-	found := 0
-	for seed := range uint64(20) {
+	found, seeds := 0, pageSeeds(20)
+	for seed := range seeds {
 		f := fill(t, seed, 10+4*int(seed), 200)
 		for range 40 {
 			q := f.gen.Query(f.model)
@@ -123,7 +131,7 @@ func TestShardsFindTogetherWhatTheModelFinds(t *testing.T) {
 			found += len(got)
 		}
 	}
-	if found < 500 {
+	if found < 500*int(seeds)/20 {
 		t.Errorf("%d traces show little", found)
 	}
 }
@@ -209,8 +217,8 @@ func walkSpans(t *testing.T, s *cluster.Store, q span.SpanQuery, between func())
 // TestFoundSpansAreThoseOfTheModel, in any order, page by page: each with its resource and
 // scope, and every one of those that share an id.
 func TestFoundSpansAreThoseOfTheModel(t *testing.T) {
-	some := 0
-	for seed := range uint64(24) {
+	some, seeds := 0, pageSeeds(24)
+	for seed := range seeds {
 		f := fill(t, seed, 5+int(seed%7), 160)
 		for range 25 {
 			q := span.SpanQuery{Query: f.gen.Query(f.model), Order: f.gen.Order()}
@@ -227,14 +235,14 @@ func TestFoundSpansAreThoseOfTheModel(t *testing.T) {
 			some += min(1, len(got))
 		}
 	}
-	if some < 100 {
+	if some < 100*int(seeds)/24 {
 		t.Errorf("%d searches find anything: this shows little", some)
 	}
 }
 
 // TestAWalkShowsEachSpanOnce while others arrive: all that were there before it began.
 func TestAWalkShowsEachSpanOnce(t *testing.T) {
-	for seed := range uint64(10) {
+	for seed := range pageSeeds(10) {
 		f := fill(t, seed, 8, 120)
 		for range 6 {
 			q := span.SpanQuery{Query: f.gen.Query(f.model), Order: f.gen.Order()}

@@ -39,7 +39,7 @@ func TestStoresThatShareTurnsCloseInAnyOrder(t *testing.T) {
 	shared := cluster.NewShared()
 	var stores []*cluster.Store
 	for seed := range uint64(2) {
-		store, err := cluster.Open(t.Context(), cluster.Options{FS: vfs.NewCrash(seed), Shards: 2, ReserveBytes: -1, Shared: shared})
+		store, err := cluster.Open(t.Context(), cluster.Options{FS: vfs.NewCrash(seed), Shards: 2, ReserveBytes: -1, Shared: shared, Log: wal.Options{FileBytes: 1 << 20}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -43,11 +43,15 @@ func smallWorld(t *testing.T, seed uint64) (*world, [][]byte) {
 // TestACrashAtAnyCallLeavesBeforeOrAfter stops the machine at each call to the disk, by
 // kill and by power cut, and again while the first recovery runs.
 func TestACrashAtAnyCallLeavesBeforeOrAfter(t *testing.T) {
+	step := 1
+	if testing.Short() {
+		step = 3
+	}
 	for seed := range uint64(seeds(t, 2)) {
 		w, requests := smallWorld(t, seed)
 		w.mustOpen()
 		w.script(requests)
-		for k := 1; k <= w.disk.Calls(); k++ {
+		for k := 1 + int(seed)%step; k <= w.disk.Calls(); k += step {
 			t.Run(fmt.Sprintf("seed %d call %d", seed, k), func(t *testing.T) { crashAt(t, seed, k) })
 		}
 	}

@@ -65,6 +65,9 @@ func hostileFilters() map[string]span.Filter {
 // TestAFilterEndsWithItsQuestion, wherever in a row it is: every question about one row looks
 // at its context often, ends with its error, and says the truth when nobody ends it.
 func TestAFilterEndsWithItsQuestion(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIP: filters that take as long as filters may")
+	}
 	w := newWorld(t, 1, 1)
 	w.mustOpen()
 	w.apply(hostile(t))
@@ -110,6 +113,9 @@ func TestAFilterEndsWithItsQuestion(t *testing.T) {
 
 // TestLongTextsMatchAsShortOnesDo: a long text is matched as a stream, by the same pattern.
 func TestLongTextsMatchAsShortOnesDo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIP: patterns that take as long as patterns may")
+	}
 	w := newWorld(t, 1, 1)
 	w.mustOpen()
 	w.apply(hostile(t))

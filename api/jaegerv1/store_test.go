@@ -17,12 +17,13 @@ import (
 	"github.com/stoadb/stoa/api/pb/storagev1"
 	"github.com/stoadb/stoa/cluster"
 	"github.com/stoadb/stoa/internal/vfs"
+	"github.com/stoadb/stoa/wal"
 )
 
 // serve serves a new store on a real socket and gives a connection to it.
 func serve(t *testing.T) (*cluster.Store, *grpc.ClientConn) {
 	t.Helper()
-	store, err := cluster.Open(context.Background(), cluster.Options{FS: vfs.NewCrash(1), Shards: 3, ReserveBytes: -1})
+	store, err := cluster.Open(context.Background(), cluster.Options{FS: vfs.NewCrash(1), Shards: 3, ReserveBytes: -1, Log: wal.Options{FileBytes: 1 << 20}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,6 +28,7 @@ import (
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/internal/codec"
 	"github.com/stoadb/stoa/internal/vfs"
+	"github.com/stoadb/stoa/wal"
 )
 
 // now is what the handlers of tests take for the time.
@@ -43,7 +44,7 @@ type world struct {
 
 func newWorld(t testing.TB, options queryhttp.Options) *world {
 	t.Helper()
-	store, err := cluster.Open(context.Background(), cluster.Options{FS: vfs.NewCrash(1), Shards: 3, ReserveBytes: -1})
+	store, err := cluster.Open(context.Background(), cluster.Options{FS: vfs.NewCrash(1), Shards: 3, ReserveBytes: -1, Log: wal.Options{FileBytes: 1 << 20}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,13 +16,14 @@ import (
 	"github.com/stoadb/stoa/engine/enginetest"
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/internal/vfs"
+	"github.com/stoadb/stoa/wal"
 )
 
 // TestQuarantinedSpansCountAsDropped: they were acknowledged, and no answer holds them.
 func TestQuarantinedSpansCountAsDropped(t *testing.T) {
 	store, err := cluster.Open(t.Context(), cluster.Options{
 		FS: vfs.NewCrash(1), ReserveBytes: -1, Heartbeat: make(chan time.Time), Logger: slog.New(slog.DiscardHandler),
-		CheckPart: func(*span.Batch) error { return errors.New("injected") },
+		CheckPart: func(*span.Batch) error { return errors.New("injected") }, Log: wal.Options{FileBytes: 1 << 20},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -114,8 +114,8 @@ func (t *Table) appendPart(c *TextColumn, k, from, to int) (ends []uint32, base 
 
 // room refuses what positions of 32 bits cannot tell.
 func (t *Table) room(size int) error {
-	if len(t.Text)+size > textBytesMax {
-		return codec.Corrupt("texts of %d bytes in one table", len(t.Text)+size)
+	if total := int64(len(t.Text)) + int64(size); total > textBytesMax { // int64: an int may have 32 bits
+		return codec.Corrupt("texts of %d bytes in one table", total)
 	}
 	return nil
 }

@@ -33,6 +33,7 @@ func (w *Writer) AddColumns(trace span.TraceID, c *Columns, from, to int) error 
 		}
 		from += n
 	}
+	w.foreignOf(c.s).passed(w, c.number+1)
 	return w.checkRows()
 }
 

@@ -112,7 +112,7 @@ func (c *cellWriter) boundOperations() {
 
 // boundCallees gives up cells of edges where too many spans may be called.
 func (c *cellWriter) boundCallees() {
-	if len(c.calleeList) > cellPairsMax {
+	if len(c.calleeList) > cellCalleesMax {
 		c.edges.giveUp()
 	}
 }

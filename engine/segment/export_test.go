@@ -19,6 +19,18 @@ func LowerCellTraceRows(rows int) (restore func()) {
 	return func() { cellTraceRowsMax = before }
 }
 
+// LowerCellCallees makes writers tell fewer pairs of a service and a kind apart, until restore.
+func LowerCellCallees(callees int) (restore func()) {
+	before := cellCalleesMax
+	cellCalleesMax = callees
+	return func() { cellCalleesMax = before }
+}
+
+// HeldCalls is how many rows, callees and edges a writer holds, or has room for, to count calls anew.
+func (w *Writer) HeldCalls() int {
+	return cap(w.recount.rows) + cap(w.recount.ids) + len(w.cells.calleeList) + len(w.cells.edgeLines)
+}
+
 // SectionAt gives where a section stands, by the name that Print gives it; of "filters" it is the first column's
 // filters.
 func SectionAt(fs vfs.FS, name, section string) (offset, bytes int64) {

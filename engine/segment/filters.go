@@ -199,14 +199,15 @@ func cutFilters(payload []byte, groups int) (filterBytes, error) {
 	}
 	r := codec.NewReader(payload)
 	filters := make(filterBytes, groups)
-	at := uint64(0)
+	at, last := uint64(0), uint64(0)
 	for range r.Count(1) {
 		at += r.Uvarint()
 		begin := r.Offset()
 		index.OpenFilter(r)
 		filters[at] = payload[begin:r.Offset()]
+		last = at + 1
 	}
-	return filters, r.Err()
+	return filters[:last], r.Err()
 }
 
 // decodeFilters reads the page of a column: a filter by row group, nil where the group has

@@ -14,6 +14,7 @@ type foreign struct {
 	as                [span.Levels][]asThere // by template
 	filters           []filterBytes          // by position among those of the segment
 	damaged           []bool                 // filters, in the same way
+	next              int                    // row group, as passed was told
 	asIs              bool                   // templates are as they are there
 	own               map[columnKey]bool     // columns of the segment; nil before missingFrom was asked
 	looked, missing   int                    // at columns here; and columns of the segment that are none of them

@@ -144,8 +144,8 @@ func (c *Columns) dropValues(w *Writer, level span.Level, from, to int) {
 	l.at = to
 }
 
-// filterBytes are the filters of a column as they stand in a segment, by row group; nil where the
-// group has none.
+// filterBytes are the filters of a column as they stand in a segment, by row group, up to the last one that
+// has one; nil where a group has none.
 type filterBytes [][]byte
 
 // heldBytes is what the filters of a column take while they are held: many are short, and what tells where
@@ -153,8 +153,8 @@ type filterBytes [][]byte
 func (s *Segment) heldBytes(ref filterRef) int { return int(ref.length) + 24*len(s.groups) }
 
 // filterOf gives the filter that row group i of the segment has of a column; ok is false where nothing
-// is known of the column. What the filters of a segment take stays until its last row group was asked for, as
-// long as those of all segments take filterBytesMax at most.
+// is known of the column. What the filters of a column take stays until passed lets go of it, as long as those of
+// all segments take filterBytesMax at most.
 func (f *foreign) filterOf(w *Writer, id uint32, i int) (filter []byte, ok bool, err error) {
 	s := f.s
 	at, ok := slices.BinarySearchFunc(s.filters, id, func(ref filterRef, id uint32) int { return cmp.Compare(ref.column, id) })
@@ -169,9 +169,10 @@ func (f *foreign) filterOf(w *Writer, id uint32, i int) (filter []byte, ok bool,
 		if f.damaged[at] || w.foreignFilterBytes+s.heldBytes(ref) > filterBytesMax {
 			return nil, false, nil
 		}
+		var filters filterBytes
 		payload, err := s.readPage(ref.offset, ref.length)
 		if err == nil {
-			f.filters[at], err = cutFilters(payload, len(s.groups))
+			filters, err = cutFilters(payload, len(s.groups))
 		}
 		if errors.Is(err, codec.ErrCorrupt) {
 			f.damaged[at] = true
@@ -180,11 +181,26 @@ func (f *foreign) filterOf(w *Writer, id uint32, i int) (filter []byte, ok bool,
 		if err != nil {
 			return nil, false, err
 		}
+		f.filters[at] = filters
 		w.foreignFilterBytes += s.heldBytes(ref)
 	}
-	if filter = f.filters[at][i]; i == len(s.groups)-1 {
-		f.filters[at] = nil
-		w.foreignFilterBytes -= s.heldBytes(s.filters[at])
+	if i < len(f.filters[at]) {
+		filter = f.filters[at][i]
 	}
 	return filter, true, nil
+}
+
+// passed lets go of the filters that no row group from next on has: those before are written, by whichever way.
+// Should one come all the same, they are read again.
+func (f *foreign) passed(w *Writer, next int) {
+	if f.next == next {
+		return
+	}
+	f.next = next
+	for at, held := range f.filters {
+		if held != nil && len(held) <= next {
+			f.filters[at] = nil
+			w.foreignFilterBytes -= f.s.heldBytes(f.s.filters[at])
+		}
+	}
 }

@@ -69,3 +69,56 @@ func rewriteSection(fs vfs.FS, name, section string, change func(payload []byte)
 	}
 	return f.Close()
 }
+
+// TestHeldFiltersGoWithTheLastRowGroupThatHasThem: those of columns that the row groups behind lack are let go of, and
+// so are those of all where the rows behind are copied by column.
+func TestHeldFiltersGoWithTheLastRowGroupThatHasThem(t *testing.T) {
+	const groupRows, groups = 64, 6
+	defer segment.LowerMergeRows(1, groupRows)()
+	o := newOdd(7)
+	b := plainRows(o, groups*groupRows, 4, func(b *span.Batch, pos int) {
+		o.fiveOf(b, 100*(pos/(4*groupRows)), 20) // the last two row groups have other columns than the first four
+	})
+	var rows []span.Row
+	for pos := range b.Len() {
+		rows = append(rows, span.Row{Batch: b, Pos: pos})
+	}
+	fs := vfs.NewCrash(1)
+	in := &oddInputs{odd: o, all: b, parts: [][]span.Row{rows}}
+	counters := in.writeInput(t, fs, 0)
+	s, err := segment.OpenWith(fs, "in0", segment.NewPages(32<<20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.Remember(counters)
+	w, err := segment.NewWriter(fs, "some", meta())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Abort()
+	if summed, err := w.SumKeys([]*segment.Segment{s}, func() error { return nil }); !summed || err != nil {
+		t.Fatal(summed, err)
+	}
+	for i := range groups - 1 {
+		if taken, err := w.AddGroup(s, i); !taken || err != nil {
+			t.Fatal(taken, err)
+		}
+		if held := w.HeldFilterBytes(); (held == 0) != (i == 3) {
+			t.Errorf("behind row group %d filters take %d bytes", i, held)
+		}
+	}
+	c, err := s.ReadColumns(groups-1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := s.Group(groups - 1)
+	for row := g.FirstRow; row < g.FirstRow+g.Rows; row += 4 {
+		if err := w.AddColumns(s.TraceID(s.TraceAtRow(row)), c, row-g.FirstRow, row-g.FirstRow+4); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if held := w.HeldFilterBytes(); held != 0 {
+		t.Errorf("in the end filters take %d bytes", held)
+	}
+}

@@ -211,10 +211,12 @@ const (
 // Tests lower these. standingBytesMax is as told above, groupRows are what a writer ends a row group at.
 // asIsRowsMin rows of an input are enough to have told which attributes vary: a merge leaves their
 // templates as they are. cellTraceRowsMax is the longest trace whose calls are counted in cells: a writer holds 44
-// bytes a row of the one at hand.
+// bytes a row of the one at hand. cellCalleesMax pairs of a service and a kind are told apart among spans that may
+// be called: there are no more cells than that.
 var (
 	standingBytesMax = 4 << 20
 	groupRows        = groupRowsMax
 	asIsRowsMin      = 16 << 10
 	cellTraceRowsMax = 1 << 18
+	cellCalleesMax   = cellPairsMax
 )

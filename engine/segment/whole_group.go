@@ -42,6 +42,7 @@ func (w *Writer) AddGroup(s *Segment, i int) (taken bool, err error) {
 		w.err = c.write()
 	}
 	c.spanIDs, c.parentIDs = c.scan.b.SpanIDs, c.scan.b.ParentIDs
+	c.known.passed(w, i+1)
 	w.settleCopied()
 	return w.err == nil, w.err
 }

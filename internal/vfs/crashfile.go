@@ -174,7 +174,8 @@ func (c *Crash) resize(n *node, size int64) {
 	n.now = resized(n.now, size)
 }
 
-// resized gives b another length; new bytes are zero.
+// resized gives b another length; new bytes are zero. They come as zeros from the allocator and are not
+// touched: a log file is preallocated, and has a hundred MB of them.
 func resized(b []byte, size int64) []byte {
 	if size <= int64(cap(b)) {
 		old := int64(len(b))
@@ -184,5 +185,7 @@ func resized(b []byte, size int64) []byte {
 		}
 		return b
 	}
-	return append(b, make([]byte, size-int64(len(b)))...)
+	grown := make([]byte, size, max(size, int64(cap(b))*5/4))
+	copy(grown, b)
+	return grown
 }
