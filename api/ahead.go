@@ -85,7 +85,10 @@ func (a *readAhead) read(id span.TraceID, t *aheadTrace) {
 
 // messageOf gives a chunk in a form that grpc may read for as long as it likes.
 func messageOf(chunk span.Chunk) *wire.Message {
-	if chunk.Stays {
+	switch {
+	case chunk.Buffer != nil:
+		return wire.Owned(chunk.Buffer)
+	case chunk.Stays:
 		return wire.Lent(chunk.Bytes)
 	}
 	return wire.NewMessage(chunk.Bytes)

@@ -23,6 +23,7 @@ import (
 	"github.com/stoadb/stoa/api"
 	"github.com/stoadb/stoa/api/pb/storagev2"
 	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/codec"
 )
 
 func stringAttribute(key, value string) *commonv1.KeyValue {
@@ -220,8 +221,16 @@ func TestChunksPassAsTheyAre(t *testing.T) {
 	server := start(t, &scripted{get: func(_ context.Context, _ span.TraceID, yield func(span.Chunk) error) error {
 		reused := make([]byte, 0, 3_000_000)
 		for i, chunk := range want {
-			if i%3 == 0 { // lent for ever
+			switch i % 3 {
+			case 0: // lent for ever
 				if err := yield(span.Chunk{Bytes: chunk, Stays: true}); err != nil {
+					return err
+				}
+				continue
+			case 1: // in a buffer that the API owns now, and gives to others once it is sent
+				buffer := codec.Buffers.Get(len(chunk))
+				copy(*buffer, chunk)
+				if err := yield(span.Chunk{Bytes: *buffer, Stays: true, Buffer: buffer}); err != nil {
 					return err
 				}
 				continue

@@ -18,6 +18,7 @@ import (
 	"github.com/stoadb/stoa/api/pb/storagev2"
 	"github.com/stoadb/stoa/api/wire"
 	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/codec"
 )
 
 // version1Services are jaeger.storage.v1, for Jaeger 1 and 2.0 to 2.5.
@@ -168,6 +169,9 @@ func secondOf(q *storagev1.TraceQueryParameters) *storagev2.TraceQueryParameters
 func (r version1Reader) send(id span.TraceID, stream version1Stream) (spans int, err error) {
 	sender := spanSender{stream: stream}
 	err = r.server.store.Get(stream.Context(), id, func(chunk span.Chunk) error {
+		if chunk.Buffer != nil {
+			defer codec.Buffers.Put(chunk.Buffer)
+		}
 		return jaegerv1.Spans(chunk.Bytes, func(s *apiv2.Span) error {
 			spans++
 			return sender.add(s)

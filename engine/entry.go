@@ -125,7 +125,7 @@ const partBytesMax = 4 * otlp.RequestBytesMax
 
 // divide unpacks the S2 block and gives each part its own.
 func (e *Entry) divide(version uint8, block []byte, sizes []uint64) error {
-	joined, err := codec.DecodeS2(block)
+	joined, err := codec.DecodeS2(nil, block)
 	if err != nil {
 		return err
 	}

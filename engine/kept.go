@@ -7,6 +7,7 @@ import (
 
 	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/codec"
 )
 
 // What is made of a trace's rows is good as long as these stand in the same segments, and nowhere else:
@@ -65,39 +66,94 @@ func keep[T any](m segment.Made, p *traceHome, made T, bytes int) {
 	}
 }
 
-// answerBytesMax is the longest answer that is to be kept of the trace, in bytes. Few are kept at once,
-// many when the trace is asked for again: most of what is found is not, and large ones push out much.
-func (p *traceHome) answerBytesMax() int {
+// keptAnswer gathers the messages of a trace that may be kept; an answer that is too long is let go of.
+// Few are kept at once, many when the trace is asked for again: most of what is found is not.
+type keptAnswer struct {
+	messages        []keptMessage
+	bytes, bytesMax int  // of what is kept; below 0: nothing is
+	packs           bool // messages that are too long to be kept as they are
+}
+
+// keptMessage is one message of an answer: as it is sent, or packed.
+type keptMessage struct {
+	bytes  []byte
+	packed bool // as an S2 block
+}
+
+// mayKeep begins an answer that is made of the trace.
+func (p *traceHome) mayKeep() keptAnswer {
 	if p.first == nil {
-		return -1
+		return keptAnswer{bytesMax: -1}
 	}
 	most := p.first.MadeBytesMax()
 	if p.first.AskedAgain(p.trace) {
-		return most
+		return keptAnswer{bytesMax: most, packs: true}
 	}
-	return min(most, keptAtOnceBytesMax)
+	return keptAnswer{bytesMax: min(most, keptPlainBytesMax)}
 }
 
-// keptAnswer gathers an answer that may be kept; one that is too long is let go of.
-type keptAnswer struct {
-	chunks          [][]byte
-	bytes, bytesMax int
+// give yields a message that was made. Where it is kept as it is, readers get that.
+func (a *keptAnswer) give(chunk []byte, yield func(span.Chunk) error) error {
+	if len(chunk) <= keptPlainBytesMax && a.bytes+len(chunk) <= a.bytesMax {
+		own := bytes.Clone(chunk)
+		a.add(keptMessage{bytes: own})
+		return yield(span.Chunk{Bytes: own, Stays: true})
+	}
+	if err := yield(span.Chunk{Bytes: chunk}); err != nil {
+		return err
+	}
+	if !a.packs || a.bytes > a.bytesMax {
+		a.letGo()
+		return nil
+	}
+	buffer := codec.Buffers.Get(codec.S2BytesMax(len(chunk)))
+	defer codec.Buffers.Put(buffer)
+	packed := codec.AppendS2((*buffer)[:0], chunk)
+	if a.bytes+len(packed) > a.bytesMax {
+		a.letGo()
+		return nil
+	}
+	a.add(keptMessage{bytes.Clone(packed), true})
+	return nil
 }
 
-// add gives the chunk that a reader is to have, which is the one that is kept.
-func (a *keptAnswer) add(chunk []byte) span.Chunk {
-	if a.bytes+len(chunk) > a.bytesMax {
-		a.chunks, a.bytesMax = nil, -1
-		return span.Chunk{Bytes: chunk}
+func (a *keptAnswer) add(m keptMessage) {
+	a.bytes += cap(m.bytes)
+	a.messages = append(a.messages, m)
+}
+
+func (a *keptAnswer) letGo() { *a = keptAnswer{bytesMax: -1} }
+
+// yieldKept yields the messages of an answer that was kept.
+func yieldKept(ctx context.Context, messages []keptMessage, yield func(chunk span.Chunk) error) error {
+	for _, m := range messages {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := m.yield(yield); err != nil {
+			return err
+		}
 	}
-	own := bytes.Clone(chunk)
-	a.bytes += cap(own)
-	a.chunks = append(a.chunks, own)
-	return span.Chunk{Bytes: own, Stays: true}
+	return nil
+}
+
+func (m keptMessage) yield(yield func(chunk span.Chunk) error) error {
+	if !m.packed {
+		return yield(span.Chunk{Bytes: m.bytes, Stays: true})
+	}
+	size, err := codec.S2ContentBytes(m.bytes)
+	if err != nil {
+		return err
+	}
+	buffer := codec.Buffers.Get(size)
+	if _, err := codec.DecodeS2((*buffer)[:0], m.bytes); err != nil {
+		return err
+	}
+	return yield(span.Chunk{Bytes: *buffer, Stays: true, Buffer: buffer})
 }
 
 // Get is Rows as OTLP messages (see otlp.Encoder): what a reader of the trace is sent. They are kept for
-// the next reader, see answerBytesMax.
+// the next reader, see keptAnswer.
 func (s *Shard) Get(ctx context.Context, id span.TraceID, yield func(chunk span.Chunk) error) error {
 	v, err := s.view()
 	if err != nil {
@@ -108,25 +164,13 @@ func (s *Shard) Get(ctx context.Context, id span.TraceID, yield func(chunk span.
 	if err := p.find(v, id); err != nil {
 		return err
 	}
-	if chunks := keptOf[[][]byte](segment.MadeAnswer, &p); chunks != nil {
-		return yieldAll(ctx, *chunks, yield)
+	if messages := keptOf[[]keptMessage](segment.MadeAnswer, &p); messages != nil {
+		return yieldKept(ctx, *messages, yield)
 	}
-	answer := keptAnswer{bytesMax: p.answerBytesMax()}
-	err = v.encode(ctx, id, func(chunk []byte) error { return yield(answer.add(chunk)) })
-	if err == nil && answer.chunks != nil {
-		keep(segment.MadeAnswer, &p, answer.chunks, answer.bytes)
+	answer := p.mayKeep()
+	err = v.encode(ctx, id, func(chunk []byte) error { return answer.give(chunk, yield) })
+	if err == nil && answer.messages != nil {
+		keep(segment.MadeAnswer, &p, answer.messages, answer.bytes)
 	}
 	return err
-}
-
-func yieldAll(ctx context.Context, chunks [][]byte, yield func(chunk span.Chunk) error) error {
-	for _, chunk := range chunks {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := yield(span.Chunk{Bytes: chunk, Stays: true}); err != nil {
-			return err
-		}
-	}
-	return nil
 }

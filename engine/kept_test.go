@@ -103,6 +103,24 @@ func TestShortAnswersAreKeptAtOnce(t *testing.T) {
 	}
 }
 
+// askedLong asks for the long trace, and gives how many objects that took: a kept answer takes few, and one
+// that is made takes some for each page.
+func askedLong(t *testing.T, w *world) (objects uint64) {
+	t.Helper()
+	var before, after runtime.MemStats
+	messages := 0
+	runtime.ReadMemStats(&before)
+	err := w.shard.Get(context.Background(), enginetest.LongTraceID, func(chunk span.Chunk) error {
+		messages++
+		return nil
+	})
+	runtime.ReadMemStats(&after)
+	if err != nil || messages < 2 {
+		t.Fatalf("%d messages, %v", messages, err)
+	}
+	return after.Mallocs - before.Mallocs
+}
+
 // TestLongAnswersAreKeptOnceAskedAgain: not the first time; whole ones alone; and anew where the trace grew.
 func TestLongAnswersAreKeptOnceAskedAgain(t *testing.T) {
 	w := newWorld(t, 8, 3)
@@ -120,32 +138,63 @@ func TestLongAnswersAreKeptOnceAskedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	leave := func() (stays bool) { // after the first message
+	leave := func() { // after the first message
 		t.Helper()
 		errGone := errors.New("gone")
-		err := w.shard.Get(context.Background(), enginetest.LongTraceID, func(chunk span.Chunk) error {
-			stays = chunk.Stays
-			return errGone
-		})
-		if !errors.Is(err, errGone) {
+		if err := w.shard.Get(context.Background(), enginetest.LongTraceID, func(span.Chunk) error { return errGone }); !errors.Is(err, errGone) {
 			t.Fatal(err)
 		}
-		return stays
 	}
 	add(0, 12_000)
-	if leave() {
-		t.Fatal("a long answer is kept at once")
-	}
+	leave()
 	leave() // asked again, but not read whole
-	for range 2 {
-		first, stays := answer(t, w, enginetest.LongTraceID)
-		again, _ := answer(t, w, enginetest.LongTraceID)
-		if len(first) < 2 || !stays || len(again) != len(first) || &again[0][0] != &first[0][0] {
-			t.Fatalf("%d messages, then %d, kept: %v", len(first), len(again), stays)
+	for round := range 2 {
+		made := askedLong(t, w)
+		kept := askedLong(t, w)
+		if made < 10*kept {
+			t.Errorf("round %d: %d objects for an answer that is made, %d for one that is kept", round, made, kept)
 		}
 		checkTrace(t, w.shard, w.model, enginetest.LongTraceID)
-		add(12_000, 100)
-		answer(t, w, enginetest.LongTraceID) // made anew: the trace stands in two segments
+		add(12_000+100*round, 100) // the trace stands in more segments
+	}
+}
+
+// TestLongAnswersArePacked: those that are kept take a part of their bytes, and are what they were.
+func TestLongAnswersArePacked(t *testing.T) {
+	const spans = 12_000
+	for name, room := range map[string]struct {
+		pagesBytes int
+		kept       bool
+	}{"room for it packed": {96 << 20, true}, "no room": {8 << 20, false}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 8, 3)
+			w.options.MemtableBytesMax = 1 << 30
+			w.options.Pages = segment.NewPages(room.pagesBytes)
+			w.mustOpen()
+			for i := 0; i < spans; i += 1000 {
+				if err := w.append(enginetest.Long(i, 1000)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := w.shard.Flush(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			chunks, _ := answer(t, w, enginetest.LongTraceID)
+			size := 0
+			for _, chunk := range chunks {
+				size += len(chunk)
+			}
+			const share = 16 * 4 // of what pages may take, for one trace
+			if most := room.pagesBytes / share; room.kept && size < 2*most {
+				t.Fatalf("an answer of %d bytes would be kept as it is: up to %d are", size, most)
+			}
+			made := askedLong(t, w) // again: so now it is kept
+			kept := askedLong(t, w)
+			if (made > 10*kept) != room.kept {
+				t.Errorf("%d objects the second time, %d the third", made, kept)
+			}
+			checkTrace(t, w.shard, w.model, enginetest.LongTraceID)
+		})
 	}
 }
 

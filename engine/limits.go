@@ -54,8 +54,9 @@ const (
 	// encodersHeldMax of them outlive collections of garbage: an answer that is made while the one before it is
 	// sent, for two questions at once: 27 MiB.
 	encodersHeldMax = 3
-	// keptAtOnceBytesMax is the longest answer that is kept before anybody asks for it again.
-	keptAtOnceBytesMax = 64 << 10
+	// keptPlainBytesMax is the longest answer that is kept before anybody asks for it again, and the longest
+	// message that is kept as it is sent: longer ones are packed.
+	keptPlainBytesMax = 64 << 10
 	// effortStep is how many looks at a value a filter takes between two at its context:
 	// a tenth of a millisecond or so. bytesALook is how much text is gone over in the time of a look.
 	effortStep = 1 << 11

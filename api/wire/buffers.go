@@ -10,4 +10,4 @@ import (
 // be sent. grpc's pool clears each buffer before it hands it out, all of it and not just what
 // is asked for; these are written over to the last byte by the one who gets them, see
 // Unmarshal and NewMessage, so nothing of another message can be seen in them.
-var buffers mem.BufferPool = &codec.BufferPool{}
+var buffers mem.BufferPool = &codec.Buffers

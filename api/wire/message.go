@@ -25,6 +25,9 @@ func NewMessage(b []byte) *Message {
 // Lent is a message of bytes that nobody changes any more.
 func Lent(b []byte) *Message { return &Message{buffer: mem.SliceBuffer(b)} }
 
+// Owned is a message in a buffer of codec.Buffers, which goes back there.
+func Owned(buffer *[]byte) *Message { return &Message{buffer: mem.NewBuffer(buffer, buffers)} }
+
 // Bytes is valid until Free, and not to be changed.
 func (m *Message) Bytes() []byte {
 	if m.buffer == nil {

@@ -89,6 +89,9 @@ type Summary struct {
 type Chunk struct {
 	Bytes []byte
 	Stays bool // as it is, for as long as anybody likes; else until who it was given to returns
+	// Buffer, where set, is the one of codec.Buffers that Bytes stand in. Who is given the chunk owns it, and
+	// puts it back, once nobody looks at Bytes any more, or leaves it to the collector.
+	Buffer *[]byte
 }
 
 // ServiceCount is one service's part in a trace; lists of it are sorted by Service.

@@ -19,6 +19,9 @@ const (
 // all that is then copied into it.
 const heldBytesMax = 16 << 20
 
+// Buffers is the pool of messages: requests that are put together, and answers that are about to be sent.
+var Buffers BufferPool
+
 // BufferPool keeps byte buffers for those who come again soon, by size.
 // A buffer comes with anything in it: who gets one writes it over to its last byte. The zero
 // BufferPool is ready; it serves any number of goroutines.

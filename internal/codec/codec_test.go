@@ -106,16 +106,16 @@ func TestS2RoundTrip(t *testing.T) {
 	prefix := []byte("in front")
 	for i, content := range samples() {
 		packed := codec.AppendS2(bytes.Clone(prefix), content)[len(prefix):]
-		if got, err := codec.DecodeS2(packed); err != nil || !bytes.Equal(got, content) {
+		if got, err := codec.DecodeS2(nil, packed); err != nil || !bytes.Equal(got, content) {
 			t.Fatalf("sample %d: %d bytes, %v", i, len(got), err)
 		}
 		for cut := 0; cut < len(packed); cut += 1 + cut/7 {
-			if _, err := codec.DecodeS2(packed[:cut]); !errors.Is(err, codec.ErrCorrupt) {
+			if _, err := codec.DecodeS2(nil, packed[:cut]); !errors.Is(err, codec.ErrCorrupt) {
 				t.Fatalf("sample %d cut at %d of %d: %v", i, cut, len(packed), err)
 			}
 		}
 	}
-	if _, err := codec.DecodeS2([]byte{0xff, 0xff, 0xff, 0xff, 0x0f, 0}); !errors.Is(err, codec.ErrCorrupt) {
+	if _, err := codec.DecodeS2(nil, []byte{0xff, 0xff, 0xff, 0xff, 0x0f, 0}); !errors.Is(err, codec.ErrCorrupt) {
 		t.Fatalf("a block that claims 4 GiB: %v", err)
 	}
 }

@@ -85,17 +85,30 @@ func AppendS2(dst, src []byte) []byte {
 	return dst[:at+len(s2.Encode(dst[at:at+n], src))]
 }
 
-// DecodeS2 returns the content of the S2 block src in a new slice.
-func DecodeS2(src []byte) ([]byte, error) {
-	n, err := s2.DecodedLen(src)
+// S2BytesMax is how many bytes AppendS2 may need for n of content.
+func S2BytesMax(n int) int { return s2.MaxEncodedLen(n) }
+
+// S2ContentBytes is how many bytes of content an S2 block says that it has.
+func S2ContentBytes(block []byte) (int, error) {
+	n, err := s2.DecodedLen(block)
 	if err != nil || n > expandedBytesMax {
-		return nil, Corrupt("S2 block: length %d: %v", n, err)
+		return 0, Corrupt("S2 block: length %d: %v", n, err)
 	}
-	out, err := s2.Decode(make([]byte, n), src)
+	return n, nil
+}
+
+// DecodeS2 appends the content of the S2 block src to dst.
+func DecodeS2(dst, src []byte) ([]byte, error) {
+	n, err := S2ContentBytes(src)
 	if err != nil {
-		return nil, Corrupt("S2 block: %v", err)
+		return dst, err
 	}
-	return out, nil
+	at := len(dst)
+	dst = slices.Grow(dst, n)
+	if _, err := s2.Decode(dst[at:at+n], src); err != nil {
+		return dst[:at], Corrupt("S2 block: %v", err)
+	}
+	return dst[:at+n], nil
 }
 
 // DecodeZstdPart appends bytes [from, to) of the content of the zstd frame src to dst, and
