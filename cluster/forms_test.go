@@ -88,22 +88,32 @@ func (w *writers) write(ctx context.Context, t *testing.T, s *cluster.Store, req
 // what was sent, although freed memory is overwritten at once (export_test.go) and serves the
 // next writers.
 func TestTheLogHasEveryFormAsItWasSent(t *testing.T) {
-	for seed := range uint64(5) {
+	const times = 8
+	for seed := range uint64(times) {
 		if everyFormIsAsItWasSent(t, 11+seed) || t.Failed() {
 			return
 		}
 	}
-	t.Fatal("nobody could give up, five times")
+	t.Fatalf("nobody could give up, %d times", times)
 }
 
-// everyFormIsAsItWasSent reports whether writers gave up: who leads a round that freezes another shard waits for that
-// one's flush, and cannot before.
+// soon reports whether something came to be within some seconds.
+func soon(holds func() bool) bool {
+	for deadline := time.Now().Add(5 * time.Second); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			return false
+		}
+	}
+	return true
+}
+
+// everyFormIsAsItWasSent reports whether writers gave up. Who leads a round that freezes one more shard than may wait
+// for its flush waits himself, and cannot: then the gate is opened, and others have to try again.
 func everyFormIsAsItWasSent(t *testing.T, seed uint64) (gaveUp bool) {
 	g := enginetest.NewGenerator(seed, 40)
 	disk := lateSegments{Crash: vfs.NewCrash(1), gate: make(chan struct{})}
 	s := open(t, small(disk))
 	openGate := sync.OnceFunc(func() { close(disk.gate) })
-	t.Cleanup(openGate) // before the store closes
 	var sent [][]byte
 	request := func() []byte {
 		r := enginetest.Payload(g.Spans(40))
@@ -112,12 +122,18 @@ func everyFormIsAsItWasSent(t *testing.T, seed uint64) (gaveUp bool) {
 	}
 	ctx, giveUp := context.WithCancel(context.Background())
 	var leaving, staying writers
+	defer func() { // before the store closes
+		openGate()
+		giveUp()
+		leaving.all.Wait()
+		staying.all.Wait()
+	}()
 
 	// One writer after the other, until a shard is held: its flush waits for the gate.
 	behind := -1
 	for behind < 0 {
 		done := leaving.write(ctx, t, s, request())
-		waitUntil(t, "the write is done, or a shard is behind", func() bool {
+		if !soon(func() bool {
 			behind = slices.IndexFunc([]int{0, 1, 2}, func(shard int) bool { return cluster.Held(s, shard) })
 			select {
 			case <-done:
@@ -125,7 +141,9 @@ func everyFormIsAsItWasSent(t *testing.T, seed uint64) (gaveUp bool) {
 			default:
 				return behind >= 0
 			}
-		})
+		}) {
+			return false
+		}
 	}
 
 	// Writers who will give up, each with a copy of what he sends; one copy stays. What they
@@ -139,7 +157,9 @@ func everyFormIsAsItWasSent(t *testing.T, seed uint64) (gaveUp bool) {
 			leaving.write(ctx, t, s, r)
 		}
 	}
-	waitUntil(t, "parts wait behind those that are held", func() bool { return s.Stats().Groups[behind].QueuedBytes > 0 })
+	if !soon(func() bool { return s.Stats().Groups[behind].QueuedBytes > 0 }) {
+		return false
+	}
 	giveUp()
 	stuck := time.AfterFunc(20*time.Second, openGate)
 	leaving.all.Wait()
