@@ -230,7 +230,7 @@ func TestChunksPassAsTheyAre(t *testing.T) {
 			case 1: // in a buffer that the API owns now, and gives to others once it is sent
 				buffer := codec.Buffers.Get(len(chunk))
 				copy(*buffer, chunk)
-				if err := yield(span.Chunk{Bytes: *buffer, Stays: true, Buffer: buffer}); err != nil {
+				if err := yield(span.Chunk{Bytes: *buffer, Buffer: buffer}); err != nil {
 					return err
 				}
 				continue

@@ -1,6 +1,11 @@
 package engine
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"github.com/stoadb/stoa/engine/segment"
+	"github.com/stoadb/stoa/engine/span"
+)
 
 // KeepsSplitCells tells whether the live version keeps what its split traces count, for the service
 // graph and for rates.
@@ -37,4 +42,26 @@ func SplitCellsBytes(s *Shard) (edges, rates int) {
 func TakeTurnOfCells(g *Gate) (leave func()) {
 	g.cells <- struct{}{}
 	return func() { <-g.cells }
+}
+
+// KeptBytesMax is what may be kept of a trace's answer, in bytes.
+func (s *Shard) KeptBytesMax(id span.TraceID) int { return s.homeOf(id).first.MadeBytesMax() }
+
+// KnownTooLong reports whether the shard knows that a trace's answer is too long to be kept.
+func (s *Shard) KnownTooLong(id span.TraceID) bool {
+	known := keptOf[keptMessages](segment.MadeAnswer, s.homeOf(id))
+	return known != nil && known.tooLong
+}
+
+func (s *Shard) homeOf(id span.TraceID) *traceHome {
+	v, err := s.view()
+	if err != nil {
+		panic(err)
+	}
+	defer v.close()
+	p := new(traceHome)
+	if err := p.find(v, id); err != nil {
+		panic(err)
+	}
+	return p
 }

@@ -62,16 +62,17 @@ func keptOf[T any](m segment.Made, p *traceHome) *T {
 
 func keep[T any](m segment.Made, p *traceHome, made T, bytes int) {
 	if p.first != nil {
-		p.first.Keep(m, p.trace, &kept[T]{slices.Clone(p.others), made}, bytes+8*len(p.others))
+		p.first.Keep(m, p.trace, &kept[T]{slices.Clone(p.others), made}, bytes+p.overheadBytes())
 	}
 }
 
-// keptAnswer gathers the messages of a trace that may be kept; an answer that is too long is let go of.
-// Few are kept at once, many when the trace is asked for again: most of what is found is not.
-type keptAnswer struct {
-	messages        []keptMessage
-	bytes, bytesMax int  // of what is kept; below 0: nothing is
-	packs           bool // messages that are too long to be kept as they are
+// overheadBytes is what anything that is kept takes beside what was made.
+func (p *traceHome) overheadBytes() int { return 8 * len(p.others) }
+
+// keptMessages are the messages of an answer, or the note that they are too long to be kept.
+type keptMessages struct {
+	messages []keptMessage
+	tooLong  bool
 }
 
 // keptMessage is one message of an answer: as it is sent, or packed.
@@ -80,12 +81,21 @@ type keptMessage struct {
 	packed bool // as an S2 block
 }
 
-// mayKeep begins an answer that is made of the trace.
-func (p *traceHome) mayKeep() keptAnswer {
-	if p.first == nil {
-		return keptAnswer{bytesMax: -1}
+// keptAnswer gathers the messages of a trace that may be kept; an answer that is too long is let go of.
+// Few are kept at once, many when the trace is asked for again: most of what is found is not.
+type keptAnswer struct {
+	keptMessages
+	bytes, bytesMax int
+	packs           bool // messages that are too long to be kept as they are
+	over            bool // nothing of it is kept
+}
+
+// mayKeep begins an answer that is made of the trace; known is what is kept of it already.
+func (p *traceHome) mayKeep(known *keptMessages) keptAnswer {
+	if p.first == nil || known != nil || p.first.MadeBytesMax() < 0 {
+		return keptAnswer{over: true}
 	}
-	most := p.first.MadeBytesMax()
+	most := p.first.MadeBytesMax() - p.overheadBytes()
 	if p.first.AskedAgain(p.trace) {
 		return keptAnswer{bytesMax: most, packs: true}
 	}
@@ -94,35 +104,40 @@ func (p *traceHome) mayKeep() keptAnswer {
 
 // give yields a message that was made. Where it is kept as it is, readers get that.
 func (a *keptAnswer) give(chunk []byte, yield func(span.Chunk) error) error {
-	if len(chunk) <= keptPlainBytesMax && a.bytes+len(chunk) <= a.bytesMax {
-		own := bytes.Clone(chunk)
-		a.add(keptMessage{bytes: own})
-		return yield(span.Chunk{Bytes: own, Stays: true})
+	if !a.over && len(chunk) <= keptPlainBytesMax {
+		if own := bytes.Clone(chunk); a.add(keptMessage{bytes: own}) {
+			return yield(span.Chunk{Bytes: own, Stays: true})
+		}
 	}
 	if err := yield(span.Chunk{Bytes: chunk}); err != nil {
 		return err
 	}
-	if !a.packs || a.bytes > a.bytesMax {
+	switch {
+	case a.over:
+	case a.packs:
+		buffer := codec.Buffers.Get(codec.S2BytesMax(len(chunk)))
+		a.add(keptMessage{bytes.Clone(codec.AppendS2((*buffer)[:0], chunk)), true})
+		codec.Buffers.Put(buffer)
+	default:
 		a.letGo()
-		return nil
 	}
-	buffer := codec.Buffers.Get(codec.S2BytesMax(len(chunk)))
-	defer codec.Buffers.Put(buffer)
-	packed := codec.AppendS2((*buffer)[:0], chunk)
-	if a.bytes+len(packed) > a.bytesMax {
-		a.letGo()
-		return nil
-	}
-	a.add(keptMessage{bytes.Clone(packed), true})
 	return nil
 }
 
-func (a *keptAnswer) add(m keptMessage) {
-	a.bytes += cap(m.bytes)
+// add keeps a message. Where there is no room for it, nothing of the answer is kept, which is noted if it
+// can be no shorter.
+func (a *keptAnswer) add(m keptMessage) bool {
+	if a.bytes += cap(m.bytes); a.bytes > a.bytesMax {
+		a.letGo()
+		return false
+	}
 	a.messages = append(a.messages, m)
+	return true
 }
 
-func (a *keptAnswer) letGo() { *a = keptAnswer{bytesMax: -1} }
+func (a *keptAnswer) letGo() {
+	a.over, a.keptMessages = true, keptMessages{tooLong: a.packs}
+}
 
 // yieldKept yields the messages of an answer that was kept.
 func yieldKept(ctx context.Context, messages []keptMessage, yield func(chunk span.Chunk) error) error {
@@ -149,7 +164,7 @@ func (m keptMessage) yield(yield func(chunk span.Chunk) error) error {
 	if _, err := codec.DecodeS2((*buffer)[:0], m.bytes); err != nil {
 		return err
 	}
-	return yield(span.Chunk{Bytes: *buffer, Stays: true, Buffer: buffer})
+	return yield(span.Chunk{Bytes: *buffer, Buffer: buffer})
 }
 
 // Get is Rows as OTLP messages (see otlp.Encoder): what a reader of the trace is sent. They are kept for
@@ -164,13 +179,18 @@ func (s *Shard) Get(ctx context.Context, id span.TraceID, yield func(chunk span.
 	if err := p.find(v, id); err != nil {
 		return err
 	}
-	if messages := keptOf[[]keptMessage](segment.MadeAnswer, &p); messages != nil {
-		return yieldKept(ctx, *messages, yield)
+	known := keptOf[keptMessages](segment.MadeAnswer, &p)
+	if known != nil && !known.tooLong {
+		return yieldKept(ctx, known.messages, yield)
 	}
-	answer := p.mayKeep()
+	answer := p.mayKeep(known)
 	err = v.encode(ctx, id, func(chunk []byte) error { return answer.give(chunk, yield) })
-	if err == nil && answer.messages != nil {
-		keep(segment.MadeAnswer, &p, answer.messages, answer.bytes)
+	switch {
+	case err != nil:
+	case answer.tooLong:
+		keep(segment.MadeAnswer, &p, keptMessages{tooLong: true}, 0)
+	case answer.messages != nil:
+		keep(segment.MadeAnswer, &p, answer.keptMessages, answer.bytes)
 	}
 	return err
 }

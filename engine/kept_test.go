@@ -17,6 +17,7 @@ import (
 	"github.com/stoadb/stoa/engine/enginetest"
 	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/codec"
 )
 
 // keptWorld has some traces in one segment, and room for answers.
@@ -54,6 +55,9 @@ func (w *world) deliver(spans int) {
 func gather(dst *[]byte) func(chunk span.Chunk) error {
 	return func(chunk span.Chunk) error {
 		*dst = append(*dst, chunk.Bytes...)
+		if chunk.Buffer != nil {
+			codec.Buffers.Put(chunk.Buffer)
+		}
 		return nil
 	}
 }
@@ -121,7 +125,7 @@ func askedLong(t *testing.T, w *world) (objects uint64) {
 	return after.Mallocs - before.Mallocs
 }
 
-// TestLongAnswersAreKeptOnceAskedAgain: not the first time; whole ones alone; and anew where the trace grew.
+// TestLongAnswersAreKeptOnceAskedAgain: whole ones alone; and anew where the trace grew.
 func TestLongAnswersAreKeptOnceAskedAgain(t *testing.T) {
 	w := newWorld(t, 8, 3)
 	w.options.MemtableBytesMax = 1 << 30
@@ -159,7 +163,8 @@ func TestLongAnswersAreKeptOnceAskedAgain(t *testing.T) {
 	}
 }
 
-// TestLongAnswersArePacked: those that are kept take a part of their bytes, and are what they were.
+// TestLongAnswersArePacked: those that are kept, not the first time, take a part of their bytes, and are what they
+// were. One that is too long all the same is not packed again and again.
 func TestLongAnswersArePacked(t *testing.T) {
 	const spans = 12_000
 	for name, room := range map[string]struct {
@@ -184,13 +189,15 @@ func TestLongAnswersArePacked(t *testing.T) {
 			for _, chunk := range chunks {
 				size += len(chunk)
 			}
-			const share = 16 * 4 // of what pages may take, for one trace
-			if most := room.pagesBytes / share; room.kept && size < 2*most {
+			if most := w.shard.KeptBytesMax(enginetest.LongTraceID); room.kept && size < 2*most {
 				t.Fatalf("an answer of %d bytes would be kept as it is: up to %d are", size, most)
+			}
+			if w.shard.KnownTooLong(enginetest.LongTraceID) {
+				t.Error("too long to be kept, before it was asked for again")
 			}
 			made := askedLong(t, w) // again: so now it is kept
 			kept := askedLong(t, w)
-			if (made > 10*kept) != room.kept {
+			if (made > 10*kept) != room.kept || w.shard.KnownTooLong(enginetest.LongTraceID) == room.kept {
 				t.Errorf("%d objects the second time, %d the third", made, kept)
 			}
 			checkTrace(t, w.shard, w.model, enginetest.LongTraceID)
@@ -198,44 +205,111 @@ func TestLongAnswersArePacked(t *testing.T) {
 	}
 }
 
-// TestWhatIsKeptIsCounted: many short answers and summaries take about as much memory as pages may.
+// TestWhatIsKeptIsCounted: many short answers and summaries, or long ones that are packed, take about as much memory as
+// pages may.
 func TestWhatIsKeptIsCounted(t *testing.T) {
-	const most, traces = 8 << 20, 40_000
-	w := newWorld(t, 1, 1)
-	w.options.MemtableBytesMax = 1 << 40
-	w.options.Pages = segment.NewPages(most)
+	const most = 8 << 20
+	for name, of := range map[string]struct {
+		traces, asked int
+		request       func(i int) []byte
+	}{"short": {40_000, 1, enginetest.Numbered}, "packed": {300, 2, enginetest.Wide}} {
+		t.Run(name, func(t *testing.T) {
+			grewBy := func(traces int) int64 {
+				w := newWorld(t, 1, 1)
+				w.options.MemtableBytesMax, w.options.ManualCompaction = 4<<20, true // few wide rows to a page
+				w.options.Pages = segment.NewPages(most)
+				w.mustOpen()
+				var found []span.Found
+				for i := range traces {
+					part := partOf(of.request(i))
+					if _, err := w.shard.Apply(uint64(i+1), &engine.Entry{Received: w.received, Parts: []engine.Part{part}}); err != nil {
+						t.Fatal(err)
+					}
+					found = append(found, span.Found{TraceID: part.Batch.TraceIDs[0]})
+				}
+				if err := w.shard.Flush(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+				before := heapBytes()
+				for _, f := range found {
+					for range of.asked {
+						var all []byte
+						if err := w.shard.Get(context.Background(), f.TraceID, gather(&all)); err != nil {
+							t.Fatal(err)
+						}
+					}
+					if _, err := w.shard.Summaries(context.Background(), []span.Found{f}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				return heapBytes() - before
+			}
+			grewBy(of.traces) // what buffers and encoders have grown to stays too
+			if grew := grewBy(of.traces); grew < most/2 || grew > most+most/4 {
+				t.Errorf("%d bytes of answers where %d are to be kept", grew, most)
+			}
+		})
+	}
+}
+
+func heapBytes() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC() // what pools had
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// TestManyReadAPackedAnswer: each reader gets all of it, while buffers go from one to the other.
+func TestManyReadAPackedAnswer(t *testing.T) {
+	w := newWorld(t, 8, 3)
+	w.options.MemtableBytesMax = 1 << 30
+	w.options.Pages = segment.NewPages(96 << 20)
 	w.mustOpen()
-	var found []span.Found
-	for i := range traces {
-		part := partOf(enginetest.Numbered(i))
-		if _, err := w.shard.Apply(uint64(i+1), &engine.Entry{Received: w.received, Parts: []engine.Part{part}}); err != nil {
+	ids := []span.TraceID{enginetest.LongTraceID}
+	if err := w.append(enginetest.Long(0, 1000)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		part := enginetest.Wide(i)
+		ids = append(ids, partOf(part).Batch.TraceIDs[0])
+		if err := w.append(part); err != nil {
 			t.Fatal(err)
 		}
-		found = append(found, span.Found{TraceID: part.Batch.TraceIDs[0]})
 	}
 	if err := w.shard.Flush(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	heap := func() int64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.GC() // what pools had
-		runtime.ReadMemStats(&m)
-		return int64(m.HeapAlloc)
-	}
-	ask := func(found []span.Found) {
-		for _, f := range found {
-			answer(t, w, f.TraceID)
-			if _, err := w.shard.Summaries(context.Background(), []span.Found{f}); err != nil {
+	want := make([][]byte, len(ids))
+	for i, id := range ids {
+		for range 2 {
+			want[i] = want[i][:0]
+			if err := w.shard.Get(context.Background(), id, gather(&want[i])); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	before := heap()
-	ask(found)
-	if grew := heap() - before; grew < most/2 || grew > most+most/4 {
-		t.Errorf("%d bytes of answers where %d are to be kept", grew, most)
+	var readers sync.WaitGroup
+	for reader := range 4 {
+		readers.Go(func() {
+			var got []byte
+			for i := range 100 {
+				at := (reader + i) % len(ids)
+				got = got[:0]
+				err := w.shard.Get(context.Background(), ids[at], func(chunk span.Chunk) error {
+					if chunk.Buffer == nil {
+						t.Error("an answer is not packed")
+					}
+					return gather(&got)(chunk)
+				})
+				if err != nil || !bytes.Equal(got, want[at]) {
+					t.Errorf("trace %d: %d bytes, want %d, %v", at, len(got), len(want[at]), err)
+					return
+				}
+			}
+		})
 	}
+	readers.Wait()
 }
 
 // TestWhatIsKeptOfATraceIsOfItsSegment: spans that come later are in the next answer, wherever they

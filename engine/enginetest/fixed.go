@@ -2,8 +2,10 @@ package enginetest
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"strings"
 
 	"github.com/stoadb/stoa/engine/span"
@@ -22,6 +24,26 @@ func NumberedAt(i, at int) []byte {
 	s.span.text(5, fmt.Sprintf("span %d", i))
 	s.span.fixed64(7, baseTime+uint64(at)*1_000_000)
 	s.span.fixed64(8, baseTime+uint64(at)*1_000_000+500)
+	return Payload([]Span{s})
+}
+
+// Wide is Numbered with a text of 200 KB that takes half of that packed.
+func Wide(i int) []byte {
+	s := Span{hasResource: true}
+	s.resource.bytes(1, keyValue("service.name", anyText("wide")))
+	id := []byte(fmt.Sprintf("%016d", i))
+	s.span.bytes(1, id)
+	s.span.bytes(2, id[8:])
+	s.span.text(5, "wide")
+	s.span.fixed64(7, baseTime+uint64(i)*1_000_000)
+	s.span.fixed64(8, baseTime+uint64(i)*1_000_000+500)
+	random := rand.New(rand.NewPCG(uint64(i), 9))
+	half := make([]byte, 50_000)
+	for at := range half {
+		half[at] = byte(random.Uint32())
+	}
+	text := hex.EncodeToString(half)
+	s.span.bytes(9, keyValue("text", anyText(text+text)))
 	return Payload([]Span{s})
 }
 

@@ -190,8 +190,8 @@ func (f *foreign) filterOf(w *Writer, id uint32, i int) (filter []byte, ok bool,
 	return filter, true, nil
 }
 
-// passed lets go of the filters that no row group from next on has: those before are written, by whichever way.
-// Should one come all the same, they are read again.
+// passed lets go of the filters that no row group from next on has: those before are written, whole or by column.
+// Should one come all the same, they are read again; rows that go one by one (Writer.Add) let go of nothing.
 func (f *foreign) passed(w *Writer, next int) {
 	if f.next == next {
 		return

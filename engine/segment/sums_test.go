@@ -65,8 +65,8 @@ func TestCellsThatCountingMakesShorterAreNotSummed(t *testing.T) {
 	}
 }
 
-// TestOperationsOfInputsAreBoundedTogether: two inputs have cells of as many operations as a segment may have, and
-// more together. They are given up while they are summed: who sums holds no more than who counts.
+// TestOperationsOfInputsAreBoundedTogether: two inputs have half as many operations each as a segment may have cells of,
+// or one more together. Those are not summed.
 func TestOperationsOfInputsAreBoundedTogether(t *testing.T) {
 	for _, shared := range []int{0, 1} { // by both inputs
 		fs := vfs.NewCrash(1)
@@ -82,7 +82,7 @@ func TestOperationsOfInputsAreBoundedTogether(t *testing.T) {
 			}
 		}
 		if _, _, summed := sums(t, fs, "in0", "in1"); summed != (shared == 1) {
-			t.Errorf("%d operations of both inputs: summed %v", shared, summed)
+			t.Errorf("%d operations that both inputs have: summed %v", shared, summed)
 		}
 	}
 }

@@ -89,8 +89,8 @@ type Summary struct {
 type Chunk struct {
 	Bytes []byte
 	Stays bool // as it is, for as long as anybody likes; else until who it was given to returns
-	// Buffer, where set, is the one of codec.Buffers that Bytes stand in. Who is given the chunk owns it, and
-	// puts it back, once nobody looks at Bytes any more, or leaves it to the collector.
+	// Buffer, where set, is the one of codec.Buffers that Bytes stand in. Who is given the chunk owns it: Bytes
+	// are good until he puts it back, or for ever if he leaves it to the collector.
 	Buffer *[]byte
 }
 

@@ -78,7 +78,7 @@ func DecodeZstd(dst, src []byte, size int) ([]byte, error) {
 }
 
 // AppendS2 appends src as one S2 block to dst. Its bytes may differ between builds:
-// for the log only, never in a segment.
+// for the log and for memory, never in a segment.
 func AppendS2(dst, src []byte) []byte {
 	n, at := s2.MaxEncodedLen(len(src)), len(dst)
 	dst = slices.Grow(dst, n)
