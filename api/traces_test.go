@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	commonv1 "go.opentelemetry.io/proto/otlp/common/v1"
@@ -218,6 +220,7 @@ func TestChunksPassAsTheyAre(t *testing.T) {
 			want[i][at] = byte(random.Uint32())
 		}
 	}
+	var owned []*[]byte // by the API, which puts them back
 	server := start(t, &scripted{get: func(_ context.Context, _ span.TraceID, yield func(span.Chunk) error) error {
 		reused := make([]byte, 0, 3_000_000)
 		for i, chunk := range want {
@@ -230,6 +233,7 @@ func TestChunksPassAsTheyAre(t *testing.T) {
 			case 1: // in a buffer that the API owns now, and gives to others once it is sent
 				buffer := codec.Buffers.Get(len(chunk))
 				copy(*buffer, chunk)
+				owned = append(owned, buffer)
 				if err := yield(span.Chunk{Bytes: *buffer, Buffer: buffer}); err != nil {
 					return err
 				}
@@ -256,5 +260,13 @@ func TestChunksPassAsTheyAre(t *testing.T) {
 	})
 	if err != nil || at != len(want) {
 		t.Errorf("%d chunks, %v", at, err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if slices.ContainsFunc(owned, func(b *[]byte) bool { return codec.Buffers.Get(cap(*b)) == b }) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no buffer of an answer comes back")
+		}
 	}
 }

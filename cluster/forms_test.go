@@ -173,12 +173,17 @@ func everyFormIsAsItWasSent(t *testing.T, seed uint64) (gaveUp bool) {
 		staying.write(context.Background(), t, s, request())
 	}
 	openGate()
-	staying.all.Wait()
-	for _, r := range sent { // what was given up is on its way, or there
-		staying.write(context.Background(), t, s, r)
-	}
-	staying.all.Wait()
+	staying.send(t, s, sent) // what was given up is on its way, or there
 	sameAnswers(t, s, modelOf(t, sent), g, 10)
 	sameAnswers(t, fromTheLog(t, disk.Crash), modelOf(t, sent), g, 10)
 	return gaveUp
+}
+
+// send writes requests once those before are done, and waits for them.
+func (w *writers) send(t *testing.T, s *cluster.Store, requests [][]byte) {
+	w.all.Wait()
+	for _, r := range requests {
+		w.write(context.Background(), t, s, r)
+	}
+	w.all.Wait()
 }

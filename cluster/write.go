@@ -51,7 +51,7 @@ func (s *Store) cut(ctx context.Context, request []byte) (parts [][]engine.Part,
 	}
 	parts = make([][]engine.Part, s.epoch.Shards)
 	for _, p := range cut {
-		parts[p.Shard] = append(parts[p.Shard], engine.NewPart(p.Batch, p.Bytes))
+		parts[p.Shard] = append(parts[p.Shard], engine.NewPart(p.Batch, engine.CountedBytes(p.Batch, p.Bytes)))
 	}
 	return parts, counts, nil
 }

@@ -12,8 +12,8 @@ import (
 type Part struct {
 	// Hash is that of Form; of Request where that is what the log has.
 	Hash codec.Hash
-	// Bytes is what the spans took in the request. Queues and the sealing of memtables go by
-	// it: it stands in the entry, so that all replicas seal alike.
+	// Bytes is what the spans took in the request, or more: see CountedBytes. Queues and the sealing of
+	// memtables go by it: it stands in the entry, so that all replicas seal alike.
 	Bytes int
 	// Form is what the log keeps (span.Batch.AppendBinary). Its memory is the proposer's again
 	// once the part is decided: Apply keeps nothing of it.
@@ -25,8 +25,14 @@ type Part struct {
 	Batch *span.Batch
 }
 
-// NewPart makes a part of a batch whose spans took so many bytes in the request. The form is
-// in memory that FreeForm gives back.
+// CountedBytes is what a part counts whose spans took so many bytes in the request: twice what they take
+// in memory, where that is more. Most take half of their requests; those whose keys and values never repeat,
+// or whose requests say little twice, take as much and more (decision 0042).
+func CountedBytes(batch *span.Batch, bytes int) int {
+	return max(bytes, min(memoryTimes*batch.ContentBytes(), partBytesMax))
+}
+
+// NewPart makes a part of a batch which counts so many bytes. The form is in memory that FreeForm gives back.
 func NewPart(batch *span.Batch, bytes int) Part {
 	working := workingForms.Get().(*[]byte)
 	form := batch.AppendBinary((*working)[:0])

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/mem"
 
 	"github.com/stoadb/stoa/api/wire"
+	"github.com/stoadb/stoa/internal/codec"
 )
 
 // pieces cuts bytes as they come from the transport.
@@ -55,5 +56,22 @@ func BenchmarkUnmarshal(b *testing.B) {
 				m.Free()
 			}
 		})
+	}
+}
+
+// TestAnOwnedBufferGoesBack: to the pool that it is of, and not before the message is freed.
+func TestAnOwnedBufferGoesBack(t *testing.T) {
+	const length = 5_000_000
+	buffer := codec.Buffers.Get(length)
+	m := wire.Owned(buffer)
+	if len(m.Bytes()) != length || &m.Bytes()[0] != &(*buffer)[0] {
+		t.Fatalf("a message of %d bytes, or a copy", len(m.Bytes()))
+	}
+	if codec.Buffers.Get(length) == buffer {
+		t.Fatal("others are given the buffer of a message")
+	}
+	m.Free()
+	if codec.Buffers.Get(length) != buffer {
+		t.Error("the buffer does not go back")
 	}
 }
