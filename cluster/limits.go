@@ -22,7 +22,7 @@ const (
 	// times what waking a goroutine costs.
 	spreadBytesMin = 256 << 10
 
-	// queueBytesMax is how many bytes of requests may wait in one shard's queue before new
+	// queueBytesMax is how many bytes may wait in one shard's queue, as parts count them, before new
 	// parts are refused. They hold memory twice, as forms and as columns.
 	queueBytesMax = 16 << 20
 
@@ -94,8 +94,8 @@ const (
 
 	// memtableBytesTotal is what the open memtables of a node may hold of requests
 	// together before they seal; each shard gets an equal part. The more it is, the fewer traces
-	// are cut by a flush and the fewer segments are merged; a span takes in memory some eight
-	// tenths of its request, and with roomQuarters of this all has to fit the process's limit.
+	// are cut by a flush and the fewer segments are merged; spans take in memory half of what they
+	// count, at most (engine.CountedBytes), and with roomQuarters of this all has to fit the process's limit.
 	memtableBytesTotal = 192 << 20
 
 	// roomQuarters of what open memtables may hold is what open and frozen ones may hold together

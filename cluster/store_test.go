@@ -378,3 +378,19 @@ func TestAlmostFullDiskStopsWritesNotReads(t *testing.T) {
 	}
 	sameAnswers(t, s, m, g, 5)
 }
+
+// TestMemtablesCountWhatSpansTake: spans that take more than half of their request in memory count as more than it.
+func TestMemtablesCountWhatSpansTake(t *testing.T) {
+	o := small(vfs.NewCrash(1))
+	o.MemtableBytesMax = 1 << 30
+	s := open(t, o)
+	request := enginetest.Varied(2000)
+	write(t, s, request)
+	counted := 0
+	for _, shard := range s.Stats().Shards {
+		counted += shard.MemtableBytes
+	}
+	if counted < 2*len(request) {
+		t.Errorf("%d bytes are counted of a request of %d", counted, len(request))
+	}
+}

@@ -109,8 +109,7 @@ func DecodeEntry(data []byte) (*Entry, error) {
 	return e, nil
 }
 
-// readPartBytes reads Part.Bytes: at most a request, with its envelopes and frames in each
-// part.
+// readPartBytes reads Part.Bytes.
 func readPartBytes(r *codec.Reader) int {
 	n := r.Uvarint()
 	if n > partBytesMax {
@@ -120,7 +119,7 @@ func readPartBytes(r *codec.Reader) int {
 	return int(n)
 }
 
-// partBytesMax bounds Part.Bytes, which counts some bytes more than a request has.
+// partBytesMax bounds Part.Bytes.
 const partBytesMax = 4 * otlp.RequestBytesMax
 
 // divide unpacks the S2 block and gives each part its own.

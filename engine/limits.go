@@ -12,7 +12,7 @@ const (
 	// sealed, by default. Four shards with one frozen memtable each then hold at most 200 MiB;
 	// Options.RoomBytes may bound that further.
 	memtableBytesMax = 24 << 20
-	// memoryTimes: memtables are bounded by bytes of requests, of which spans in memory take half, mostly.
+	// memoryTimes: bounds of memtables and queues are told as bytes of requests, half of which most spans take in memory.
 	memoryTimes = 2
 	// memtableAge is the default entry time a memtable spans before it is sealed: what a
 	// restart replays stays short, and an idle shard lets go of the log.

@@ -26,8 +26,8 @@ type Part struct {
 }
 
 // CountedBytes is what a part counts whose spans took so many bytes in the request: twice what they take
-// in memory, where that is more. Most take half of their requests; those whose keys and values never repeat,
-// or whose requests say little twice, take as much and more (decision 0042).
+// in memory, where that is more, up to what an entry may say. Most spans take half of their requests; those whose
+// keys and values never repeat, or whose requests are short beside them, take as much and more (decision 0042).
 func CountedBytes(batch *span.Batch, bytes int) int {
 	return max(bytes, min(memoryTimes*batch.ContentBytes(), partBytesMax))
 }

@@ -141,7 +141,7 @@ func (s sender) shard(name string, g cluster.GroupStats, e engine.Stats) {
 
 func (s sender) engine(shard labelled, e engine.Stats) {
 	s.level("stoa_memtable_rows", "Spans in memory.", int64(e.MemtableRows), shard)
-	s.level("stoa_memtable_bytes", "What they took in their requests.", int64(e.MemtableBytes), shard)
+	s.level("stoa_memtable_bytes", "What they took in their requests, or twice what they take in memory where that is more.", int64(e.MemtableBytes), shard)
 	s.level("stoa_frozen_memtables", "Memtables that wait for their flush.", int64(e.Frozen), shard)
 	s.level("stoa_segments", "Live segments.", int64(e.Segments), shard)
 	s.level("stoa_segment_rows", "Spans in them; a copy counts until a merge drops it.", e.SegmentRows, shard)
