@@ -208,6 +208,9 @@ func TestLongAnswersArePacked(t *testing.T) {
 // TestWhatIsKeptIsCounted: many short answers and summaries, or long ones that are packed, take about as much memory as
 // pages may.
 func TestWhatIsKeptIsCounted(t *testing.T) {
+	if testing.Short() {
+		t.Skip("80,000 answers: the ordinary run makes them")
+	}
 	const most = 8 << 20
 	for name, of := range map[string]struct {
 		traces, asked int
