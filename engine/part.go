@@ -29,7 +29,7 @@ type Part struct {
 // in memory, where that is more, up to what an entry may say. Most spans take half of their requests; those whose
 // keys and values never repeat, or whose requests are short beside them, take as much and more (decision 0042).
 func CountedBytes(batch *span.Batch, bytes int) int {
-	return max(bytes, min(memoryTimes*batch.ContentBytes(), partBytesMax))
+	return max(bytes, min(memoryTimes*batch.MemoryBytes(), partBytesMax))
 }
 
 // NewPart makes a part of a batch which counts so many bytes. The form is in memory that FreeForm gives back.

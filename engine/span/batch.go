@@ -259,15 +259,6 @@ func (b *Batch) Bounds() (minStart, maxStart uint64) {
 	return minStart, maxStart
 }
 
-// ContentBytes is what the batch's columns, lists and texts take in memory, or nearly. Columns that batches share count
-// here, as others do.
-func (b *Batch) ContentBytes() int {
-	const row = 16 + 4*8 + 15*4 + 1
-	return len(b.TraceIDs)*row + len(b.AttrIDs)*4 +
-		(len(b.Attrs)+len(b.EventAttrs)+len(b.LinkAttrs)+len(b.ResourceAttrs)+len(b.ScopeAttrs))*16 +
-		len(b.Events)*24 + len(b.Links)*48 + (len(b.Resources)+len(b.Scopes))*24 + len(b.Text) + len(b.TextEnd)*4
-}
-
 // MemoryBytes is what the batch holds in memory, by capacity, itself included: small
 // batches are many. Columns that batches share count for nothing.
 func (b *Batch) MemoryBytes() int {
