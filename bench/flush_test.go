@@ -15,7 +15,7 @@ import (
 // threads: sort, templates, columns, cells and index, without the walk and the log before it.
 // It needs no quiet machine, unlike ns/op, which is all else with it.
 func BenchmarkFlush(b *testing.B) {
-	for _, name := range []string{"shop", "norepeat"} {
+	for _, name := range []string{"shop", "storm", "norepeat"} {
 		b.Run(name, func(b *testing.B) {
 			c, err := workload.Preset(name)
 			if err != nil {

@@ -14,8 +14,10 @@ const (
 	// came later.
 	appendBytesMax = 4 << 20
 
-	// entryBufferMax is the largest buffer for entries that is kept for the next round.
-	entryBufferMax = 1 << 20
+	// entryBufferMax is the largest buffer for entries that is kept for the next round: more than what one append took
+	// may come to where nothing in it repeats. entryBuffersHeldMax of them outlive collections of garbage.
+	entryBufferMax      = 2 * appendBytesMax
+	entryBuffersHeldMax = 2
 
 	// spreadBytesMin is what the parts of a round took from which on its shards are worked on
 	// at once: to compress and apply the forms of so much takes a tenth of a millisecond, many

@@ -3,13 +3,14 @@ package cluster
 import (
 	"errors"
 	"fmt"
-	"sync"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/stoadb/stoa/cluster/raftstore"
 	"github.com/stoadb/stoa/engine"
 	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/codec"
 	"github.com/stoadb/stoa/internal/invariant"
 	"github.com/stoadb/stoa/wal"
 )
@@ -83,8 +84,8 @@ func (b *batch) queueEntries(received int64) {
 	b.first = b.next
 	b.next += uint64(len(b.entries))
 	records := make([]wal.Entry, len(b.entries))
-	buffer := entryBuffers.Get().(*[]byte)
-	encoded := (*buffer)[:0]
+	buffer := entryBuffers.Get()
+	encoded := slices.Grow((*buffer)[:0], b.entriesBytesMax())
 	for i := range b.entries {
 		from := len(encoded)
 		encoded = b.entries[i].AppendBinary(encoded)
@@ -97,8 +98,17 @@ func (b *batch) queueEntries(received int64) {
 	}
 }
 
+// entriesBytesMax is what the entries may take to encode.
+func (b *batch) entriesBytesMax() int {
+	total := 0
+	for i := range b.entries {
+		total += b.entries[i].EncodedBytesMax()
+	}
+	return total
+}
+
 // entryBuffers keeps what entries are encoded in; the log has a copy once they are queued.
-var entryBuffers = sync.Pool{New: func() any { return new([]byte) }}
+var entryBuffers = codec.Held[[]byte]{New: func() *[]byte { return new([]byte) }, Most: entryBuffersHeldMax}
 
 // waitAll waits until all entries are durable. Where one shard's could not be queued,
 // those of the others are waited for all the same: nobody else would.

@@ -60,6 +60,22 @@ func (e *Entry) AppendBinary(dst []byte) []byte {
 	return codec.AppendS2(dst, all)
 }
 
+// EncodedBytesMax is how many bytes AppendBinary may need.
+func (e *Entry) EncodedBytesMax() int {
+	forms := 0
+	for i := range e.Parts {
+		forms += len(e.Parts[i].Form)
+	}
+	return entryHeadBytesMax + len(e.Parts)*partHeadBytesMax + codec.S2BytesMax(forms)
+}
+
+// entryHeadBytesMax and partHeadBytesMax are what an entry takes besides its forms: the version, when it
+// was received and how many parts it has; the hash and the two lengths of a part.
+const (
+	entryHeadBytesMax = 1 + 8 + binary.MaxVarintLen64
+	partHeadBytesMax  = len(codec.Hash{}) + 2*binary.MaxVarintLen64
+)
+
 // joins keeps what parts are joined in.
 var joins codec.BufferPool
 

@@ -26,6 +26,10 @@ func TestAnEntryComesBackAsItWas(t *testing.T) {
 		if !bytes.HasPrefix(data, prefix) {
 			t.Fatal("AppendBinary does not append")
 		}
+		room := make([]byte, 0, e.EncodedBytesMax())
+		if cap(e.AppendBinary(room)) != cap(room) {
+			t.Fatalf("%d bytes took more than the %d told beforehand", len(data)-len(prefix), cap(room))
+		}
 		got, err := engine.DecodeEntry(data[len(prefix):])
 		if err != nil {
 			t.Fatal(err)

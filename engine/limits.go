@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/stoadb/stoa/compaction"
+	"github.com/stoadb/stoa/engine/span/otlp"
 )
 
 // Limits of one shard. Each bounds memory, files or the work of one question.
@@ -38,8 +39,11 @@ const (
 	// openersMax segments of a shard are opened at a time: each takes some small reads in a row, and a disk answers
 	// several at once.
 	openersMax = 8
-	// formKeptBytesMax is the largest working memory for forms that is kept for the next one.
-	formKeptBytesMax = 1 << 20
+	// formKeptBytesMax is the largest working memory for forms that is kept for the next one: twice what the spans
+	// of a part take, as memory that grows is up to twice what it needs. workingFormsHeldMax of them outlive
+	// collections of garbage.
+	formKeptBytesMax    = 2 * otlp.PartBytesMax
+	workingFormsHeldMax = 2
 	// partsMax bounds the parts of one entry; a coalescer sends far fewer.
 	partsMax = 1 << 16
 	// foundSlack is how many traces beyond twice the limit a search remembers before it

@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"sync"
-
 	"github.com/stoadb/stoa/engine/span"
 	"github.com/stoadb/stoa/engine/span/otlp"
 	"github.com/stoadb/stoa/internal/codec"
@@ -34,7 +32,7 @@ func CountedBytes(batch *span.Batch, bytes int) int {
 
 // NewPart makes a part of a batch which counts so many bytes. The form is in memory that FreeForm gives back.
 func NewPart(batch *span.Batch, bytes int) Part {
-	working := workingForms.Get().(*[]byte)
+	working := workingForms.Get()
 	form := batch.AppendBinary((*working)[:0])
 	kept := forms.Get(len(form))
 	copy(*kept, form)
@@ -55,7 +53,7 @@ func (p *Part) FreeForm() {
 
 // Forms are made where there is room for any, and kept in memory of their own size.
 var (
-	workingForms = sync.Pool{New: func() any { return new([]byte) }}
+	workingForms = codec.Held[[]byte]{New: func() *[]byte { return new([]byte) }, Most: workingFormsHeldMax}
 	forms        codec.BufferPool
 )
 

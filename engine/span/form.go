@@ -3,6 +3,8 @@ package span
 import (
 	"encoding/binary"
 	"sync"
+
+	"github.com/stoadb/stoa/internal/codec"
 )
 
 // The form of a batch is what the log keeps of it: all that the batch says, in a few dozen
@@ -32,7 +34,7 @@ import (
 // AppendBinary appends the form of the batch to dst. The batch is as a walker makes it: whole,
 // its rows with ids, no text in the table empty.
 func (b *Batch) AppendBinary(dst []byte) []byte {
-	w := formWriters.Get().(*formWriter)
+	w := formWriters.Get()
 	dst = w.append(dst, b)
 	if w.memoryBytes() <= formScratchBytesMax {
 		formWriters.Put(w)
@@ -56,8 +58,11 @@ func DecodeBatch(form []byte, bytesMax int) (*Batch, error) {
 // odd batch must not make every later one hold its memory.
 const formScratchBytesMax = 4 << 20
 
+// formWritersHeldMax of them outlive collections of garbage: two processors make two forms at once.
+const formWritersHeldMax = 2
+
 var (
-	formWriters = sync.Pool{New: func() any { return new(formWriter) }}
+	formWriters = codec.Held[formWriter]{New: func() *formWriter { return new(formWriter) }, Most: formWritersHeldMax}
 	formReaders = sync.Pool{New: func() any { return new(formReader) }}
 )
 

@@ -27,8 +27,10 @@ type slot struct {
 }
 
 const (
+	slotBytes = 8
+
 	slotsMin = 256     // 2 KiB: a batch of a few spans
-	slotsMax = 1 << 15 // 256 KiB: a larger table is not kept for the next batch
+	slotsMax = 1 << 18 // 2 MiB, a part of spans without a word in common: a larger table is not kept for the next batch
 )
 
 // NewInterner interns into b, which must be empty.
@@ -53,6 +55,9 @@ func (n *Interner) Reset(b *Batch) {
 	b.AddText(nil)
 	n.batch, n.used = b, 0
 }
+
+// MemoryBytes is what the table takes.
+func (n *Interner) MemoryBytes() int { return slotBytes * cap(n.slots) }
 
 // Intern gives the id of text, adding it when it is new.
 func (n *Interner) Intern(text []byte) TextID {

@@ -1,13 +1,16 @@
 package otlp
 
 import (
-	"sync"
-
 	"github.com/stoadb/stoa/engine/span"
+	"github.com/stoadb/stoa/internal/codec"
 )
 
-// walkers keeps working memory between requests.
-var walkers = sync.Pool{New: func() any { return new(walker) }}
+// walkers keeps working memory between requests: walkersHeldMax for good, or spans that are unlike
+// each other, of which a part needs megabytes, would grow it anew after every other collection of garbage.
+var walkers = codec.Held[walker]{New: func() *walker { return new(walker) }, Most: walkersHeldMax}
+
+// walkersHeldMax is two requests at once that are cut for two shards: 32 MiB at most.
+const walkersHeldMax = 4
 
 // scratchBytesMax is the working memory above which a walker or encoder is not kept: one
 // odd request must not make every later one hold its memory.
@@ -21,7 +24,7 @@ const envelopeEntryBytes = 64
 const keyStateBytes = 64
 
 func newWalker(stubs *int) *walker {
-	w := walkers.Get().(*walker)
+	w := walkers.Get()
 	b := &w.batch
 	*b = span.Batch{
 		Text: b.Text[:0], TextEnd: b.TextEnd[:0],
@@ -53,7 +56,7 @@ func newWalker(stubs *int) *walker {
 func (w *walker) release() {
 	w.lastRes, w.lastScope, w.stubs = lastEnvelope{}, lastEnvelope{}, nil // they hold the request's memory,
 	clear(w.keys)                                                         // and so do these
-	scratch := w.batch.MemoryBytes() + w.attrs.MemoryBytes() + cap(w.envelope) + cap(w.spanResidue) + cap(w.statusResidue) + cap(w.partResidue) +
+	scratch := w.batch.MemoryBytes() + w.texts.MemoryBytes() + w.attrs.MemoryBytes() + cap(w.envelope) + cap(w.spanResidue) + cap(w.statusResidue) + cap(w.partResidue) +
 		cap(w.keys)*keyStateBytes + cap(w.keyOf)*4 + (len(w.resources)+len(w.scopes))*envelopeEntryBytes
 	if scratch <= scratchBytesMax {
 		walkers.Put(w)

@@ -23,18 +23,21 @@ func formLoads(b *testing.B) map[string]func() ([][]byte, int) {
 			return requests, spans
 		}
 	}
-	loads["shop"] = func() ([][]byte, int) { return shop(b, 50_000) }
+	for _, preset := range []string{"shop", "storm"} {
+		loads[preset] = func() ([][]byte, int) { return made(b, preset, 50_000) }
+	}
 	return loads
 }
 
-// shop is the workload of the targets.
-func shop(tb testing.TB, spans int) (requests [][]byte, made int) {
+// made gives the requests of a made workload: shop, that of the targets, or another.
+func made(tb testing.TB, preset string, spans int) ([][]byte, int) {
 	tb.Helper()
-	c, err := workload.Preset("shop")
+	c, err := workload.Preset(preset)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	c.Spans = spans
+	var requests [][]byte
 	for request, err := range workload.Requests(c) {
 		if err != nil {
 			tb.Fatal(err)

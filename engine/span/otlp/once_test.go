@@ -13,7 +13,7 @@ func TestABatchNamesItsAttributesOnce(t *testing.T) {
 	for _, name := range dataFiles {
 		loads[name] = requestsOf(t, name, 200)
 	}
-	loads["shop"], _ = shop(t, 20_000)
+	loads["shop"], _ = made(t, "shop", 20_000)
 	for name, requests := range loads {
 		rows, lists, table, decoded, distinct, bytes := 0, 0, 0, 0, 0, 0
 		for _, request := range requests {
