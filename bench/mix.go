@@ -9,9 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	"github.com/stoadb/stoa/engine/span"
 )
 
@@ -230,11 +227,8 @@ func (m *Mix) Ask(ctx context.Context, run MixRun) ([]QueryRecord, error) {
 			measuring.Questions, measuring.Warm = min(measuring.Questions, class.Questions), 0
 		}
 		measured, err := measuring.Class(ctx, class)
-		if status.Code(err) == codes.Unimplemented {
-			err = ErrNotServed
-		}
-		if errors.Is(err, ErrNotServed) { // the class's first question was refused
-			note := notAsked(class.Name, strings.TrimPrefix(err.Error(), class.Name+": "))
+		if notServed(err) { // the class's first question was refused
+			note := notAsked(class.Name, strings.TrimPrefix(asNotServed(err).Error(), class.Name+": "))
 			if !slices.Contains(m.Notes, note) {
 				m.Notes = append(m.Notes, note)
 			}

@@ -202,9 +202,22 @@ func (m Measuring) client(ctx context.Context, class Class, first int) (Measured
 	return measured, nil
 }
 
-// notServed tells whether a server refused a question as one that it does not take.
+// notServed tells whether a server refused a question as one that it does not take, or whose answer
+// is more than it gives.
 func notServed(err error) bool {
-	return errors.Is(err, ErrNotServed) || status.Code(err) == codes.Unimplemented
+	return errors.Is(err, ErrNotServed) || status.Code(err) == codes.Unimplemented || status.Code(err) == codes.ResourceExhausted
+}
+
+// asNotServed is such an error as ErrNotServed, with what the server says of its limit.
+func asNotServed(err error) error {
+	var told interface{ GRPCStatus() *status.Status }
+	switch {
+	case errors.Is(err, ErrNotServed) || !errors.As(err, &told):
+		return err
+	case told.GRPCStatus().Code() == codes.ResourceExhausted:
+		return fmt.Errorf("%w: %s", ErrNotServed, told.GRPCStatus().Message())
+	}
+	return ErrNotServed
 }
 
 // record is what was measured of a class.

@@ -94,7 +94,8 @@ func TestALaterRefusalIsAWrongAnswer(t *testing.T) {
 		checkRefused(t, a.serve(t), operations, at)
 	}
 	for name, refusal := range map[string]error{
-		"no such method": status.Error(codes.Unimplemented, "unknown method"), "not served": fmt.Errorf("%w: any more", bench.ErrNotServed),
+		"no such method": status.Error(codes.Unimplemented, "unknown method"), "too long": status.Error(codes.ResourceExhausted, "limit exceeded"),
+		"not served": fmt.Errorf("%w: any more", bench.ErrNotServed),
 	} {
 		for at := range 3 {
 			class := bench.Class{Name: name, Questions: 3, Ask: func(_ context.Context, _ bench.Asker, i int) (int, error) {
@@ -119,7 +120,7 @@ func checkRefused(t *testing.T, address string, class bench.Class, refused int) 
 		measured, err := measuring.Class(t.Context(), class)
 		switch {
 		case refused == 0:
-			if !errors.Is(err, bench.ErrNotServed) && status.Code(err) != codes.Unimplemented {
+			if code := status.Code(err); !errors.Is(err, bench.ErrNotServed) && code != codes.Unimplemented && code != codes.ResourceExhausted {
 				t.Errorf("%s, the first of %d clients is refused: %v", class.Name, clients, err)
 			}
 		case err != nil || measured.Wrong != 1 || measured.Asked != 3 || measured.FirstWrong == nil:
@@ -131,7 +132,8 @@ func checkRefused(t *testing.T, address string, class bench.Class, refused int) 
 	}
 	mix := bench.Mix{Classes: []bench.Class{class}}
 	records, err := mix.Ask(t.Context(), bench.MixRun{Measuring: bench.Measuring{API: bench.JaegerHTTP, Address: address, Clients: 1, Questions: 3}})
-	if err != nil || len(records) > 0 || len(mix.Notes) != 1 || !strings.HasPrefix(mix.Notes[0], class.Name+": not asked: ") {
+	if err != nil || len(records) > 0 || len(mix.Notes) != 1 || !strings.HasPrefix(mix.Notes[0], class.Name+": not asked: "+bench.ErrNotServed.Error()) ||
+		strings.Contains(mix.Notes[0], "limit exceeded") != (class.Name == "too long") {
 		t.Errorf("%s: %v, %q, %v", class.Name, records, mix.Notes, err)
 	}
 }
