@@ -57,8 +57,8 @@ type Options struct {
 
 	Log wal.Options // file size and sync interval; SyncInterval 0 syncs before every answer
 
-	MemtableBytesMax int64         // of requests in one shard's open memtable; default MemtableBytes / shards, three quarters of it for one alone
-	MemtableBytes    int64         // of requests in the open memtables of all shards; default 192 MiB
+	MemtableBytesMax int64         // of one shard's open memtable, as parts count them (engine.CountedBytes); default MemtableBytes / shards, three quarters of it for one alone
+	MemtableBytes    int64         // of the open memtables of all shards, counted so too; default 192 MiB
 	MemtableAge      time.Duration // an open memtable is sealed at this age
 	Retention        time.Duration // 0 keeps everything
 	DiskBudget       int64         // bytes of all segments, beyond which the oldest windows go; 0 is none

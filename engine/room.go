@@ -10,7 +10,7 @@ import "sync"
 // applied.
 type memtableRoom struct {
 	mu       sync.Mutex
-	taken    int64         // bytes of requests
+	taken    int64         // bytes, as parts count them
 	most     int64         // the shards' Options.RoomBytes together; 0 is no bound
 	draining int           // shards of which a flush will give room back
 	changed  chan struct{} // closed and replaced when who waits shall look again

@@ -2,7 +2,7 @@ package engine
 
 // Stats is the shard's state in figures, for /metrics and tests.
 type Stats struct {
-	MemtableRows, MemtableBytes int   // of the memtable and what waits for its flush; bytes of requests
+	MemtableRows, MemtableBytes int   // of the memtable and what waits for its flush; bytes as parts count them
 	Frozen                      int   // memtables waiting for their flush
 	Segments                    int   //
 	SegmentRows, SegmentBytes   int64 // rows may stand in several segments
