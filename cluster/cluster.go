@@ -116,7 +116,6 @@ type Store struct {
 	closing   atomic.Bool
 	quit      chan struct{} // closed to end keeper and caretaker
 	work      sync.WaitGroup
-	lowDisk   atomic.Int64 // bytes free when a write was last refused for it, 0 when none was
 	closeOnce sync.Once
 	closeErr  error
 }

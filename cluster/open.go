@@ -10,6 +10,7 @@ import (
 	"github.com/stoadb/stoa/cluster/raftstore"
 	"github.com/stoadb/stoa/engine"
 	"github.com/stoadb/stoa/engine/segment"
+	"github.com/stoadb/stoa/internal/vfs"
 	"github.com/stoadb/stoa/wal"
 )
 
@@ -66,11 +67,11 @@ func (s *Store) open(ctx context.Context) error {
 	if s.imports, err = openImports(s.o.FS, func() error { return s.wal.Sync() }); err != nil {
 		return err
 	}
-	if s.wal, s.recovery.Log, err = wal.Open(s.o.FS, logDir, s.o.Log); err != nil {
+	if err := s.openLog(); err != nil {
 		return err
 	}
 	if torn := s.recovery.Log.TornBytes; torn > 0 {
-		s.log.Warn("the log had a torn tail, as after a power cut: bytes that were never acknowledged were cut",
+		s.log.Warn("the log had a torn tail, as after a power cut: bytes that no sync had covered were cut",
 			"bytes", torn, "file", s.recovery.Log.File, "offset", s.recovery.Log.Offset)
 	}
 	s.groups = NewDirect(s.o.Now, s.o.Questions) // flushes ask it, those of a replay too
@@ -86,6 +87,27 @@ func (s *Store) open(ctx context.Context) error {
 	})
 	s.recovery.Entries, s.recovery.Bytes = entries.Load(), bytes.Load()
 	s.recovery.Took = s.o.Now().Sub(begin)
+	return err
+}
+
+// openLog opens the log, which makes a file. Where the disk is full, what a killed flush or merge left goes first: it may
+// be what fills it, and shards, which remove it, open behind the log.
+func (s *Store) openLog() (err error) {
+	s.wal, s.recovery.Log, err = wal.Open(s.o.FS, logDir, s.o.Log)
+	if !vfs.Full(err) {
+		return err
+	}
+	removed := 0
+	for i := range s.epoch.Shards {
+		n, removeErr := engine.RemoveStrays(s.o.FS, shardDir(i), s.log.With("shard", i))
+		if removed += n; removeErr != nil {
+			return errors.Join(err, removeErr)
+		}
+	}
+	if removed == 0 {
+		return err
+	}
+	s.wal, s.recovery.Log, err = wal.Open(s.o.FS, logDir, s.o.Log)
 	return err
 }
 
@@ -107,7 +129,7 @@ func (s *Store) openShard(ctx context.Context, i int, pages *segment.Pages, entr
 		MemtableBytesMax: memtableBytesMax, FirstMemtableBytesMax: first, RoomBytes: max(room, 1),
 		MemtableAge: s.o.MemtableAge, Retention: s.o.Retention,
 		Gate: s.o.Shared.gate, Pages: pages, SplitCellsBytesMax: max(s.o.SplitCellsBytesMax/s.epoch.Shards, 1),
-		CheckPart: s.o.CheckPart, SyncLog: s.syncLog, Background: s.o.Background, Pause: s.o.Questions.pause,
+		CheckPart: s.o.CheckPart, SyncLog: s.syncLog, RoomFor: s.roomBeside, Background: s.o.Background, Pause: s.o.Questions.pause,
 	})
 	if err != nil {
 		return err

@@ -2,8 +2,10 @@ package cluster
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 
+	"github.com/stoadb/stoa/cluster/raftstore"
 	"github.com/stoadb/stoa/engine"
 	"github.com/stoadb/stoa/internal/codec"
 	"github.com/stoadb/stoa/internal/vfs"
@@ -19,7 +21,7 @@ type Verified struct {
 }
 
 // Verify reads every byte of a folder that no process holds and hands each damage, with
-// file and offset, to report. It changes nothing. The error is for what kept it from
+// file and offset, to report. It changes nothing but the lock file. The error is for what kept it from
 // reading, such as a folder in use.
 func Verify(disk vfs.FS, report func(damage error)) (Verified, error) {
 	var done Verified
@@ -47,7 +49,20 @@ func verify(disk vfs.FS, report func(error), done *Verified) error {
 	if err := verifyImports(disk, report); err != nil {
 		return err
 	}
-	log, err := wal.Verify(disk, logDir, func(d wal.Damage) { report(codec.At(d.Err, d.File, d.Offset)) })
+	var unread []unreadEntry
+	damages := 0
+	log, err := wal.Verify(disk, logDir, func(d wal.Damage) {
+		damages++
+		report(codec.At(d.Err, d.File, d.Offset))
+	}, func(shard uint32, e wal.Entry) error {
+		if !raftstore.IsCommand(e) {
+			return nil
+		}
+		if _, err := engine.DecodeEntry(e.Payload); err != nil {
+			unread = append(unread, unreadEntry{shard, e.Seq, err})
+		}
+		return nil
+	})
 	if err != nil {
 		return err
 	}
@@ -61,8 +76,37 @@ func verify(disk vfs.FS, report func(error), done *Verified) error {
 		done.Rows += shard.Rows
 		done.Quarantined += shard.Quarantined
 		done.SegmentBytes += shard.Bytes
+		if damages == 0 { // else nobody knows how far the log reaches
+			verifyReplay(uint32(i), shard.Flushed, log.Reaches, unread, report)
+		}
 	}
 	return nil
+}
+
+// unreadEntry is an entry of the log that cannot be applied.
+type unreadEntry struct {
+	shard uint32
+	seq   uint64
+	err   error
+}
+
+// verifyReplay checks what a start asks of the log for a shard whose segments hold all up to flushed: that it has
+// what follows, and that this can be read.
+func verifyReplay(shard uint32, flushed uint64, reaches []wal.Reach, unread []unreadEntry, report func(error)) {
+	var reach wal.Reach
+	for _, r := range reaches {
+		if r.Shard == shard {
+			reach = r
+		}
+	}
+	if err := checkReach(reach.First, reach.Last, flushed); err != nil {
+		report(fmt.Errorf("shard %d: %w", shard, err))
+	}
+	for _, u := range unread {
+		if u.shard == shard && u.seq > flushed {
+			report(fmt.Errorf("%s: shard %d: Seq %d: %w", logDir, shard, u.seq, u.err))
+		}
+	}
 }
 
 func verifyImports(disk vfs.FS, report func(error)) error {

@@ -73,8 +73,11 @@ func (s *Store) writable() error {
 }
 
 // room refuses while less than the reserve is free. What is left then is for the log
-// file under way, for flushes and for merges, which is how room comes back.
-func (s *Store) room() error {
+// file under way and for flushes: those of the log go once all is flushed.
+func (s *Store) room() error { return s.roomBeside(0) }
+
+// roomBeside refuses where the disk does not have so many bytes beside the reserve.
+func (s *Store) roomBeside(bytes int64) error {
 	if s.o.ReserveBytes < 0 {
 		return nil
 	}
@@ -82,11 +85,9 @@ func (s *Store) room() error {
 	if err != nil {
 		return fmt.Errorf("%w: free space: %w", span.ErrUnavailable, err)
 	}
-	if free >= s.o.ReserveBytes {
-		s.lowDisk.Store(0)
+	if free-bytes >= s.o.ReserveBytes {
 		return nil
 	}
-	s.lowDisk.Store(max(free, 1))
 	return fmt.Errorf("%w: the disk is almost full: %d bytes free, %d stay in reserve",
 		span.ErrUnavailable, free, s.o.ReserveBytes)
 }

@@ -102,6 +102,9 @@ func (s *Shard) mergeChosen(ctx context.Context, choose chooser) (merged bool, e
 		if len(inputs) == 0 {
 			return false, nil
 		}
+		if err := s.roomFor(inputs); err != nil {
+			return false, err
+		}
 		opened, err := openAll(ctx, inputs)
 		if err == nil {
 			err = s.merge(ctx, inputs, opened)
@@ -112,6 +115,22 @@ func (s *Shard) mergeChosen(ctx context.Context, choose chooser) (merged bool, e
 		}
 		s.log.Error("merge leaves out a segment that cannot be read", "cause", err)
 	}
+}
+
+// roomFor refuses inputs that the disk has no room to write once more. A later merge asks again.
+func (s *Shard) roomFor(inputs []*liveSegment) error {
+	if s.o.RoomFor == nil {
+		return nil
+	}
+	bytes := int64(0)
+	for _, l := range inputs {
+		bytes += l.Info().Bytes
+	}
+	err := s.o.RoomFor(bytes)
+	if err != nil {
+		s.log.Warn("merge waits for room on the disk", "inputs", len(inputs), "bytes", bytes, "cause", err)
+	}
+	return err
 }
 
 // readable gives those of which no table failed when it was read last.

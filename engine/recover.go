@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/internal/codec"
 	"github.com/stoadb/stoa/internal/invariant"
+	"github.com/stoadb/stoa/internal/vfs"
 )
 
 // segmentSuffix ends the name of every segment file; tempSuffix that of a file on its way
@@ -72,18 +74,45 @@ func (s *Shard) removeStrays(names []string, segments []*liveSegment) error {
 	for _, l := range segments {
 		named[l.entry.name] = true
 	}
+	if _, err := removeStrays(s.o.FS, s.dir, s.log, names, named); err != nil {
+		return err
+	}
+	return s.recoverQuarantine()
+}
+
+func removeStrays(disk vfs.FS, dir string, log *slog.Logger, names []string, named map[string]bool) (removed int, err error) {
 	for _, name := range names {
 		stray := strings.HasSuffix(name, tempSuffix) || strings.HasSuffix(name, segmentSuffix) && !named[name]
 		if !stray {
 			continue
 		}
-		s.log.Info("stray file removed", "file", s.dir+"/"+name)
+		log.Info("stray file removed", "file", dir+"/"+name)
 		// The first manifest may have taken its own stray's name away meanwhile.
-		if err := s.o.FS.Remove(s.dir + "/" + name); err != nil && !missing(err) {
-			return err
+		if err := disk.Remove(dir + "/" + name); err != nil && !missing(err) {
+			return removed, err
 		}
+		removed++
 	}
-	return s.recoverQuarantine()
+	return removed, nil
+}
+
+// RemoveStrays removes, from the folder of a shard that nobody has open, what a killed flush or merge left, as
+// Open does, and tells how many files that was: for an owner who needs the room before it can open
+// the shard. Where the manifest cannot be read nothing goes, and Open tells of it.
+func RemoveStrays(disk vfs.FS, dir string, log *slog.Logger) (removed int, err error) {
+	man, err := readManifest(disk, dir)
+	if err != nil {
+		return 0, nil
+	}
+	names, err := disk.List(dir)
+	if err != nil {
+		return 0, err
+	}
+	named := make(map[string]bool)
+	for _, entry := range man.segments {
+		named[entry.name] = true
+	}
+	return removeStrays(disk, dir, log, names, named)
 }
 
 // recoverManifest reads the manifest. An empty folder gets one before anything else, so

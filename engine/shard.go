@@ -71,6 +71,10 @@ type Options struct {
 	// is no such bound.
 	RoomBytes int64
 
+	// RoomFor, where set, refuses a merge for which the disk has no room: its inputs take so many bytes, which it writes
+	// before they go.
+	RoomFor func(bytes int64) error
+
 	// Background, where set, is called first by each goroutine that flushes or merges, which the
 	// process may want to give way to others.
 	Background func()

@@ -16,6 +16,7 @@ import (
 type Verified struct {
 	Segments, Rows, Quarantined int
 	Bytes                       int64
+	Flushed                     uint64 // Seq through which segments hold what was applied
 }
 
 // Verify reads every byte of a shard's folder that nobody has open: the manifest, each
@@ -43,6 +44,7 @@ func Verify(disk vfs.FS, dir string, shard uint32, report func(error)) (Verified
 	case man.shard != shard:
 		report(codec.At(codec.Corrupt("manifest of shard %d", man.shard), dir+"/"+manifestName, manifestHeaderBytes))
 	}
+	done.Flushed = man.flushed
 	for _, entry := range man.segments {
 		if err := verifySegment(disk, dir, entry); err != nil {
 			report(err)

@@ -82,7 +82,7 @@ func BenchmarkOpen(b *testing.B) {
 			}
 			b.SetBytes(64 << 20)
 			for b.Loop() {
-				if _, err := wal.Verify(disk, "log", func(d wal.Damage) { b.Fatal(d) }); err != nil {
+				if _, err := wal.Verify(disk, "log", func(d wal.Damage) { b.Fatal(d) }, nil); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -257,7 +257,7 @@ func flipClosed(t *testing.T, o wal.Options) {
 func damages(t *testing.T, disk vfs.FS) string {
 	t.Helper()
 	var b strings.Builder
-	_, err := wal.Verify(disk, dir, func(d wal.Damage) { fmt.Fprintf(&b, "%s: offset %d: %v\n", d.File, d.Offset, d.Err) })
+	_, err := wal.Verify(disk, dir, func(d wal.Damage) { fmt.Fprintf(&b, "%s: offset %d: %v\n", d.File, d.Offset, d.Err) }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -324,7 +324,7 @@ func TestVerifyReportsEveryDamageAndChangesNothing(t *testing.T) {
 	if found := damages(t, s.disk); found != "" {
 		t.Fatalf("a whole log: %s", found)
 	}
-	sum, err := wal.Verify(s.disk, dir, func(wal.Damage) {})
+	sum, err := wal.Verify(s.disk, dir, func(wal.Damage) {}, nil)
 	if err != nil || !sum.Clean || sum.Entries == 0 || sum.Files != len(s.files(t)) || sum.TornBytes != 0 {
 		t.Fatalf("summary of a whole log: %+v, %v", sum, err)
 	}
@@ -368,7 +368,27 @@ func TestMissingAndStaleFiles(t *testing.T) {
 			t.Fatalf("without %s: %v", name, err)
 		}
 	}
+	// A start that was killed, or found no room, leaves a file without a commit. Those in front of the one that is
+	// missing are the log then, and not stale.
 	disk := s.disk.KillCopy()
+	last := names[len(names)-1]
+	if err := disk.Remove(path.Join(dir, last)); err != nil {
+		t.Fatal(err)
+	}
+	for _, begun := range [][]byte{nil, make([]byte, 8192), []byte("no commit")} {
+		put(t, disk, "00000000000000ff.log", begun)
+		_, _, err := opened(t, disk, s.options)
+		if !errors.Is(err, codec.ErrCorrupt) || !strings.Contains(err.Error(), "00000000000000fe.log") {
+			t.Fatalf("behind a gap stands a file of %d bytes that is no commit: %v", len(begun), err)
+		}
+		if found := damages(t, disk); !strings.Contains(found, "00000000000000fe.log: offset 0: ") {
+			t.Fatalf("Verify says %q", found)
+		}
+		for _, name := range names[:len(names)-1] {
+			content(t, disk, name) // none is deleted
+		}
+	}
+	disk = s.disk.KillCopy()
 	put(t, disk, "0000000000000000.log", []byte("an old file"))
 	put(t, disk, "notes.txt", []byte("not ours"))
 	l, _, err := wal.Open(disk, dir, s.options)

@@ -242,7 +242,7 @@ func TestManyStreamsAtOnce(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := wal.Verify(disk, dir, func(d wal.Damage) { t.Error(d) }); err != nil {
+	if _, err := wal.Verify(disk, dir, func(d wal.Damage) { t.Error(d) }, nil); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -25,6 +25,7 @@ func (l *Log) recover() (Recovery, error) {
 	if err != nil {
 		return rec, err
 	}
+	gap := len(stale) > 0
 	var (
 		walks []*walk
 		r     = replay{log: l}
@@ -48,6 +49,9 @@ func (l *Log) recover() (Recovery, error) {
 		}
 		stale = append(stale, ids[i+1:]...)
 		break
+	}
+	if gap && walks[0].at == 0 {
+		return rec, codec.At(errGap, l.path(ids[0]-1), 0)
 	}
 	if err := l.complete(ids); err != nil {
 		return rec, err
@@ -87,6 +91,10 @@ func (l *Log) list() (stale, ids []uint64, err error) {
 	}
 	return slices.Clone(ids[:start]), ids[start:], nil
 }
+
+// errGap is the damage of a gap behind which no commit stands. A file is deleted only when a later one
+// holds commits: so what is in front of the gap is not stale, and the file between is missing.
+var errGap = codec.Corrupt("file is missing: there are files in front of it, and no commit behind it")
 
 func (l *Log) open(id uint64) (*walk, error) {
 	f, err := l.fs.Open(l.path(id))

@@ -27,15 +27,23 @@ type Summary struct {
 	TornBytes  int64
 	TornFile   string
 	TornOffset int64
+	// Reaches are those of the streams, by shard; none where there is damage.
+	Reaches []Reach
+}
+
+// Reach is from which Seq to which a stream holds entries; Last is 0 where it never held any.
+type Reach struct {
+	Shard       uint32
+	First, Last uint64
 }
 
 // Verify reads the whole log in dir, reports every damage it finds, also behind the
-// first one, and changes nothing. A torn tail is no damage. The caller holds the lock
-// of the folder.
-func Verify(fsys vfs.FS, dir string, report func(Damage)) (Summary, error) {
+// first one, and changes nothing. A torn tail is no damage. Where there is none, visit, where not nil, is
+// given each live entry, until it gives an error. The caller holds the lock of the folder.
+func Verify(fsys vfs.FS, dir string, report func(Damage), visit func(shard uint32, e Entry) error) (Summary, error) {
 	l := &Log{fs: fsys, dir: dir, streams: map[uint32]*Stream{}, files: map[uint64]*logFile{}}
 	v := verifier{log: l, replay: replay{log: l}, report: report}
-	_, ids, err := l.list()
+	stale, ids, err := l.list()
 	if err != nil {
 		return v.sum, err
 	}
@@ -47,14 +55,35 @@ func Verify(fsys vfs.FS, dir string, report func(Damage)) (Summary, error) {
 		}
 		v.file(w, i == 0, ids[i+1:])
 	}
-	if err := l.complete(ids); err != nil && !v.broken {
+	switch err := l.complete(ids); {
+	case v.broken:
+	case len(stale) > 0 && v.sum.Commits == 0:
+		v.damage(l.path(ids[0]-1), 0, errGap)
+	case err != nil:
 		v.damage(dir, 0, err)
 	}
 	for _, s := range l.streams {
 		v.sum.Entries += uint64(len(s.entries))
 	}
 	v.sum.Clean = len(ids) == 0 || (v.replay.ended && v.sum.TornBytes == 0 && !v.broken)
-	return v.sum, l.closeFiles()
+	if !v.broken {
+		err = v.reaches(visit)
+	}
+	return v.sum, errors.Join(err, l.closeFiles())
+}
+
+// reaches tells how far streams reach, and has their entries visited.
+func (v *verifier) reaches(visit func(shard uint32, e Entry) error) error {
+	for _, s := range v.log.usedStreams() {
+		v.sum.Reaches = append(v.sum.Reaches, Reach{s.shard, s.durable.first, s.durable.last})
+		if visit == nil {
+			continue
+		}
+		if err := s.Scan(0, func(e Entry) error { return visit(s.shard, e) }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 type verifier struct {

@@ -98,7 +98,7 @@ func printVerified(w io.Writer, folder string, v cluster.Verified) {
 	fmt.Fprintf(w, "%s: %d shards, %d segments with %d spans in %d bytes, %d log entries in %d bytes: no damage\n",
 		folder, v.Shards, v.Segments, v.Rows, v.SegmentBytes, v.LogEntries, v.LogBytes)
 	if v.LogTornBytes > 0 {
-		fmt.Fprintf(w, "the log was killed while it wrote: the next start cuts %d bytes that were never acknowledged\n", v.LogTornBytes)
+		fmt.Fprintf(w, "the log was killed while it wrote: the next start cuts %d bytes that no sync had covered\n", v.LogTornBytes)
 	}
 	if v.Quarantined > 0 {
 		fmt.Fprintf(w, "%d parts stand in quarantine: they were acknowledged, but could not be applied\n", v.Quarantined)

@@ -287,8 +287,12 @@ func (c *Crash) Remove(name string) error {
 	if err != nil {
 		return err
 	}
-	if c.now[name] == nil {
+	n := c.now[name]
+	if n == nil {
 		return c.missing("remove", name)
+	}
+	if c.free >= 0 {
+		c.free += int64(len(n.now))
 	}
 	c.change(nameChange{name: name})
 	return nil

@@ -93,9 +93,15 @@ func (o *osFS) MkdirAll(dir string) error { return mkdirAllDurably(o.path(dir)) 
 // SyncDir implements FS.
 func (o *osFS) SyncDir(dir string) error { return syncDir(o.path(dir)) }
 
-// Lock implements FS.
+// Lock implements FS. Where the file system or its rights refuse writing, the lock is taken on a file
+// that is there; where there is none, nobody can hold it who could not have made one.
 func (o *osFS) Lock(name string) (io.Closer, error) {
 	f, err := os.OpenFile(o.path(name), os.O_RDWR|os.O_CREATE, fileMode)
+	if errors.Is(err, fs.ErrPermission) || isReadOnly(err) {
+		if f, err = os.Open(o.path(name)); errors.Is(err, fs.ErrNotExist) {
+			return noLock{}, nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -104,6 +110,11 @@ func (o *osFS) Lock(name string) (io.Closer, error) {
 	}
 	return f, nil // closing the descriptor, or dying, lets go of the lock
 }
+
+// noLock is the lock of a folder to which this process cannot add one.
+type noLock struct{}
+
+func (noLock) Close() error { return nil }
 
 // Free implements FS.
 func (o *osFS) Free() (int64, error) { return freeBytes(o.root) }

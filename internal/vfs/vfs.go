@@ -4,7 +4,11 @@
 // knows what a trace is, and nothing starts a goroutine.
 package vfs
 
-import "io"
+import (
+	"errors"
+	"io"
+	"syscall"
+)
 
 // FS is a tree of files. Names are slash-separated and relative to its root. All
 // methods may be called from several goroutines; errors satisfy errors.Is with
@@ -31,6 +35,9 @@ type FS interface {
 	// Free is how many bytes an unprivileged writer may still add.
 	Free() (int64, error)
 }
+
+// Full tells whether an error says that the disk has no room.
+func Full(err error) bool { return errors.Is(err, syscall.ENOSPC) }
 
 // File is an open file. ReadAt may be called concurrently with everything else.
 // After a failed Sync nothing about unsynced bytes may be assumed, and Sync must not
