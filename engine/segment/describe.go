@@ -268,9 +268,13 @@ func (s *source) columnsOf(level span.Level, version int) []knownColumn {
 // columnOf gives the column of an attribute: one of its own, or its level's map column
 // once there are as many columns as allowed. The source knows it from now on.
 func (w *Writer) columnOf(s *source, level span.Level, a span.Attr, f *folding) knownColumn {
-	id, ok := w.columnIDs[columnKey{level, a.Type, string(s.batch.Bytes(a.Key))}]
+	key, full := s.batch.Bytes(a.Key), len(w.columns) == attributeColumnsMax
+	if full && !w.sieve.mayHold(w.columnIDs, key) {
+		return knownColumn{id: columnsOf(level).first, alone: true}
+	}
+	id, ok := w.columnIDs[columnKey{level, a.Type, string(key)}]
 	if !ok {
-		if len(w.columns) == attributeColumnsMax {
+		if full {
 			return knownColumn{id: columnsOf(level).first, alone: true}
 		}
 		id = w.columnFor(columnKey{level, a.Type, s.batch.String(a.Key)})

@@ -246,3 +246,39 @@ func TestTheWriterRemembersBatchesUpToSomeBytes(t *testing.T) {
 		t.Fatalf("%d bytes of batches show nothing of a bound of %d", sum, most)
 	}
 }
+
+// TestAKeyKeepsItsColumnInAStorm: once thousands of other keys have come, too.
+func TestAKeyKeepsItsColumnInAStorm(t *testing.T) {
+	storm := func(i, j int) (name, key, value string) {
+		if j == 0 {
+			return "op", "kept", fmt.Sprintf("value %x", uint32(i)*2654435761)
+		}
+		return storms["every key and value unique"](i, j)
+	}
+	fs := vfs.NewCrash(1)
+	info := writeStorm(t, fs, storm, 12_000, func() {})
+	s, err := segment.Open(fs, "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	a, err := s.Analyze()
+	if err != nil {
+		t.Fatal(err)
+	}
+	groups := 0
+	for _, p := range a.Parts {
+		if p.What == "span map keys" { // each row group has keys without a column
+			groups = p.Pages
+		}
+	}
+	for _, p := range a.Parts {
+		if strings.Contains(p.What, "kept") {
+			if p.Values != uint64(info.Rows) || p.Pages != groups {
+				t.Errorf("%d values in %d pages, want %d in %d: %+v", p.Values, p.Pages, info.Rows, groups, p)
+			}
+			return
+		}
+	}
+	t.Errorf("no column of the key: %+v", a.Parts[:min(20, len(a.Parts))])
+}

@@ -30,6 +30,7 @@ type Writer struct {
 	scopes    *dictionary
 	columns   []columnKey
 	columnIDs map[columnKey]uint32
+	sieve     keySieve // of columnIDs, once they are as many as allowed
 	groups    []groupRef
 	traces    []traceRef
 	catalog   *index.Catalog
