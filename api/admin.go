@@ -47,14 +47,14 @@ func (s *Server) adminHandler() http.Handler {
 		mux.Handle("/imports/", s.bounded(imports))
 	}
 	if attributes != nil {
-		mux.Handle("GET /attributes", attributes)
-		mux.Handle("GET /attributes/", attributes)
+		mux.Handle("GET /attributes", s.asked(attributes))
+		mux.Handle("GET /attributes/", s.asked(attributes))
 	}
 	if rates != nil {
-		mux.Handle("GET /rates", rates)
+		mux.Handle("GET /rates", s.asked(rates))
 	}
 	if edges != nil {
-		mux.Handle("GET /edges", edges)
+		mux.Handle("GET /edges", s.asked(edges))
 	}
 	mux.HandleFunc("GET /debug/pprof/", profiles(pprof.Index))
 	mux.HandleFunc("GET /debug/pprof/profile", profiles(pprof.Profile))
@@ -84,12 +84,62 @@ func (s *Server) guard(next http.Handler) http.Handler {
 	})
 }
 
-// profiles keeps web pages out, whose questions would slow the process down although they cannot
-// read the answer, and bounds how long one is taken.
+// asked serves a question about data as the query port does, under the limits of all reading calls.
+// Of their places, and of what the store reads with, such questions have half at most, so that
+// they do not keep programs from asking:
+//  1. refuse web pages, and requests with a body
+//  2. admit it
+//  3. watch its time, and that of who takes the answer
+//  4. serve it, at leisure, catching a panic
+//  5. count it
+func (s *Server) asked(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		counted := &countedWriter{ResponseWriter: w, code: http.StatusOK}
+		limit := s.options.WorkTimeMax
+		ctx, cancel := context.WithTimeoutCause(span.AtLeisure(r.Context()), limit, fmt.Errorf("%w: more than %v (WorkTimeMax)", errWorkTime, limit))
+		defer cancel()
+		defer func() { s.stats.countCall(queryMethod(r), queryCode(counted.code, ctx.Err())) }()
+		defer s.recoverQuery(counted, r, answerText)
+		switch {
+		case isFromPage(r):
+			answerText(counted, http.StatusForbidden, "requests from web pages are not served")
+			return
+		case r.ContentLength != 0: // -1 where the body is chunked
+			s.refuseBody(counted, answerText)
+			return
+		case !s.adminQueries.take(1):
+			s.refuseBusy(counted, s.adminQueries.limit, answerText)
+			return
+		}
+		defer s.adminQueries.give(1)
+		if !s.admitQuestion() {
+			s.refuseBusy(counted, s.queries.limit, answerText)
+			return
+		}
+		counted.question = s.process
+		defer func() {
+			counted.question = nil
+			s.questionEnded()
+		}()
+		if err := http.NewResponseController(w).SetWriteDeadline(s.options.Now().Add(limit + s.options.PeerTimeMax)); err != nil {
+			answerText(counted, http.StatusInternalServerError, err.Error())
+			return
+		}
+		next.ServeHTTP(counted, r.WithContext(ctx))
+	})
+}
+
+// isFromPage tells of requests that a browser makes because a page told it to. They would slow the
+// process down although the page cannot read the answer.
+func isFromPage(r *http.Request) bool {
+	site := r.Header.Get("Sec-Fetch-Site")
+	return r.Header.Get("Origin") != "" || site != "" && site != "none" && site != "same-origin"
+}
+
+// profiles keeps web pages out, and bounds how long one is taken.
 func profiles(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		site := r.Header.Get("Sec-Fetch-Site")
-		if r.Header.Get("Origin") != "" || site != "" && site != "none" && site != "same-origin" {
+		if isFromPage(r) {
 			answerText(w, http.StatusForbidden, "requests from web pages are not served")
 			return
 		}

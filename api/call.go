@@ -132,7 +132,13 @@ func (c *call) Context() context.Context { return c.ctx }
 // inside grpc, grpc has told the caller already that the failure is ours.
 func (c *call) RecvMsg(m any) error {
 	message := &wire.Message{}
-	if err := c.receive(message, queryBytesMax, nil); err != nil {
+	held := &holding{budget: &c.server.writes, free: queryBytesMax}
+	defer held.release()
+	err := c.receive(message, queryBytesMax, held)
+	if errors.Is(err, errNoRoom) {
+		return c.server.refuse("overloaded: too many bytes of requests are in flight")
+	}
+	if err != nil {
 		return err
 	}
 	defer message.Free()

@@ -14,7 +14,8 @@ const (
 	requestBytesMax = otlp.RequestBytesMax
 
 	// queryBytesMax is the largest request of a reading call: tracesMax ids with the times
-	// beside them take half of it. Together with queriesMax it bounds what they hold.
+	// beside them take half of it. Together with queriesMax it bounds what they hold while
+	// they come; what decompressing one holds beyond it counts among the bytes in flight.
 	queryBytesMax = 2 << 20
 
 	// smallBytesMax is the largest request of health and reflection, which nothing else
@@ -31,8 +32,8 @@ const (
 	// ordinary load beside it must fit.
 	bytesInFlightMax = 96 << 20
 
-	// receiveStepBytes is the step in which a request is counted while it arrives and
-	// inflates. Each call counts one before it receives anything: as many as fit may
+	// receiveStepBytes is the step in which a request is received, and counted while it arrives
+	// and inflates. Each call counts one before it receives anything: as many as fit may
 	// receive at once.
 	receiveStepBytes = 1 << 20
 

@@ -147,7 +147,7 @@ func TestInflatingBeyondTheBudgetIsOverload(t *testing.T) {
 		entered <- struct{}{}
 		<-release
 		return otlp.Counts{}, nil
-	}}, api.Options{BytesInFlightMax: 8 << 20})
+	}}, api.Options{BytesInFlightMax: 12 << 20})
 	results := make(chan error, 2)
 	export := func(name string, content []byte) {
 		results <- call(t, server.storage, collectorv1.TraceService_Export_FullMethodName, name, frame(true, compressed(t, name, content)))
@@ -155,9 +155,9 @@ func TestInflatingBeyondTheBudgetIsOverload(t *testing.T) {
 	go export("gzip", make([]byte, 4<<20))
 	<-entered
 	for _, name := range []string{"gzip", "zstd"} {
-		message := frame(true, compressed(t, name, make([]byte, 5<<20)))
+		message := frame(true, compressed(t, name, make([]byte, 9<<20)))
 		if err := call(t, server.storage, collectorv1.TraceService_Export_FullMethodName, name, message); status.Code(err) != codes.Unavailable {
-			t.Errorf("%s of 5 MiB beside 4 of 8: %v", name, err)
+			t.Errorf("%s of 9 MiB beside 4 of 12: %v", name, err)
 		}
 	}
 	random := make([]byte, 3<<20) // arrives in several pieces
@@ -170,9 +170,9 @@ func TestInflatingBeyondTheBudgetIsOverload(t *testing.T) {
 	if stats := server.Stats(); stats.ExportsOverload != 2 || stats.BytesInFlight != 7<<20 {
 		t.Errorf("stats %+v", stats)
 	}
-	_, err := server.Export(t.Context(), make([]byte, 2<<20))
+	_, err := server.Export(t.Context(), make([]byte, 6<<20))
 	if _, again := client.RetryAfter(err); !again || !errors.Is(err, span.ErrUnavailable) {
-		t.Errorf("2 MiB beside 7 of 8: %v", err)
+		t.Errorf("6 MiB beside 7 of 12: %v", err)
 	}
 	close(release)
 	if err := errors.Join(<-results, <-results); err != nil {

@@ -31,9 +31,9 @@ func (s *Server) queryHandler() http.Handler {
 		defer cancel()
 		r = r.WithContext(ctx)
 		defer func() { s.stats.countCall(queryMethod(r), queryCode(counted.code, ctx.Err())) }()
-		defer s.recoverQuery(counted, r)
+		defer s.recoverQuery(counted, r, queryhttp.Refuse)
 		if r.ContentLength != 0 { // -1 where the body is chunked
-			s.refuseBody(counted)
+			s.refuseBody(counted, queryhttp.Refuse)
 			return
 		}
 		handler, err := s.queryOf(r)
@@ -45,9 +45,7 @@ func (s *Server) queryHandler() http.Handler {
 		case handler == nil:
 			queryhttp.Refuse(counted, http.StatusNotFound, "not served")
 		case !s.admitQuestion():
-			delay := retryDelayMin + time.Duration(s.options.Random()*float64(retryDelaySpread))
-			counted.Header().Set("Retry-After", strconv.Itoa(int((delay+time.Second-1)/time.Second)))
-			queryhttp.Refuse(counted, http.StatusServiceUnavailable, fmt.Sprintf("%d queries run already", s.options.QueriesMax))
+			s.refuseBusy(counted, s.options.QueriesMax, queryhttp.Refuse)
 		default:
 			counted.question = s.process
 			defer func() {
@@ -59,17 +57,27 @@ func (s *Server) queryHandler() http.Handler {
 	})
 }
 
+// refusal answers a request that is not served, in the words of its port.
+type refusal func(w http.ResponseWriter, code int, reason string)
+
+// refuseBusy answers a request beside as many as may run, and says when to come again.
+func (s *Server) refuseBusy(w http.ResponseWriter, most int64, refuse refusal) {
+	delay := retryDelayMin + time.Duration(s.options.Random()*float64(retryDelaySpread))
+	w.Header().Set("Retry-After", strconv.Itoa(int((delay+time.Second-1)/time.Second)))
+	refuse(w, http.StatusServiceUnavailable, fmt.Sprintf("%d queries run already", most))
+}
+
 // refuseBody answers a request that announces a body. Before it sends an answer that its buffer
 // does not hold, net/http reads the body to its end: who announced one and does not send it would
 // keep the query's place for ever. No query needs a body, so none gets so far; and what is read of
 // this one behind the answer, so that the answer arrives, has its time.
-func (s *Server) refuseBody(w http.ResponseWriter) {
+func (s *Server) refuseBody(w http.ResponseWriter, refuse refusal) {
 	w.Header().Set("Connection", "close")
 	if err := http.NewResponseController(w).SetReadDeadline(s.options.Now().Add(s.options.PeerTimeMax)); err != nil {
-		queryhttp.Refuse(w, http.StatusInternalServerError, err.Error())
+		refuse(w, http.StatusInternalServerError, err.Error())
 		return
 	}
-	queryhttp.Refuse(w, http.StatusBadRequest, "a query has no body")
+	refuse(w, http.StatusBadRequest, "a query has no body")
 }
 
 // queryOf finds what serves a request, by the header alone: this port is not the operator's.
@@ -86,7 +94,7 @@ func (s *Server) queryOf(r *http.Request) (http.Handler, error) {
 
 // recoverQuery is recoverCall for a request. An answer that has begun cannot become an error any
 // more: its connection is cut, so that nobody takes it for whole.
-func (s *Server) recoverQuery(w *countedWriter, r *http.Request) {
+func (s *Server) recoverQuery(w *countedWriter, r *http.Request, refuse refusal) {
 	cause := recover()
 	if cause == nil {
 		return
@@ -100,7 +108,7 @@ func (s *Server) recoverQuery(w *countedWriter, r *http.Request) {
 		}
 		return
 	}
-	queryhttp.Refuse(w, http.StatusInternalServerError, "internal error")
+	refuse(w, http.StatusInternalServerError, "internal error")
 }
 
 // countedWriter remembers the status, and whether any of the answer was written. As with call, nothing

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -34,7 +35,7 @@ type wireStream interface {
 type receiver struct {
 	stream   wireStream
 	bytesMax int
-	held     *holding // nil: not counted
+	held     *holding // of the message that comes next
 	header   [5]byte  // of the message that comes next; see readHeader
 }
 
@@ -99,15 +100,17 @@ func (r *receiver) body() (mem.BufferSlice, error) {
 }
 
 // inflate decompresses the body while it arrives. Of what arrives only the piece at hand
-// is in memory; what comes out is counted.
+// is in memory. It is counted, and so are what the decompressor holds, as long as it does, and what
+// comes out.
 func (r *receiver) inflate(b *body, encodingName string) (mem.BufferSlice, error) {
-	inflated, err := encoding.GetCompressor(encodingName).Decompress(b)
+	inflated := &counted{receiver: r, beside: min(b.left, r.held.stepBytes())}
+	err := inflated.open(b, encoding.GetCompressor(encodingName))
 	if err == nil {
-		if closer, ok := inflated.(io.Closer); ok {
+		if closer, ok := inflated.from.(io.Closer); ok {
 			defer closer.Close()
 		}
 		var out mem.BufferSlice
-		out, err = mem.ReadAll(&counted{receiver: r, from: inflated}, mem.DefaultBufferPool())
+		out, err = mem.ReadAll(inflated, mem.DefaultBufferPool())
 		if err == nil {
 			return out, nil
 		}
@@ -134,7 +137,7 @@ type body struct {
 
 // next receives the next piece.
 func (b *body) next() (mem.BufferSlice, error) {
-	piece, err := b.stream.Read(int(min(b.left, receiveStepBytes)))
+	piece, err := b.stream.Read(int(min(b.left, b.held.stepBytes())))
 	if err != nil {
 		return nil, receiveError(err, "the request ends early")
 	}
@@ -146,7 +149,7 @@ func (b *body) next() (mem.BufferSlice, error) {
 func (b *body) whole() (mem.BufferSlice, error) {
 	var data mem.BufferSlice
 	for total := int64(0); b.left > 0; {
-		total += min(b.left, receiveStepBytes)
+		total += min(b.left, b.held.stepBytes())
 		if !b.held.grow(total) {
 			data.Free()
 			return nil, errNoRoom
@@ -185,13 +188,31 @@ func (b *body) Read(p []byte) (int, error) {
 // counted is a decompressed body: each step is counted before it is made.
 type counted struct {
 	*receiver
-	from  io.Reader
-	total int64
+	from   io.Reader
+	total  int64
+	beside int64 // what else is held until the last byte is out
+}
+
+// open begins to decompress a body.
+func (c *counted) open(b *body, compressor encoding.Compressor) (err error) {
+	measured, isMeasured := compressor.(wire.Measured)
+	if !isMeasured { // gzip: 44 KB
+		c.from, err = compressor.Decompress(b)
+		return err
+	}
+	c.from, err = measured.DecompressMeasured(b, func(bytes int64) error {
+		c.beside += bytes
+		if !c.held.grow(c.beside) {
+			return errNoRoom
+		}
+		return nil
+	})
+	return err
 }
 
 // Read implements io.Reader.
 func (c *counted) Read(p []byte) (int, error) {
-	if !c.held.grow(c.total + int64(len(p))) {
+	if !c.held.grow(c.beside + c.total + int64(len(p))) {
 		return 0, errNoRoom
 	}
 	n, err := c.from.Read(p)
@@ -220,24 +241,20 @@ type holding struct {
 	budget *budget
 	bytes  int64
 	step   int64 // receiveStepBytes where 0
+	free   int64 // so many are bounded by something else, and not counted
 	given  bool
 }
 
-// grow counts n bytes in whole steps; false where they do not fit. A nil holding counts
-// nothing.
+func (h *holding) stepBytes() int64 { return cmp.Or(h.step, receiveStepBytes) }
+
+// grow counts n bytes, less those that are free, in whole steps; false where they do not fit.
 func (h *holding) grow(n int64) bool {
-	if h == nil {
-		return true
-	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if n <= h.bytes {
+	if n -= h.free; n <= h.bytes {
 		return !h.given
 	}
-	step := h.step
-	if step == 0 {
-		step = receiveStepBytes
-	}
+	step := h.stepBytes()
 	want := (n + step - 1) / step * step
 	if h.given || !h.budget.grow(h.bytes, want) {
 		return false

@@ -44,12 +44,9 @@ type Options struct {
 	Log     *slog.Logger
 	Metrics http.Handler // answers /metrics; nil: 404
 	Imports http.Handler // answers /imports/, with small requests; nil: 404
-	// Attributes answers GET /attributes and below; it may take its time. nil: 404.
-	Attributes http.Handler
-	// Rates answers GET /rates, and may take its time too. nil: 404.
-	Rates http.Handler
-	// Edges answers GET /edges in the same way.
-	Edges http.Handler
+	// Attributes answers GET /attributes and below, Rates GET /rates and Edges GET /edges, each under
+	// the limits of questions; its requests' contexts are at leisure (span.AtLeisure). nil: 404.
+	Attributes, Rates, Edges http.Handler
 	// Query answers the query port, all of it; see package queryhttp. nil: 404.
 	Query http.Handler
 
@@ -98,6 +95,7 @@ type process struct {
 	stopping    chan struct{} // closed when a stop begins
 
 	writes, queries budget
+	adminQueries    budget        // those of queries that the admin port asks
 	ahead           chan struct{} // holds one for each trace read ahead
 	stats           counters
 	compacting      sync.Mutex // held while the operator's flush or compaction runs
@@ -109,6 +107,7 @@ func NewServer(store Store, operator Operator, o Options) *Server {
 	s := &Server{process: &process{operator: operator, options: o.withDefaults(), health: health.NewServer(), stopping: make(chan struct{}),
 		ahead: make(chan struct{}, readersAheadMax)}}
 	s.writes.limit, s.queries.limit = s.options.BytesInFlightMax, s.options.QueriesMax
+	s.adminQueries.limit = max(s.options.QueriesMax/2, 1)
 
 	s.answerFor(store, o.Archive)
 	s.addTenants()

@@ -56,7 +56,7 @@ func onCall(serve func(s *Server, c *call) error) grpc.StreamHandler {
 
 // writeSpan serves one span. The answer is OK only when it is durable.
 func (s *Server) writeSpan(c *call) error {
-	r := newReceiver(c.ServerStream.Context(), spanBytesMax, nil)
+	r := newReceiver(c.ServerStream.Context(), spanBytesMax, nil) // receiveSpan says what holds
 	readHeader := func() error { return c.bounded("send its request", r.readHeader) }
 	one, err := s.receiveSpan(c, r, readHeader)
 	if err != nil {
@@ -83,7 +83,7 @@ func (s *Server) writeSpan(c *call) error {
 // to the one before it. A span that can never be stored does not end the stream, or others
 // behind it would be lost with it; the last answer tells of the first such span.
 func (s *Server) writeSpanStream(c *call) error {
-	r := newReceiver(c.ServerStream.Context(), spanBytesMax, nil)
+	r := newReceiver(c.ServerStream.Context(), spanBytesMax, nil) // receiveSpan says what holds
 	writes := spanWrites{server: s, call: c, slots: make(chan struct{}, streamSpansMax), failure: make(chan struct{})}
 	defer writes.wait() // whatever ends the stream, its writes end first
 	for {
@@ -191,6 +191,7 @@ func (s *Server) receiveSpan(c *call, r *receiver, wait func() error) (incomingS
 	r.held = one.held
 	err := c.bounded("send a span", func() error { return r.receiveBody(one.message) })
 	if err == nil {
+		one.held.settle(max(int64(len(one.message.Bytes())), spanStepBytes)) // nothing decompresses any more
 		return one, nil
 	}
 	one.held.release() // the message is left to the collector: a receive cut off may still fill it

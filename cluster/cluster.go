@@ -107,10 +107,11 @@ type Store struct {
 	shards []*engine.Shard
 	groups *Direct
 
-	recovery Recovery
-	readers  chan struct{} // a slot for each shard that is being read
-	writers  *turns        // of requests to be walked
-	imports  *Imports
+	recovery  Recovery
+	readers   chan struct{} // a slot for each shard that is being read
+	leisurely chan struct{} // a place for each of them that is read at leisure
+	writers   *turns        // of requests to be walked
+	imports   *Imports
 
 	fatal     chan error // holds the one error that ends the process
 	closing   atomic.Bool

@@ -34,7 +34,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		o: o, log: o.Logger, lock: lock, readers: o.Shared.readers, writers: o.Shared.writers,
+		o: o, log: o.Logger, lock: lock, readers: o.Shared.readers, leisurely: o.Shared.leisurely, writers: o.Shared.writers,
 		fatal: make(chan error, 1), quit: make(chan struct{}),
 	}
 	if err := s.open(ctx); err != nil {

@@ -229,17 +229,18 @@ func (s *Store) ask(ctx context.Context, work func(ctx context.Context, shard in
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	err := s.eachShard(func(i int) error {
-		if err := s.slot(ctx); err != nil {
+		leave, err := s.slot(ctx)
+		if err != nil {
 			return err
 		}
-		defer s.freeSlot()
+		defer leave()
 		cause := errPanic // unless the work returns
 		defer func() {
 			if cause != nil {
 				cancel(cause)
 			}
 		}()
-		err := s.groups.ReadBarrier(ctx, i)
+		err = s.groups.ReadBarrier(ctx, i)
 		if err == nil {
 			err = work(ctx, i)
 		}
@@ -256,14 +257,33 @@ func (s *Store) ask(ctx context.Context, work func(ctx context.Context, shard in
 	return err
 }
 
-// slot bounds how many shards are read at once, over all reads.
-func (s *Store) slot(ctx context.Context) error {
+// slot bounds how many shards are read at once, over all reads, until leave is called. Who is at
+// leisure takes one of half as many places first: so half of the slots are always left to others.
+func (s *Store) slot(ctx context.Context) (leave func(), err error) {
+	if !span.IsAtLeisure(ctx) {
+		return s.leaveSlot, enter(ctx, s.readers)
+	}
+	if err := enter(ctx, s.leisurely); err != nil {
+		return nil, err
+	}
+	if err := enter(ctx, s.readers); err != nil {
+		<-s.leisurely
+		return nil, err
+	}
+	return func() {
+		<-s.readers
+		<-s.leisurely
+	}, nil
+}
+
+func (s *Store) leaveSlot() { <-s.readers }
+
+// enter waits for a place.
+func enter(ctx context.Context, places chan struct{}) error {
 	select {
-	case s.readers <- struct{}{}:
+	case places <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
-
-func (s *Store) freeSlot() { <-s.readers }

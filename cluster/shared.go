@@ -11,14 +11,17 @@ import (
 // holds much, and the room of memtables. Many stores then cost a node what one does. Data and what is kept of it, such
 // as opened pages, are never shared.
 type Shared struct {
-	gate    *engine.Gate  // one flush, one merge, one making of cells, one reading of tables at a time
-	readers chan struct{} // a slot for each shard that is being read
-	writers *turns        // of requests to be walked
+	gate      *engine.Gate  // one flush, one merge, one making of cells, one reading of tables at a time
+	readers   chan struct{} // a slot for each shard that is being read
+	leisurely chan struct{} // half as many: a place for each of them that is read at leisure
+	writers   *turns        // of requests to be walked
 }
 
 // NewShared gives the turns of one node.
 func NewShared() *Shared {
-	return &Shared{gate: engine.NewGate(), readers: make(chan struct{}, 2*processors), writers: newTurns(processors)}
+	return &Shared{
+		gate: engine.NewGate(), readers: make(chan struct{}, 2*processors), leisurely: make(chan struct{}, processors), writers: newTurns(processors),
+	}
 }
 
 // processors is how many there are for this process when it starts. It may let the Go runtime use

@@ -23,7 +23,8 @@ import (
 //	GET /attributes/KEY?level=span&limit=100  {"key":"db","values":[{"level":"span","type":"string","value":"pg","count":7}],...}
 //
 // KEY is escaped as a segment of a path. level and limit may be left out. A server with tenants
-// wants tenant=NAME too, here and of all questions about data.
+// wants tenant=NAME too, here and of all questions about data. What has no answer within the time that the
+// server gives it is 504.
 
 const attributesLong = `Lists the attribute keys of every level with their types: how many values there are, how
 many of them differ, and the bytes of their text. With KEY it lists the values of that key,
@@ -156,7 +157,7 @@ func attributesHandler(store *cluster.Store) http.Handler {
 			return
 		}
 		keys, err := store.Keys(r.Context())
-		answerJSON(w, keysToJSON(keys, levels), err)
+		answerJSON(w, r, keysToJSON(keys, levels), err)
 	})
 	mux.HandleFunc("GET /attributes/{key...}", func(w http.ResponseWriter, r *http.Request) {
 		levels, err := parseLevels(r.URL.Query().Get("level"))
@@ -173,18 +174,22 @@ func attributesHandler(store *cluster.Store) http.Handler {
 		}
 		key := r.PathValue("key")
 		values, err := store.Values(r.Context(), key, levels, limit)
-		answerJSON(w, valuesToJSON(key, values), err)
+		answerJSON(w, r, valuesToJSON(key, values), err)
 	})
 	return mux
 }
 
-func answerJSON(w http.ResponseWriter, answer any, err error) {
+// answerJSON answers with JSON, or tells an error to who is still there.
+func answerJSON(w http.ResponseWriter, r *http.Request, answer any, err error) {
 	switch {
 	case errors.Is(err, span.ErrTooMuch):
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	case errors.Is(err, span.ErrUnavailable):
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	case err != nil && errors.Is(r.Context().Err(), context.DeadlineExceeded):
+		http.Error(w, context.Cause(r.Context()).Error(), http.StatusGatewayTimeout)
 		return
 	case err != nil:
 		http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -205,8 +210,8 @@ func askValues(ctx context.Context, s asked, key, level string, limit int) (valu
 	return values, askAdmin(ctx, s, path, url.Values{"level": {level}, "limit": {strconv.Itoa(limit)}}, &values)
 }
 
-// askAdmin asks the admin port for a JSON document. A question may take as long as the data is
-// large: it ends with ctx.
+// askAdmin asks the admin port for a JSON document. A question may take as long as the server lets
+// it: it ends with ctx.
 func askAdmin(ctx context.Context, s asked, path string, query url.Values, answer any) error {
 	if s.tenant != "" {
 		query.Set("tenant", s.tenant)

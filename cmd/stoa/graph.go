@@ -121,7 +121,7 @@ func edgesHandler(store *cluster.Store) http.Handler {
 				e.Parent, e.Child, e.Calls, e.Errors, e.Durations.Quantile(0.5), e.Durations.Quantile(0.95), e.Durations.Quantile(0.99),
 			}
 		}
-		answerJSON(w, answer, err)
+		answerJSON(w, r, answer, err)
 	})
 }
 

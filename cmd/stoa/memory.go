@@ -22,13 +22,12 @@ type memoryLimit struct {
 	most  int64 // that it may grow to; 0: it stays as it is
 }
 
-// limitMemory sets the limit. GOMEMLIMIT in the environment wins over all, --memory over the default.
+// limitMemory sets the limit: --memory wins over GOMEMLIMIT in the environment, which the runtime has
+// read, and that over the default.
 func limitMemory(flag string) (memoryLimit, error) {
-	if os.Getenv("GOMEMLIMIT") != "" {
-		return memoryLimit{bytes: debug.SetMemoryLimit(-1)}, nil
-	}
 	limit := memoryLimit{bytes: memoryBytesDefault}
-	if flag != "" {
+	switch {
+	case flag != "":
 		var err error
 		if limit.bytes, err = parseBytes(flag); err != nil {
 			return limit, usagef("--memory %w", err)
@@ -36,7 +35,9 @@ func limitMemory(flag string) (memoryLimit, error) {
 		if limit.bytes < memoryBytesMin {
 			return limit, usagef("--memory %s: less than %d MiB, and the process would do nothing but collect garbage", flag, memoryBytesMin>>20)
 		}
-	} else {
+	case os.Getenv("GOMEMLIMIT") != "":
+		return memoryLimit{bytes: debug.SetMemoryLimit(-1)}, nil
+	default:
 		provider := memlimit.ApplyRatio(memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem), memoryShare)
 		// Where neither can tell, the default stands.
 		if has, err := provider(); err == nil {

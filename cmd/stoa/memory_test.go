@@ -73,3 +73,21 @@ func TestTheMemoryLimitGrowsWithTables(t *testing.T) {
 		t.Error("a limit that was given moves")
 	}
 }
+
+// TestTheFlagOfMemoryWins over the environment, is read in any case, and nonsense is refused.
+func TestTheFlagOfMemoryWins(t *testing.T) {
+	const mib = 1 << 20
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(-1))
+	debug.SetMemoryLimit(700 * mib) // what the runtime made of the environment
+	t.Setenv("GOMEMLIMIT", "700MiB")
+	for _, c := range []struct {
+		flag      string
+		want      int64
+		isRefused bool
+	}{{"", 700 * mib, false}, {"half", 700 * mib, true}, {"1MiB", 700 * mib, true}, {"512MiB", 512 * mib, false}} {
+		limit, err := limitMemory(c.flag)
+		if (err != nil) != c.isRefused || err == nil && (limit.bytes != c.want || limit.most != 0) || debug.SetMemoryLimit(-1) != c.want {
+			t.Errorf("--memory %q: %+v, the runtime has %d MiB, %v; want %d", c.flag, limit, debug.SetMemoryLimit(-1)/mib, err, c.want/mib)
+		}
+	}
+}

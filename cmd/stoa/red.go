@@ -33,7 +33,8 @@ counts once, in the step of its start.
 
 The text may name service and name (or operation), and bound the time: from, to, since, as
 in find. Counted are spans that serve: kinds server and consumer, and spans without a kind.
-A rate a second is told where the range or the step has a length.`
+A range that begins and has no end, such as since=1h, ends now. A rate a second is told where
+the range or the step has a length.`
 
 // redKindsDefault are the kinds that serve.
 const redKindsDefault = "server,consumer,unspecified"
@@ -51,11 +52,12 @@ func newRed() *cobra.Command {
   stoa red service=frontend since=15m --step 1m -o csv
   stoa red 'service=mysql name="SQL SELECT"' --kind all`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			text, err := parseQuery(strings.Join(args, " "), time.Now())
+			now := time.Now()
+			text, err := parseQuery(strings.Join(args, " "), now)
 			if err != nil {
 				return err
 			}
-			q := span.RateQuery{StartMin: text.StartMin, StartMax: text.StartMax, Step: uint64(step)}
+			q := span.RateQuery{StartMin: text.StartMin, StartMax: redEnd(text, now), Step: uint64(step)}
 			if !readNames(text.Filter, &q) {
 				return usagef("red knows service, name, from, to and since only")
 			}
@@ -80,6 +82,14 @@ func newRed() *cobra.Command {
 	cmd.Flags().StringVar(&kinds, "kind", redKindsDefault, "kinds of spans to count, with commas between them, or all")
 	cmd.Flags().DurationVar(&step, "step", 0, "count by steps of this length, such as 1m (default: the whole range as one)")
 	return cmd
+}
+
+// redEnd is where the range of a text ends: now, where it begins before that and says nothing of its end.
+func redEnd(text span.Query, now time.Time) uint64 {
+	if at := uint64(now.UnixNano()); text.StartMin > 0 && text.StartMin < at && text.StartMax == math.MaxUint64 {
+		return at
+	}
+	return text.StartMax
 }
 
 // readNames reads the service and the name out of what a text asks for; false where it asks
@@ -174,7 +184,7 @@ func ratesHandler(store *cluster.Store) http.Handler {
 		for i := range rates {
 			answer.Rates[i] = rateToJSON(rates[i])
 		}
-		answerJSON(w, answer, err)
+		answerJSON(w, r, answer, err)
 	})
 }
 

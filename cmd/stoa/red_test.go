@@ -6,10 +6,13 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/stoadb/stoa/api/client"
 	"github.com/stoadb/stoa/bench"
+	"github.com/stoadb/stoa/engine/enginetest"
 	"github.com/stoadb/stoa/engine/span"
 )
 
@@ -89,4 +92,39 @@ func TestRedRefusesWhatItCannotCount(t *testing.T) {
 	if got, err := ratesOf(nil); err != nil || got.StartMax != math.MaxUint64 || got.Kinds != nil {
 		t.Errorf("without parameters: %+v, %v", got, err)
 	}
+}
+
+// TestARangeThatOnlyBeginsEndsNow: only then has a rate a second a meaning. What comes later is not
+// counted in it.
+func TestARangeThatOnlyBeginsEndsNow(t *testing.T) {
+	folder := t.TempDir()
+	server := startServer(t, folder)
+	now := time.Now()
+	writer, err := client.Dial(t.Context(), server.Storage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const firstAt = 1_767_225_600_000 // milliseconds: where NumberedAt begins to count
+	for i, at := range []time.Time{now.Add(-2 * time.Hour), now.Add(-time.Minute), now.Add(-2 * time.Minute), now.Add(time.Hour)} {
+		if _, err := writer.Export(t.Context(), enginetest.NumberedAt(i, int(at.UnixMilli()-firstAt))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := writer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	red := func(text, rate string, names ...string) {
+		t.Helper()
+		pattern := `^SERVICE[^\n]*\n`
+		for _, name := range names {
+			pattern += "numbered +" + name + ` [^\n]*1 +(` + rate + `) +0\.0 %[^\n]*\n`
+		}
+		wants(t, 0, []string{pattern + "$"}, "red", text, "--addr="+server.Storage, "--admin="+server.Admin)
+	}
+	red("since=1h", `0\.0002778`, "span 1", "span 2") // one in 3,600 s
+	red("since=3h", `0\.00009259|9\.259e-05`, "span 0", "span 1", "span 2")
+	red("from="+now.Add(30*time.Minute).UTC().Format(time.RFC3339), "-", "span 3") // not begun: no end
+	red("", "-", "span 0", "span 1", "span 2", "span 3")
+	red("since=2h1m to="+now.Add(119*time.Minute).UTC().Format(time.RFC3339Nano), `0\.0000694\d|6\.94\de-05`, "span 0", "span 1", "span 2", "span 3")
+	stopServer(t, server)
 }

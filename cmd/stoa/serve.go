@@ -68,7 +68,7 @@ func newServe() *cobra.Command {
 	flags.DurationVar(&f.retention, "retention", 0, "drop spans received longer ago, such as 168h; 0 keeps everything")
 	flags.DurationVar(&f.keepArchive, "archive-retention", 0, "drop spans archived longer ago, such as 8760h; 0 keeps everything")
 	flags.StringVar(&f.sync, "sync", "always", "when an answer is given: \"always\" after the disk has it, or an interval such as 1s after which it will")
-	flags.StringVar(&f.memory, "memory", "", "soft limit of the process's own memory, such as 1GiB (default 416MiB and what the tables of segments take, less where the machine or its cgroup has less)")
+	flags.StringVar(&f.memory, "memory", "", "soft limit of the process's own memory, such as 1GiB, whatever GOMEMLIMIT in the environment says (default GOMEMLIMIT, else 416MiB and what the tables of segments take, less where the machine or its cgroup has less)")
 	flags.StringVar(&f.budget, "disk-budget", "", "what segments may take of the disk, such as 100GiB: beyond it the oldest half hours go (default no budget)")
 	flags.StringVar(&f.reserve, "reserve", "512MiB", "of the disk to leave free: below it writes are refused, reads go on")
 	flags.StringVar(&f.tenants, "tenants", "", fmt.Sprintf("names, with commas between them, of up to %d tenants who share this server and see nothing of one another; "+

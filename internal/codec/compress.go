@@ -18,13 +18,13 @@ import (
 var (
 	zstdEncoder = sync.OnceValue(func() *zstd.Encoder {
 		e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(2), zstd.WithEncoderLevel(zstd.SpeedFastest),
-			zstd.WithEncoderCRC(false), zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true))
+			zstd.WithEncoderCRC(false), zstd.WithWindowSize(WrittenWindowBytesMax), zstd.WithLowerEncoderMem(true))
 		invariant.Check(err == nil, "constant options: %v", err)
 		return e
 	})
 	zstdTextEncoder = sync.OnceValue(func() *zstd.Encoder {
 		e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(2), zstd.WithEncoderLevel(zstd.SpeedFastest),
-			zstd.WithEncoderCRC(false), zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true),
+			zstd.WithEncoderCRC(false), zstd.WithWindowSize(WrittenWindowBytesMax), zstd.WithLowerEncoderMem(true),
 			zstd.WithAllLitEntropyCompression(true))
 		invariant.Check(err == nil, "constant options: %v", err)
 		return e

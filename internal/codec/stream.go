@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -18,13 +19,91 @@ const (
 	// MessageWindowBytesMax is for messages from strangers, where a few bytes of input
 	// could make us take that much: what writers use by default.
 	MessageWindowBytesMax = 8 << 20
+
+	// WrittenWindowBytesMax is the window of what AppendZstd writes.
+	WrittenWindowBytesMax = 1 << 20
+)
+
+// What a decoder holds beside the window.
+const (
+	// zstdBlocksHeld blocks: two behind the window, one as it came, its literals, one that is
+	// asked for and not used, and one for what rounds the others up.
+	zstdBlocksHeld = 6
+
+	// zstdTablesBytes is for the tables of symbols, and the decoder itself.
+	zstdTablesBytes = 64 << 10
+
+	// zstdSequencesBytes is for the list of a block's sequences, which is made on some
+	// processors where the window is zstdSequencesWindow or larger: 24 bytes for each of those
+	// that make 128 KiB out of 3 bytes each.
+	zstdSequencesBytes  = 1 << 20
+	zstdSequencesWindow = 1 << 20
+
+	// zstdHeaderBytesMax is the longest header of a frame, with the magic number.
+	zstdHeaderBytesMax = 18
 )
 
 // NewZstdReader reads the content of a zstd stream of any length whose window is at
 // most windowBytesMax. Wrong bytes show as ErrCorrupt from Read, an error of r as it is.
 // Close lets go of the memory; it leaves r open.
 func NewZstdReader(r io.Reader, windowBytesMax uint64) (io.ReadCloser, error) {
+	return newZstdStream(&zstdSource{r: r}, windowBytesMax)
+}
+
+// NewZstdMessage is NewZstdReader with MessageWindowBytesMax, for messages from strangers: as soon
+// as the first frame's header has come it asks take for all that reading may hold at once, and fails as take does
+// before anything of it is taken. Frames behind the first may not have a larger window.
+func NewZstdMessage(r io.Reader, take func(bytes int64) error) (io.ReadCloser, error) {
 	source := &zstdSource{r: r}
+	head := make([]byte, zstdHeaderBytesMax)
+	n, _ := io.ReadFull(source, head) // less than that may be a whole frame
+	if source.err != nil {
+		return nil, source.err
+	}
+	window, err := zstdWindow(head[:n])
+	if err == nil {
+		err = take(zstdHeldBytes(window))
+	}
+	if err != nil {
+		return nil, err
+	}
+	source.r = io.MultiReader(bytes.NewReader(head[:n]), r)
+	return newZstdStream(source, window)
+}
+
+// zstdWindow gives the window of the frame that begins with head, or the largest where that is
+// to be skipped: what comes behind it is not known yet.
+func zstdWindow(head []byte) (uint64, error) {
+	if len(head) == 0 {
+		return zstd.MinWindowSize, nil // nothing packed is nothing
+	}
+	var header zstd.Header
+	if err := header.Decode(head); err != nil {
+		return 0, Corrupt("zstd stream: %v", err)
+	}
+	window := header.WindowSize
+	switch {
+	case header.Skippable:
+		return MessageWindowBytesMax, nil
+	case header.SingleSegment:
+		window = max(header.FrameContentSize, zstd.MinWindowSize)
+	}
+	if window > MessageWindowBytesMax {
+		return 0, Corrupt("zstd stream: a window of %d bytes, at most %d", window, MessageWindowBytesMax)
+	}
+	return window, nil
+}
+
+// zstdHeldBytes is the most that reading frames with this window holds at once.
+func zstdHeldBytes(window uint64) int64 {
+	held := window + zstdBlocksHeld*min(window, zstdContentBytesMax) + zstdTablesBytes
+	if window >= zstdSequencesWindow {
+		held += zstdSequencesBytes
+	}
+	return int64(held)
+}
+
+func newZstdStream(source *zstdSource, windowBytesMax uint64) (io.ReadCloser, error) {
 	d, err := zstd.NewReader(source, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 		zstd.WithDecoderMaxWindow(windowBytesMax))
 	if err != nil {
