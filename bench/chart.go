@@ -107,7 +107,7 @@ func rowLabel(m Metric) string {
 }
 
 // queryCharts has one plot for each state and number of clients: from p50, the full bar,
-// to p99, on a logarithmic axis.
+// to p99, on a logarithmic axis. A class without a right answer has no bar.
 func queryCharts(records []Record) []chart {
 	type state struct {
 		name    string
@@ -144,8 +144,13 @@ func queryChart(records []Record, in func(QueryRecord) bool) chart {
 			if !slices.Contains(classes, q.Class) {
 				classes = append(classes, q.Class)
 			}
-			least, largest = min(least, max(q.MS.P50, 1e-3)), max(largest, q.MS.P99)
+			if q.Timed() {
+				least, largest = min(least, max(q.MS.P50, 1e-3)), max(largest, q.MS.P99)
+			}
 		}
+	}
+	if largest == 0 {
+		least, largest = 1, 1 // no bar: any axis will do
 	}
 	from, until := math.Floor(math.Log10(least/1.5)), math.Ceil(math.Log10(max(largest, least*1.5)))
 	place := func(ms float64) float64 {
@@ -159,11 +164,18 @@ func queryChart(records []Record, in func(QueryRecord) bool) chart {
 				if !in(q) || q.Class != class {
 					continue
 				}
-				text := fmt.Sprintf("%s: p50 %s, p99 %s", r.Label, Number(q.MS.P50), Number(q.MS.P99))
-				c.Bars = append(c.Bars,
-					bar{labelWidth, y, max(place(q.MS.P50)-labelWidth, 1), barHeight, colour(i), text},
-					bar{labelWidth, y + barHeight/2 - 1, max(place(q.MS.P99)-labelWidth, 1), 2, colour(i), text})
-				c.Labels = append(c.Labels, label{place(q.MS.P99) + 6, y + barHeight - 1, "start", Number(q.MS.P50)})
+				p50, p99 := q.Shown()
+				text, end := fmt.Sprintf("%s: p50 %s, p99 %s", r.Label, p50, p99), float64(labelWidth)
+				if q.Timed() {
+					end = place(q.MS.P99)
+					c.Bars = append(c.Bars,
+						bar{labelWidth, y, max(place(q.MS.P50)-labelWidth, 1), barHeight, colour(i), text},
+						bar{labelWidth, y + barHeight/2 - 1, max(end-labelWidth, 1), 2, colour(i), text})
+				}
+				if q.Wrong > 0 {
+					p50 += fmt.Sprintf(" (%d of %d wrong)", q.Wrong, q.Asked)
+				}
+				c.Labels = append(c.Labels, label{end + 6, y + barHeight - 1, "start", p50})
 				y += barHeight + 2
 			}
 		}
@@ -209,7 +221,7 @@ func scaleChart(records []Record, key string, least, most float64) (c chart, ok 
 	unit, largest := "", 0.0
 	for _, r := range records {
 		for _, m := range r.Metrics() {
-			if m.Key() != key {
+			if m.Key() != key || m.None {
 				continue
 			}
 			if !slices.Contains(labels, r.Label) {

@@ -30,7 +30,7 @@ const ingestPrefix = "ingest-"
 var changedByIngest = []string{"services", "graph"}
 
 // SendIngest sends spans of services that no question of a mix asks for, without end: it returns
-// with the error of ctx, or that of a request. l.Told hears how many are acknowledged.
+// with the error of ctx, or that of a request. l.Told hears how many are accepted.
 func (l Loading) SendIngest(ctx context.Context) error {
 	c, err := workload.Preset("shop")
 	if err != nil {
@@ -52,7 +52,7 @@ func (l Loading) SendIngest(ctx context.Context) error {
 // It is a process of its own, as senders are: beside questions in one process it would share their
 // threads, and its garbage would have the truth gone through by the collector, seconds of both
 // processors. The command is one that calls SendIngest and prints, at a line each, how many spans
-// are acknowledged so far: `stoa bench ingest`.
+// are accepted so far: `stoa bench ingest`.
 func (m *Mix) AskDuringIngest(ctx context.Context, run MixRun, command []string) ([]QueryRecord, error) {
 	asking, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -65,6 +65,9 @@ func (m *Mix) AskDuringIngest(ctx context.Context, run MixRun, command []string)
 	defer load.stop()
 	select {
 	case <-load.begun:
+		if load.spans.Load() == 0 { // the server would be at rest
+			return nil, errors.New("the load beside the questions: its spans are rejected")
+		}
 	case <-asking.Done():
 		return nil, context.Cause(asking)
 	}
@@ -88,8 +91,8 @@ var errEnded = errors.New("it has ended")
 // ingest is a load under way in a process of its own.
 type ingest struct {
 	process *exec.Cmd
-	spans   atomic.Int64  // acknowledged
-	begun   chan struct{} // closed once some are
+	spans   atomic.Int64  // accepted
+	begun   chan struct{} // closed once a first request is acknowledged
 	stopped atomic.Bool
 	ended   chan struct{} // closed once the process is gone
 }
@@ -120,14 +123,15 @@ func startIngest(command []string, failed func(error)) (*ingest, error) {
 
 // follow reads how far it is until it ends.
 func (i *ingest) follow(output io.Reader) {
+	begun := false
 	for lines := bufio.NewScanner(output); lines.Scan(); {
 		spans, err := strconv.ParseInt(lines.Text(), 10, 64)
-		before := i.spans.Load()
-		if err != nil || spans <= before { // two connections may have told in the other order
+		if err != nil {
 			continue
 		}
-		i.spans.Store(spans)
-		if before == 0 {
+		i.spans.Store(max(spans, i.spans.Load())) // two connections may have told in the other order
+		if !begun {
+			begun = true
 			close(i.begun)
 		}
 	}

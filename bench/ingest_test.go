@@ -51,9 +51,10 @@ func TestALoadThatEndsBesideQuestionsIsAnError(t *testing.T) {
 	})
 	run := ingestRun(t)
 	for script, want := range map[string]string{
-		`echo 5; echo went wrong >&2; exit 1`: "the load beside the questions: exit status 1: went wrong",
-		`echo went wrong >&2; exit 1`:         "the load beside the questions: exit status 1: went wrong",
-		`exit 0`:                              "the load beside the questions: it has ended",
+		`echo 5; echo went wrong >&2; exit 1`:  "the load beside the questions: exit status 1: went wrong",
+		`echo went wrong >&2; exit 1`:          "the load beside the questions: exit status 1: went wrong",
+		`exit 0`:                               "the load beside the questions: it has ended",
+		`while :; do echo 0; sleep 0.01; done`: "the load beside the questions: its spans are rejected",
 	} {
 		if _, err := mix.AskDuringIngest(t.Context(), run, []string{"sh", "-c", script}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", script, err, want)

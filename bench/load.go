@@ -48,7 +48,7 @@ type Loading struct {
 	// Patience is how long a request is sent again where the server does not say when to
 	// come again: refused as unavailable, or not reached. 0 makes that an error at once.
 	Patience time.Duration
-	// Told, where not nil, hears of the spans acknowledged so far, Waiting of each refusal
+	// Told, where not nil, hears of the spans accepted so far, Waiting of each refusal
 	// before the wait that follows it. Both are called by many goroutines.
 	Told    func(spans int64)
 	Waiting func(refusal error)
@@ -57,7 +57,7 @@ type Loading struct {
 // Loaded is what a load took.
 type Loaded struct {
 	Requests int
-	Spans    int64
+	Spans    int64 // sent, rejected ones too
 	Bytes    int64 // of OTLP
 	Rejected int64 // spans
 	Retries  int   // requests that were sent again because the server asked for it
@@ -168,10 +168,10 @@ func (s *sending) all(ctx context.Context, to sender, queue <-chan due) error {
 		l.Requests++
 		l.Bytes += int64(len(next.request))
 		l.Spans += int64(next.spans)
-		l.Rejected += rejected
+		l.Rejected += min(max(rejected, 0), int64(next.spans)) // whatever a server says
 		l.Retries += retries
 		l.Exports = append(l.Exports, took)
-		spans := l.Spans
+		spans := l.Spans - l.Rejected
 		s.mu.Unlock()
 		if s.Told != nil {
 			s.Told(spans)

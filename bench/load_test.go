@@ -41,23 +41,35 @@ type receiver struct {
 	collectorv1.UnimplementedTraceServiceServer
 	calls  atomic.Int64
 	answer func(call int64) error
+	// rejects is how many spans of each request are rejected; nil is two.
+	rejects *int64
 }
 
 func (r *receiver) Export(context.Context, *collectorv1.ExportTraceServiceRequest) (*collectorv1.ExportTraceServiceResponse, error) {
 	if err := r.answer(r.calls.Add(1)); err != nil {
 		return nil, err
 	}
-	return &collectorv1.ExportTraceServiceResponse{PartialSuccess: &collectorv1.ExportTracePartialSuccess{RejectedSpans: 2}}, nil
+	rejected := int64(2)
+	if r.rejects != nil {
+		rejected = *r.rejects
+	}
+	return &collectorv1.ExportTraceServiceResponse{PartialSuccess: &collectorv1.ExportTracePartialSuccess{RejectedSpans: rejected}}, nil
 }
 
 func (r *receiver) serve(t testing.TB) string {
+	t.Helper()
+	return served(t, func(server *grpc.Server) { collectorv1.RegisterTraceServiceServer(server, r) })
+}
+
+// served is the address of a gRPC server, until the test ends.
+func served(t testing.TB, register func(*grpc.Server)) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := grpc.NewServer()
-	collectorv1.RegisterTraceServiceServer(server, r)
+	register(server)
 	var done sync.WaitGroup
 	done.Go(func() { _ = server.Serve(listener) })
 	t.Cleanup(func() { server.Stop(); done.Wait() })
@@ -101,6 +113,19 @@ func TestLoadComesAgainWhereACollectorDoes(t *testing.T) {
 			}
 		case err != nil || loaded.Retries != 3 || waits != 3 || loaded.Spans != 500 || loaded.Rejected != 2*int64(loaded.Requests) || len(loaded.Exports) != loaded.Requests:
 			t.Errorf("%s: %v, %d waits, %+v", what, err, waits, loaded)
+		}
+	}
+}
+
+// TestRejectedSpansAreNotLoaded: who follows a load hears of those accepted, and no server
+// rejects more of a request than it has.
+func TestRejectedSpansAreNotLoaded(t *testing.T) {
+	for rejects, want := range map[int64]int64{2: 2, 0: 0, -5: 0, 1 << 40: 100} {
+		r := &receiver{answer: func(int64) error { return nil }, rejects: &rejects}
+		var told int64
+		loaded, err := bench.Loading{Target: r.serve(t), Connections: 1, Told: func(spans int64) { told = spans }}.Send(t.Context(), made(t, 100).Requests())
+		if err != nil || loaded.Spans != 100 || loaded.Rejected != min(want*int64(loaded.Requests), 100) || told != loaded.Spans-loaded.Rejected {
+			t.Errorf("%d rejected of each request: %+v, told %d, %v", rejects, loaded, told, err)
 		}
 	}
 }

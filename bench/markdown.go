@@ -9,8 +9,8 @@ import (
 
 // WriteMarkdown prints records side by side as one table, for documents: a column for each
 // label, which a load and questions may share, and for each API besides gRPC that it was asked
-// over; a row for each figure of a load and each class, p50 / p99 in milliseconds. Wrong
-// answers stand beside the times that they took.
+// over; a row for each figure of a load and each class, p50 / p99 of right answers in
+// milliseconds. Beside them stands how many were wrong.
 func WriteMarkdown(w io.Writer, records []Record) error {
 	var t markdown
 	for _, r := range records {
@@ -55,10 +55,13 @@ func (t *markdown) add(r Record) {
 	once(&t.about, inline(fmt.Sprintf("%s; %d processors, %s, %s, %s", r.Source.Name, r.Machine.Processors, r.Machine.Model, r.Machine.System, r.Machine.Go)))
 	for _, m := range r.Metrics() {
 		if m.Group == "load" && slices.Contains(markdownFigures, m.Name) {
-			t.set("load: "+m.Name+", "+m.Unit, column, Number(m.Value))
+			t.set("load: "+m.Name+", "+m.Unit, column, m.Text())
 		}
 	}
 	if r.Load != nil {
+		if r.Load.Rejected > 0 {
+			t.note(column, fmt.Sprintf("%d of %d spans rejected", r.Load.Rejected, r.Load.Spans))
+		}
 		t.set("load: others used, % of the machine", column, fmt.Sprintf("%.0f", 100*r.Load.Settled.OthersShare))
 		switch r.Load.SettledBy {
 		case "", "quiet":
@@ -72,7 +75,10 @@ func (t *markdown) add(r Record) {
 		t.set("questions: others used, % of the machine", column, fmt.Sprintf("%.0f", 100*r.Asking.OthersShare))
 	}
 	for _, q := range r.Queries {
-		cell := Number(q.MS.P50) + " / " + Number(q.MS.P99)
+		cell := noFigure
+		if q.Timed() {
+			cell = Number(q.MS.P50) + " / " + Number(q.MS.P99)
+		}
 		if q.Wrong > 0 {
 			cell += fmt.Sprintf(" (**%d of %d wrong**)", q.Wrong, q.Asked)
 			t.note(column, fmt.Sprintf("%d of %d wrong, the first: %s", q.Wrong, q.Asked, q.FirstWrong))

@@ -14,13 +14,28 @@ type Metric struct {
 	// preset shop with two million spans on the machine that they were set for; ratios
 	// hold anywhere.
 	Must, Goal float64
+	// None is of a class without a right answer: there is no figure, and Value is 0.
+	None bool
+	// Wrong is of a class with wrong answers, which reaches no target.
+	Wrong bool
+}
+
+// noFigure stands where a figure would.
+const noFigure = "-"
+
+// Text is the figure as tables show it.
+func (m Metric) Text() string {
+	if m.None {
+		return noFigure
+	}
+	return Number(m.Value)
 }
 
 // Key tells metrics of one record apart, and finds the same one in another.
 func (m Metric) Key() string { return m.Group + "/" + m.Name }
 
-// Verdict says how a metric stands to its targets: "goal", "must", "missed", or "" where
-// there is none.
+// Verdict says how a metric stands to its targets: "goal", "must", "missed", "wrong" where it is
+// of a class with wrong answers, or "" where there is no target.
 func (m Metric) Verdict() string {
 	reaches := func(target float64) bool {
 		if m.Higher {
@@ -31,6 +46,8 @@ func (m Metric) Verdict() string {
 	switch {
 	case m.Must == 0 && m.Goal == 0:
 		return ""
+	case m.Wrong || m.None:
+		return "wrong"
 	case reaches(m.Goal):
 		return "goal"
 	case reaches(m.Must):
@@ -49,14 +66,7 @@ func (r Record) Metrics() []Metric {
 		all = append(all, Metric{Group: "open", Name: "ready", Unit: "ms", Value: r.Open.MS})
 	}
 	for _, q := range r.Queries {
-		group := q.Group()
-		all = append(all,
-			Metric{Group: group, Name: "p50", Unit: "ms", Value: q.MS.P50},
-			Metric{Group: group, Name: "p99", Unit: "ms", Value: q.MS.P99},
-			Metric{Group: group, Name: "wrong", Unit: "answers", Value: float64(q.Wrong)})
-		if q.Clients > 1 {
-			all = append(all, Metric{Group: group, Name: "questions", Unit: "1/s", Value: q.ASecond, Higher: true})
-		}
+		all = append(all, q.metrics()...)
 	}
 	all = groupedMetrics(append(all, r.baselineMetrics()...))
 	for i := range all {
@@ -65,6 +75,27 @@ func (r Record) Metrics() []Metric {
 			continue
 		}
 		all[i].Must, all[i].Goal = t[0], t[1]
+	}
+	return all
+}
+
+// metrics are the figures of a class: times and the rate of right answers, and how many were wrong.
+func (q QueryRecord) metrics() []Metric {
+	figure := func(name, unit string, value float64) Metric {
+		m := Metric{Group: q.Group(), Name: name, Unit: unit, Wrong: q.Wrong > 0, None: !q.Timed()}
+		if !m.None {
+			m.Value = value
+		}
+		return m
+	}
+	all := []Metric{
+		figure("p50", "ms", q.MS.P50), figure("p99", "ms", q.MS.P99),
+		{Group: q.Group(), Name: "wrong", Unit: "answers", Value: float64(q.Wrong)},
+	}
+	if q.Clients > 1 {
+		rate := figure("questions", "1/s", q.ASecond)
+		rate.Higher = true
+		all = append(all, rate)
 	}
 	return all
 }
@@ -90,19 +121,26 @@ func clientsText(n int) string {
 // unitRatio is of figures that hold on any machine.
 const unitRatio = "x"
 
+// accepted is how many spans the server took, which is what costs are divided by.
+func (l *LoadRecord) accepted() int64 { return max(0, l.Spans-l.Rejected) }
+
 func (r Record) loadMetrics() []Metric {
 	l := r.Load
 	if l.Spans == 0 || l.Seconds == 0 {
 		return nil
 	}
-	spans := float64(l.Spans)
+	rejected := Metric{Group: "load", Name: "rejected", Unit: "spans", Value: float64(l.Rejected)}
+	if l.accepted() == 0 {
+		return []Metric{rejected} // there is nothing that the rest could be of
+	}
+	spans := float64(l.accepted())
 	millions := spans / 1e6
 	all := []Metric{
 		{Group: "load", Name: "spans", Unit: "1/s", Value: spans / l.Seconds, Higher: true},
 		{Group: "load", Name: "export p50", Unit: "ms", Value: l.Export.P50},
 		{Group: "load", Name: "export p99", Unit: "ms", Value: l.Export.P99},
 		{Group: "load", Name: "client CPU", Unit: "s/Mspan", Value: l.Accepted.ClientSeconds / millions},
-		{Group: "load", Name: "rejected", Unit: "spans", Value: float64(l.Rejected)},
+		rejected,
 	}
 	if l.Settled.CPUSeconds > 0 {
 		all = append(all,
@@ -141,10 +179,10 @@ func (r Record) baselineMetrics() []Metric {
 		all = append(all,
 			Metric{Group: "sink " + s.Sink, Name: "CPU", Unit: "s/Mspan", Value: perMillion},
 			Metric{Group: "sink " + s.Sink, Name: "spans", Unit: "1/s", Value: float64(s.Spans) / s.Seconds, Higher: true})
-		if r.Load != nil && r.Load.Spans > 0 && perMillion > 0 {
+		if r.Load != nil && r.Load.accepted() > 0 && perMillion > 0 {
 			all = append(all, Metric{
 				Group: "load", Name: "CPU settled / sink " + s.Sink, Unit: unitRatio,
-				Value: r.Load.Settled.CPUSeconds / (float64(r.Load.Spans) / 1e6) / perMillion,
+				Value: r.Load.Settled.CPUSeconds / (float64(r.Load.accepted()) / 1e6) / perMillion,
 			})
 		}
 	}
@@ -154,10 +192,10 @@ func (r Record) baselineMetrics() []Metric {
 		}
 		perSpan := float64(z.Bytes) / float64(z.Spans)
 		all = append(all, Metric{Group: "zstd " + z.Flags, Name: "disk", Unit: "B/span", Value: perSpan})
-		if r.Load != nil && r.Load.disk() > 0 {
+		if r.Load != nil && r.Load.accepted() > 0 && r.Load.disk() > 0 {
 			all = append(all, Metric{
 				Group: "load", Name: "disk / zstd " + z.Flags, Unit: unitRatio,
-				Value: r.Load.disk() / float64(r.Load.Spans) / perSpan,
+				Value: r.Load.disk() / float64(r.Load.accepted()) / perSpan,
 			})
 		}
 	}

@@ -27,7 +27,7 @@ type Mix struct {
 	Classes []Class
 	Spans   int
 	Traces  int
-	Notes   []string // classes that the spans have no questions for, or the server no answers
+	Notes   []string // classes that the spans have no questions for, or that are not served
 }
 
 // MixOptions say what is asked, and what is right.
@@ -227,8 +227,11 @@ func (m *Mix) Ask(ctx context.Context, run MixRun) ([]QueryRecord, error) {
 			measuring.Questions, measuring.Warm = min(measuring.Questions, class.Questions), 0
 		}
 		measured, err := measuring.Class(ctx, class)
-		if notServed(err) { // the class's first question was refused
-			note := notAsked(class.Name, strings.TrimPrefix(asNotServed(err).Error(), class.Name+": "))
+		if notServed(err) { // the class's first question
+			if !errors.Is(err, ErrNotServed) {
+				err = ErrNotServed // UNIMPLEMENTED has no more to say
+			}
+			note := notAsked(class.Name, strings.TrimPrefix(err.Error(), class.Name+": "))
 			if !slices.Contains(m.Notes, note) {
 				m.Notes = append(m.Notes, note)
 			}

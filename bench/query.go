@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/stoadb/stoa/api/client"
 	"github.com/stoadb/stoa/engine/span"
 )
 
@@ -45,11 +46,11 @@ func newClass(name string, questions int, another func() (Ask, Check)) Class {
 
 // Measured is what the questions of one class took.
 type Measured struct {
-	Times
-	Wrong      int   // answers that differ from the truth
-	FirstWrong error // how the first of them differs
+	Times            // of right answers, but to warming questions
+	Wrong      int   // answers that differ from the truth, and refusals
+	FirstWrong error // how the first of them differs, or what the server said
 	Asked      int   // questions, warming ones too
-	Answers    int   // traces or other things, of all questions timed
+	Answers    int   // traces or other things, of all answers that Times has
 }
 
 // GetClass asks for whole traces by id.
@@ -100,9 +101,11 @@ type Measuring struct {
 
 // Class asks. What is timed is the call until its last byte is here, as bytes where they
 // are spans; comparing comes after the clock is read. An answer that differs from the
-// truth, or an empty one where there is no truth, is counted as wrong, a warming one too:
-// a fast wrong answer counts as none. Where the first question of all is refused, the class is
-// not served, which is the error; a refusal of a later one is a wrong answer.
+// truth, or an empty one where there is no truth, is counted as wrong, a warming one too, and
+// so is a refusal by a server that lives: see refused. A fast wrong answer counts as none, so
+// its time is none of those kept. Where the server does not serve the first question of all, the
+// class is not served, which is the error; after it that is a wrong answer too. A connection
+// that fails is an error.
 func (m Measuring) Class(ctx context.Context, class Class) (Measured, error) {
 	if m.Clients > 1 && class.another == nil {
 		return Measured{}, fmt.Errorf("%s is asked by one client only", class.Name)
@@ -151,89 +154,94 @@ func (m Measuring) client(ctx context.Context, class Class, first int) (Measured
 	}
 	defer func() { _ = c.Close() }() // nothing is in flight any more
 	var measured Measured
-	started, timing := time.Now(), false
+	started, timed := time.Now(), 0 // questions, those with wrong answers too
 	for i := first; i < m.Clients*m.Warm+m.Questions; i += m.Clients {
 		warming := i < m.Clients*m.Warm
-		if !warming && !timing {
-			timing, started = true, time.Now()
+		if !warming && timed == 0 {
+			started = time.Now()
 		}
 		if m.Time > 0 && time.Since(started) > m.Time {
 			if warming {
 				continue
 			}
-			if len(measured.Times) >= timedQuestionsMin {
+			if timed >= timedQuestionsMin {
 				break
 			}
 		}
 		begin := time.Now()
 		answers, err := class.Ask(ctx, c.Asker, i)
 		took := time.Since(begin)
-		// The class's first answer tells whether it is served: a later refusal is wrong.
-		refused := i > 0 && notServed(err)
-		if err != nil && !refused {
+		// The class's first answer tells whether it is served: what is not served later is wrong.
+		if err != nil && !refused(err) && (i == 0 || !notServed(err)) {
 			return Measured{}, fmt.Errorf("%s: %w", class.Name, err)
 		}
 		measured.Asked++
-		var wrong error
+		wrong := err
 		switch {
-		case refused:
-			answers, wrong = 0, err
+		case err != nil:
 		case class.Check != nil:
 			answers, wrong = class.Check(i)
 		case answers == 0:
 			wrong = errors.New("no answer")
 		}
-		if answers == 0 && i == first && class.served != nil {
+		if err == nil && answers == 0 && i == first && class.served != nil {
 			if err := class.served(ctx, c.Asker); err != nil {
 				return Measured{}, fmt.Errorf("%s: %w", class.Name, err)
 			}
 		}
 		if !warming {
-			measured.Times = append(measured.Times, took)
-			measured.Answers += answers
+			timed++
 		}
-		if wrong != nil {
+		switch {
+		case wrong != nil:
 			measured.Wrong++
 			if measured.FirstWrong == nil {
 				measured.FirstWrong = fmt.Errorf("%s, question %d: %w", class.Name, i, wrong)
 			}
+		case !warming:
+			measured.Times = append(measured.Times, took)
+			measured.Answers += answers
 		}
 	}
 	return measured, nil
 }
 
-// notServed tells whether a server refused a question as one that it does not take, or whose answer
-// is more than it gives.
+// notServed tells whether a server said that it does not take a question.
 func notServed(err error) bool {
-	return errors.Is(err, ErrNotServed) || status.Code(err) == codes.Unimplemented || status.Code(err) == codes.ResourceExhausted
+	return errors.Is(err, ErrNotServed) || status.Code(err) == codes.Unimplemented
 }
 
-// asNotServed is such an error as ErrNotServed, with what the server says of its limit.
-func asNotServed(err error) error {
-	var told interface{ GRPCStatus() *status.Status }
-	switch {
-	case errors.Is(err, ErrNotServed) || !errors.As(err, &told):
-		return err
-	case told.GRPCStatus().Code() == codes.ResourceExhausted:
-		return fmt.Errorf("%w: %s", ErrNotServed, told.GRPCStatus().Message())
+// refused tells whether a server that lives refused a question which it takes: the answer was more
+// than it gives, or than a client takes, took it too long, or it asks to come again.
+func refused(err error) bool {
+	_, again := client.RetryAfter(err)
+	switch status.Code(err) {
+	case codes.ResourceExhausted:
+		return true
+	case codes.Unavailable:
+		return again
 	}
-	return ErrNotServed
+	return errors.Is(err, errRefused)
 }
 
-// record is what was measured of a class.
+// record is what was measured of a class. Where no answer was right there are no figures.
 func (m Measuring) record(class Class, state string, measured Measured) QueryRecord {
 	q := QueryRecord{
-		Class: class.Name, State: state, Clients: m.Clients, Asked: measured.Asked, Wrong: measured.Wrong,
-		MS: SpreadOf(measured.Times), Answers: float64(measured.Answers) / float64(max(1, len(measured.Times))),
+		Class: class.Name, State: state, Clients: m.Clients, Asked: measured.Asked, Wrong: measured.Wrong, MS: SpreadOf(measured.Times),
 	}
 	if measured.FirstWrong != nil {
 		q.FirstWrong = measured.FirstWrong.Error()
+	}
+	right := float64(len(measured.Times))
+	if right == 0 {
+		return q
 	}
 	busy := 0.0
 	for _, took := range measured.Times {
 		busy += took.Seconds()
 	}
+	q.Answers = float64(measured.Answers) / right
 	// As many as the clients would ask if comparing took no time.
-	q.ASecond = float64(len(measured.Times)) / max(busy, 1e-9) * float64(m.Clients)
+	q.ASecond = right / max(busy, 1e-9) * float64(m.Clients)
 	return q
 }

@@ -77,7 +77,7 @@ func rowsOf(records []Record) []pageRow {
 		for i := range records {
 			cell := pageCell{}
 			if own, ok := values[i][m.Key()]; ok {
-				cell = pageCell{Number(own.Value), own.Verdict()}
+				cell = pageCell{own.Text(), own.Verdict()}
 				if own.Must != 0 || own.Goal != 0 {
 					row.Must, row.Goal = Number(own.Must), Number(own.Goal)
 				}

@@ -2,6 +2,7 @@ package bench_test
 
 import (
 	"bytes"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/stoadb/stoa/bench"
+	"github.com/stoadb/stoa/bench/workload"
 )
 
 // recordOf is a record of round figures, cost times as dear.
@@ -79,6 +81,166 @@ func TestAComparisonFindsWhatBecameDearer(t *testing.T) {
 	var text bytes.Buffer
 	if err := bench.WriteComparison(&text, before, after); err != nil || !strings.Contains(text.String(), "geometric mean") {
 		t.Errorf("%v: %s", err, text.String())
+	}
+}
+
+// TestAMeanIsNotAll: a limit is also passed where answers became wrong, or figures are gone, which
+// no mean tells of; a comparison says which, and the notes of both.
+func TestAMeanIsNotAll(t *testing.T) {
+	before := recordOf("before", 1000, 1)
+	before.Notes = []string{"warm is after 25 questions"}
+	for what, c := range map[string]struct {
+		change func(r *bench.Record)
+		says   []string // of the error and the text
+		only   []string // of the text
+	}{
+		"the same":       {func(*bench.Record) {}, nil, []string{"note of before: warm is after 25 questions"}},
+		"better":         {func(r *bench.Record) { r.Load.DiskBytes /= 2 }, nil, nil},
+		"wrong answers":  {func(r *bench.Record) { r.Queries[0].Wrong, r.Queries[0].FirstWrong = 3, "another" }, []string{"3 answers are wrong"}, []string{"WRONG after: get, warm, 1 client: 3 of 200 answers, the first: another"}},
+		"a class less":   {func(r *bench.Record) { r.Queries = r.Queries[:1] }, []string{"missing: get, warm, 8 clients"}, []string{"missing after: get, warm, 8 clients"}},
+		"a figure less":  {func(r *bench.Record) { r.Load.DiskBytes = 0 }, []string{"missing: ", "load, disk;", "load, written / disk"}, []string{"missing after: load, disk\n"}},
+		"no load":        {func(r *bench.Record) { r.Load = nil }, []string{"missing: load"}, []string{"missing after: load\n"}},
+		"nothing right":  {func(r *bench.Record) { r.Queries[0].Wrong = 200 }, []string{"200 answers are wrong", "missing: get, warm, 1 client, p50; get, warm, 1 client, p99"}, []string{"missing after: get, warm, 1 client, p50"}},
+		"another note":   {func(r *bench.Record) { r.Notes = []string{"get: not asked: no time"} }, nil, []string{"note of after: get: not asked: no time"}},
+		"dearer as well": {func(r *bench.Record) { *r = recordOf("after", 1000, 2); r.Queries[1].Wrong = 1 }, []string{"beyond 1.050", "1 answers are wrong"}, nil},
+	} {
+		after := recordOf("after", 1000, 1)
+		c.change(&after)
+		err := bench.Within(before, after, 1.05)
+		if (err == nil) != (c.says == nil) {
+			t.Errorf("%s: %v", what, err)
+		}
+		for _, want := range c.says {
+			if err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %q is not in %v", what, want, err)
+			}
+		}
+		var text bytes.Buffer
+		if err := bench.WriteComparison(&text, before, after); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range c.only {
+			if !strings.Contains(text.String(), want) {
+				t.Errorf("%s: %q is not in\n%s", what, want, text.String())
+			}
+		}
+	}
+}
+
+// wrongRecord has a class with some wrong answers, and one with nothing but those, of the spans
+// that targets are for.
+func wrongRecord(label string) bench.Record {
+	r := recordOf(label, 2_000_000, 1)
+	r.Source.Workload = &workload.Config{Preset: "shop"}
+	r.Queries = append(r.Queries, r.Queries[0], r.Queries[0])
+	for i, class := range []string{"get", "get", "graph", "services"} {
+		r.Queries[i].Class = class
+	}
+	r.Queries[0].Wrong, r.Queries[0].FirstWrong = 3, "another"
+	r.Queries[1].Wrong, r.Queries[1].MS, r.Queries[1].ASecond = 200, bench.Spread{}, 0
+	r.Queries[2].Wrong, r.Queries[2].MS, r.Queries[2].ASecond = 200, bench.Spread{}, 0
+	return r
+}
+
+// TestNoFigureIsOfWrongAnswers, and no target is met by a class with any.
+func TestNoFigureIsOfWrongAnswers(t *testing.T) {
+	r := wrongRecord("one")
+	for what, c := range map[string]struct {
+		write func(w io.Writer, r bench.Record) error
+		want  []string
+		not   string
+	}{
+		"table": {bench.WriteTable, []string{
+			`(?m)^get, warm, 1 client +p50 +0.5 +ms +must 0.6 +goal 0.3 +wrong$`, `(?m)^ +p99 +2 +ms +must 2 +goal 1 +wrong$`,
+			`(?m)^get, warm, 8 clients +p50 +- +ms\n +p99 +- +ms\n +wrong +200 +answers\n +questions +- +1/s$`,
+			`(?m)^graph, warm, 1 client +p50 +- +ms +must 5 +goal 1 +wrong$`, `(?m)^services, warm, 1 client +p50 +0.5 +ms +must 0.3 +goal 0.2 +missed$`,
+		}, `p50 +0 `},
+		"markdown": {func(w io.Writer, r bench.Record) error { return bench.WriteMarkdown(w, []bench.Record{r}) }, []string{
+			`\| get, warm, 1 client, ms \| 0.5 / 2 \(\*\*3 of 200 wrong\*\*\) \|`, `\| graph, warm, 1 client, ms \| - \(\*\*200 of 200 wrong\*\*\) \|`,
+		}, ` 0 / 0`},
+		"page": {func(w io.Writer, r bench.Record) error {
+			return bench.WriteHTML(w, "page", []bench.Record{r, wrongRecord("two")})
+		}, []string{
+			`<td class="wrong">0.5</td>`, `<td class="wrong">-</td>`, `>- \(200 of 200 wrong\)</text>`, `>0.5 \(3 of 200 wrong\)</text>`,
+		}, `NaN|Inf|p50 0,|<td class="(wrong|goal)">0</td>`},
+		"benchmarks": {func(w io.Writer, r bench.Record) error { return bench.WriteBenchmarks(w, []bench.Record{r}) }, []string{
+			`(?m)/get/warm/1-client-\d+\t1\t0.5 p50-ms\t2 p99-ms\t3 wrong-answers$`, `(?m)/graph/warm/1-client-\d+\t1\t200 wrong-answers$`,
+		}, `\t0 (p50|p99|questions)`},
+		"comparison": {func(w io.Writer, r bench.Record) error {
+			return bench.WriteComparison(w, recordOf("before", 2_000_000, 1), r)
+		}, []string{
+			`(?m)^get, warm, 8 clients +p50 +1 +- +ms +- *$`, `missing after: get, warm, 8 clients, questions`,
+		}, ` 0 +ms`},
+	} {
+		var text bytes.Buffer
+		if err := c.write(&text, r); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range c.want {
+			if !regexp.MustCompile(want).MatchString(text.String()) {
+				t.Errorf("%s: %q is not in\n%s", what, want, text.String())
+			}
+		}
+		if found := regexp.MustCompile(c.not).FindString(text.String()); found != "" {
+			t.Errorf("%s: %q is in\n%s", what, found, text.String())
+		}
+	}
+	none := wrongRecord("none")
+	none.Queries = none.Queries[2:3]
+	var page bytes.Buffer
+	if err := bench.WriteHTML(&page, "page", []bench.Record{none}); err != nil || regexp.MustCompile(`NaN|Inf`).MatchString(page.String()) {
+		t.Errorf("a page without a right answer: %v\n%s", err, page.String())
+	}
+}
+
+// TestRecordsOfBeforeAreRead: those had times where no answer was right, which are none.
+func TestRecordsOfBeforeAreRead(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "record.json")
+	if err := os.WriteFile(name, []byte(`{"format":1,"label":"old","queries":[
+		{"class":"get","state":"warm","clients":1,"asked":210,"wrong":210,"first_wrong":"0 traces","ms":{"p50":0.1,"p90":0.1,"p99":0.2,"max":1},"a_second":9000,"answers":0},
+		{"class":"graph","state":"warm","clients":2,"asked":210,"wrong":0,"ms":{"p50":0.3,"p90":0.4,"p99":0.5,"max":1},"a_second":6000,"answers":4}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	record, err := bench.ReadRecord(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	if err := bench.WriteTable(&text, record); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`get, warm, 1 client +p50 +- +ms\n +p99 +- +ms\n +wrong +210`, `graph, warm, 2 clients +p50 +0.3 +ms\n +p99 +0.5 +ms\n +questions +6000`} {
+		if !regexp.MustCompile(want).MatchString(text.String()) {
+			t.Errorf("%q is not in\n%s", want, text.String())
+		}
+	}
+}
+
+// TestFiguresAreOfAcceptedSpans: half are rejected, which makes the rest twice as dear.
+func TestFiguresAreOfAcceptedSpans(t *testing.T) {
+	r := recordOf("one", 1_000_000, 1)
+	r.Load.Rejected = 500_000
+	got := make(map[string]float64)
+	for _, m := range r.Metrics() {
+		got[m.Key()] = m.Value
+	}
+	for key, want := range map[string]float64{
+		"load/spans": 250_000, "load/CPU accepted": 6, "load/CPU settled": 6, "load/written": 200, "load/disk": 80, "load/rejected": 500_000,
+		"load/CPU settled / sink pdata": 3, "load/disk / zstd -19 --long=27": 1.6,
+	} {
+		if math.Abs(got[key]-want) > 1e-9 {
+			t.Errorf("%s is %v, not %v", key, got[key], want)
+		}
+	}
+	var text bytes.Buffer
+	if err := bench.WriteMarkdown(&text, []bench.Record{r}); err != nil || !strings.Contains(text.String(), "- one: 500000 of 1000000 spans rejected") {
+		t.Errorf("%v: %s", err, text.String())
+	}
+	r.Load.Rejected = r.Load.Spans
+	for _, m := range r.Metrics() {
+		if m.Group == "load" && (m.Name != "rejected" || m.Value != 1_000_000) {
+			t.Errorf("of no span: %+v", m)
+		}
 	}
 }
 

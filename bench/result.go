@@ -22,13 +22,15 @@ type Record struct {
 	Machine Host    `json:"machine"`
 	Source  Sourced `json:"source"`
 
-	Load      *LoadRecord   `json:"load,omitempty"`
-	Open      *OpenRecord   `json:"open,omitempty"`
-	Queries   []QueryRecord `json:"queries,omitempty"`
-	Asking    *Cost         `json:"asking,omitempty"` // of all Queries together, where the server's process was known
-	Baselines []SinkRecord  `json:"baselines,omitempty"`
-	Zstd      []ZstdRecord  `json:"zstd,omitempty"`
-	Notes     []string      `json:"notes,omitempty"` // what was skipped, and why
+	Load    *LoadRecord   `json:"load,omitempty"`
+	Open    *OpenRecord   `json:"open,omitempty"`
+	Queries []QueryRecord `json:"queries,omitempty"`
+	// Asking is of all Queries together, where the server's process was known; of a run those but
+	// of ingest, whose sender would count with the others.
+	Asking    *Cost        `json:"asking,omitempty"`
+	Baselines []SinkRecord `json:"baselines,omitempty"`
+	Zstd      []ZstdRecord `json:"zstd,omitempty"`
+	Notes     []string     `json:"notes,omitempty"` // what was skipped, and why
 }
 
 // recordFormat is the version of Record: a reader refuses a greater one.
@@ -81,9 +83,9 @@ type LoadRecord struct {
 	Connections  int     `json:"connections"`
 	SpansASecond float64 `json:"paced,omitempty"` // the rate asked for
 	Requests     int     `json:"requests"`
-	Spans        int64   `json:"spans"`
+	Spans        int64   `json:"spans"` // sent, rejected ones too
 	Bytes        int64   `json:"bytes"`
-	Rejected     int64   `json:"rejected"`
+	Rejected     int64   `json:"rejected"` // spans
 	Retries      int     `json:"retries"`
 	Seconds      float64 `json:"seconds"` // until the last request was acknowledged
 	Export       Spread  `json:"export_ms"`
@@ -121,14 +123,43 @@ type QueryRecord struct {
 	State   string `json:"state"` // cold, warm or ingest
 	Clients int    `json:"clients"`
 	Asked   int    `json:"asked"`
-	Wrong   int    `json:"wrong"`
+	Wrong   int    `json:"wrong"` // answers, refusals too
 	// FirstWrong says how the first wrong answer differs from the truth.
-	FirstWrong string  `json:"first_wrong,omitempty"`
-	MS         Spread  `json:"ms"`
-	ASecond    float64 `json:"a_second"` // questions, of all clients together
-	Answers    float64 `json:"answers"`  // traces or other things of an answer, mean
+	FirstWrong string `json:"first_wrong,omitempty"`
+	// What follows is of right answers, and absent where none was: see Timed. In records of before
+	// wrong answers are among it.
+	MS      Spread  `json:"ms,omitzero"`
+	ASecond float64 `json:"a_second,omitzero"` // questions, of all clients together
+	Answers float64 `json:"answers"`           // traces or other things of an answer, mean
 	// IngestSpansASecond is what arrived meanwhile, of all classes of the state together.
 	IngestSpansASecond float64 `json:"ingest_spans_a_second,omitempty"`
+}
+
+// Timed tells whether there are figures: an answer that was timed was right.
+func (q QueryRecord) Timed() bool {
+	noneRight := q.Wrong > 0 && q.Wrong >= q.Asked // records of before have figures then too
+	return !noneRight && q.MS != (Spread{})
+}
+
+// Shown gives the median and the 99th percentile as text, "-" where there is none.
+func (q QueryRecord) Shown() (p50, p99 string) {
+	if !q.Timed() {
+		return noFigure, noFigure
+	}
+	return Number(q.MS.P50), Number(q.MS.P99)
+}
+
+// wrongText says how many answers were wrong, and how the first.
+func (q QueryRecord) wrongText() string {
+	return fmt.Sprintf("%s: %d of %d answers, the first: %s", q.Group(), q.Wrong, q.Asked, q.FirstWrong)
+}
+
+// WrongAnswers is how many there were to all questions.
+func (r Record) WrongAnswers() (wrong int) {
+	for _, q := range r.Queries {
+		wrong += q.Wrong
+	}
+	return wrong
 }
 
 // SinkRecord is what a server took that decodes requests and drops them.

@@ -163,5 +163,5 @@ func MeasureSink(ctx context.Context, name string, command []string, connections
 	if err != nil {
 		return record, fmt.Errorf("sink %s: %w", name, err)
 	}
-	return SinkRecord{Sink: name, Spans: load.Spans, Seconds: load.Seconds, Cost: load.Accepted}, nil
+	return SinkRecord{Sink: name, Spans: load.accepted(), Seconds: load.Seconds, Cost: load.Accepted}, nil
 }

@@ -30,7 +30,7 @@ func WriteTable(w io.Writer, r Record) error {
 	writeMetrics(&text, r.Metrics())
 	for _, q := range r.Queries {
 		if q.Wrong > 0 {
-			fmt.Fprintf(&text, "WRONG: %s: %d of %d answers, the first: %s\n", q.Group(), q.Wrong, q.Asked, q.FirstWrong)
+			fmt.Fprintf(&text, "WRONG: %s\n", q.wrongText())
 		}
 	}
 	for _, note := range r.Notes {
@@ -55,7 +55,7 @@ func writeMetrics(w io.Writer, metrics []Metric) {
 			group = m.Group
 			fmt.Fprintf(table, "%s\t", group)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t", m.Name, Number(m.Value), m.Unit)
+		fmt.Fprintf(table, "%s\t%s\t%s\t", m.Name, m.Text(), m.Unit)
 		if verdict := m.Verdict(); verdict != "" {
 			fmt.Fprintf(table, "must %s\tgoal %s\t%s\t", Number(m.Must), Number(m.Goal), verdict)
 		}
@@ -76,7 +76,8 @@ func Number(v float64) string {
 }
 
 // WriteBenchmarks prints records as lines of Go's benchmarks, which benchstat reads: one
-// line for each thing that was measured.
+// line for each thing that was measured. They know no word for a figure that there is not: it is
+// left out.
 func WriteBenchmarks(w io.Writer, records []Record) error {
 	var text strings.Builder
 	for _, r := range records {
@@ -87,6 +88,9 @@ func WriteBenchmarks(w io.Writer, records []Record) error {
 			fmt.Fprintf(&text, "Benchmark%s/%s-%d\t1", camel(r.Source.Name), dashed(group), r.Machine.Processors)
 			for ; i < len(metrics) && metrics[i].Group == group; i++ {
 				m := metrics[i]
+				if m.None {
+					continue
+				}
 				fmt.Fprintf(&text, "\t%s %s", strconv.FormatFloat(m.Value, 'g', 6, 64), dashed(m.Name+" "+m.Unit))
 			}
 			text.WriteByte('\n')

@@ -25,6 +25,10 @@ type web struct {
 // errNotFound is the status 404, which some APIs answer a search with that finds nothing.
 var errNotFound = errors.New("404 Not Found")
 
+// errRefused is an answer of a server that lives and refuses: 429, or 503 with the word to come
+// again. It is what RESOURCE_EXHAUSTED, and UNAVAILABLE with RetryInfo, are over gRPC.
+var errRefused = errors.New("refused")
+
 // CheckURL tells why an address can be none of an API over HTTP.
 func CheckURL(address string) error {
 	_, err := rootOf(address)
@@ -99,6 +103,8 @@ func (w *web) getAs(ctx context.Context, path string, parameters url.Values, acc
 	case code == http.StatusMethodNotAllowed || code == http.StatusNotImplemented ||
 		code == http.StatusBadRequest && bytes.Contains(w.body.Bytes(), []byte("unsupported path")): // VictoriaTraces
 		return nil, fmt.Errorf("GET %s: %w: %s", path, ErrNotServed, answer.Status)
+	case code == http.StatusTooManyRequests || code == http.StatusServiceUnavailable && answer.Header.Get("Retry-After") != "":
+		return nil, fmt.Errorf("GET %s: %w: %s: %.200q", path, errRefused, answer.Status, bytes.TrimSpace(w.body.Bytes()))
 	}
 	return nil, fmt.Errorf("GET %s: %s: %.200q", address, answer.Status, bytes.TrimSpace(w.body.Bytes()))
 }

@@ -31,7 +31,7 @@ func newBenchIngest() *cobra.Command {
 		Use:   "ingest",
 		Short: "Send spans of other services without end: what runs beside questions",
 		Long: `Sends spans of shop, of services that no question of bench query asks for, until it is ended,
-and prints how many are acknowledged so far, at a line each. bench query --ingest and bench run
+and prints how many are accepted so far, at a line each. bench query --ingest and bench run
 start it as a process of its own: a sender that shared one with who asks would be part of what
 the answers take.`,
 		Example: "  stoa bench ingest --target 127.0.0.1:4317 --rate 20000",

@@ -17,7 +17,8 @@ import (
 
 const benchQueryLong = `Asks a fixed mix of questions and compares every answer with the truth, which is worked out
 here by loops over all spans: say the same recordings, or the same flags of a workload, that
-were loaded. Wrong answers are counted, and make the exit code 1.
+were loaded. Wrong answers are counted, and make the exit code 1. A refusal is one: an answer of
+more than the server or the client takes, or that took it too long, or the word to come again.
 
 --api says how: jaeger-grpc is Jaeger's storage API v2, which Stoa serves and Jaeger's own
 stores behind its remote_storage; jaeger-http the first HTTP API of Jaeger, which its page and
@@ -34,7 +35,7 @@ their names for summaries. operation-names, over jaeger-http and tempo, asks for
 without their kinds. Tempo promises no order, and its times bound traces, not spans.
 
 Times are of a client of this process: until the last byte is here, before answers are
-compared. --ingest asks while spans of other services arrive.`
+compared. Right answers alone have one; a class without any has none ("-"). --ingest asks while spans of other services arrive.`
 
 // queryFlags are the flags of questions.
 type queryFlags struct {
@@ -256,16 +257,13 @@ func warmNote(questions int) []string {
 
 // tellClass says on standard error that a class is done.
 func tellClass(q bench.QueryRecord) {
-	fmt.Fprintf(os.Stderr, "%s: p50 %s ms, p99 %s ms, %d wrong\n", q.Group(), bench.Number(q.MS.P50), bench.Number(q.MS.P99), q.Wrong)
+	p50, p99 := q.Shown()
+	fmt.Fprintf(os.Stderr, "%s: p50 %s ms, p99 %s ms, %d wrong\n", q.Group(), p50, p99, q.Wrong)
 }
 
 // wrongAnswers is an error where there are any.
 func wrongAnswers(record bench.Record) error {
-	wrong := 0
-	for _, q := range record.Queries {
-		wrong += q.Wrong
-	}
-	if wrong > 0 {
+	if wrong := record.WrongAnswers(); wrong > 0 {
 		return fmt.Errorf("%d answers are wrong", wrong)
 	}
 	return nil

@@ -88,9 +88,11 @@ func newBenchCompare() *cobra.Command {
 		Short: "Compare two records figure by figure",
 		Long: `Compares the figures that two records share: two commits, or Stoa and another store. The
 ratio is AFTER to BEFORE. The geometric mean of the ratios takes in what the store took;
-figures of which more is better count by their inverse. With --limit a mean above it makes
-the exit code 1: 1.05 is five percent dearer. Records of one run each say little about times;
-take runs in turn.`,
+figures of which more is better count by their inverse. Times are of right answers; the notes
+and wrong answers of both are told, and what BEFORE has and AFTER has not. With --limit the
+exit code is 1 where the mean is above it (1.05 is five percent dearer), where AFTER has wrong
+answers, and where it lacks a figure or a class of BEFORE. Records of one run each say little
+about times; take runs in turn.`,
 		Example: "  stoa bench compare old.json new.json --limit 1.05",
 		Args:    exactly(2, "two records, files that --json wrote"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -105,12 +107,12 @@ take runs in turn.`,
 			if err := bench.WriteComparison(cmd.OutOrStdout(), before, after); err != nil {
 				return err
 			}
-			if _, mean := bench.Compare(before, after); limit > 0 && mean > limit {
-				return fmt.Errorf("the mean is %.3f of before, beyond %.3f", mean, limit)
+			if limit > 0 {
+				return bench.Within(before, after, limit)
 			}
 			return nil
 		},
 	}
-	cmd.Flags().Float64Var(&limit, "limit", 0, "largest mean that is no error, such as 1.05 (default: any)")
+	cmd.Flags().Float64Var(&limit, "limit", 0, "largest mean that is no error, such as 1.05, and then wrong answers and missing figures are errors too (default: none is)")
 	return cmd
 }

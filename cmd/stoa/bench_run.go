@@ -18,7 +18,9 @@ loaded, settles, is started again, and asked: cold, warm with each number of --c
 while it is loaded. Every answer is compared with the truth. The references of bench
 baseline are measured in the same run, so that figures are also ratios.
 
-What is used up of the machine by others is told, as everything in seconds depends on it.
+What is used up of the machine by others is told, as everything in seconds depends on it: of
+the load, and of the questions but those asked while it is loaded, beside a process that loads.
+A refusal is a wrong answer; times are of right answers alone. Wrong answers make the exit code 1.
 The folder is removed at the end, or kept where --folder names it.`
 
 // runFlags are the flags of a whole run.
@@ -196,9 +198,29 @@ func (f *runFlags) ask(ctx context.Context, folder string, mix *bench.Mix, clien
 func (f *runFlags) askServer(ctx context.Context, server *bench.Server, mix *bench.Mix, clients []int, rate float64, record *bench.Record) error {
 	run := bench.MixRun{Told: tellClass}
 	run.Address, run.Questions, run.Time = server.Storage, f.n, f.time
+	if err := f.askAlone(ctx, run, server.PID(), mix, clients, record); err != nil || f.ingest == "none" {
+		return err
+	}
+	run.State, run.Warm, run.Clients = "ingest", f.warm, clients[0]
+	command, err := ingestCommand(server.OTLP, f.connections, rate)
+	if err != nil {
+		return err
+	}
+	records, err := mix.AskDuringIngest(ctx, run, command)
+	record.Queries = slices.Concat(record.Queries, records)
+	return err
+}
+
+// askAlone asks while nothing arrives, and reads what that took.
+func (f *runFlags) askAlone(ctx context.Context, run bench.MixRun, pid int, mix *bench.Mix, clients []int, record *bench.Record) error {
+	meter, err := bench.NewMeter(pid)
+	if err != nil {
+		return err
+	}
+	defer meter.Stop()
 	run.State, run.Once, run.Clients = "cold", true, 1
 	records, err := mix.Ask(ctx, run)
-	record.Queries = append(record.Queries, records...)
+	record.Queries = slices.Concat(record.Queries, records)
 	run.State, run.Once, run.Warm = "warm", false, f.warm
 	for _, n := range clients {
 		if err != nil {
@@ -208,15 +230,10 @@ func (f *runFlags) askServer(ctx context.Context, server *bench.Server, mix *ben
 		records, err = mix.Ask(ctx, run)
 		record.Queries = slices.Concat(record.Queries, records)
 	}
-	if err != nil || f.ingest == "none" {
-		return err
-	}
-	run.State, run.Clients = "ingest", clients[0]
-	command, err := ingestCommand(server.OTLP, f.connections, rate)
 	if err != nil {
 		return err
 	}
-	records, err = mix.AskDuringIngest(ctx, run, command)
-	record.Queries = slices.Concat(record.Queries, records)
+	cost, err := meter.Read()
+	record.Asking = &cost
 	return err
 }

@@ -150,6 +150,9 @@ func TestBenchRunMeasuresItselfInOneCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if record.Asking == nil || record.Asking.CPUSeconds <= 0 || record.Asking.ClientSeconds <= 0 {
+		t.Errorf("the questions are not metered: %+v", record.Asking)
+	}
 	if record.Load.DiskBytes == 0 || record.Open.MS <= 0 || len(record.Queries) != 3*18+16 || len(record.Baselines) != 2 {
 		t.Errorf("%d classes, %d references, %+v", len(record.Queries), len(record.Baselines), record.Load)
 	}
@@ -170,6 +173,15 @@ func TestBenchRunMeasuresItselfInOneCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	wants(t, exitError, []string{`beyond 1.050`}, "bench", "compare", one, two, "--limit", "1.05")
+	worse := record
+	worse.Queries = slices.Clone(record.Queries[1:])
+	worse.Queries[0].Wrong = 1
+	three := filepath.Join(folder, "three.json")
+	if err := bench.WriteRecord(three, worse); err != nil {
+		t.Fatal(err)
+	}
+	wants(t, exitOK, []string{`WRONG after: `, `missing after: services, cold, 1 client`}, "bench", "compare", one, three)
+	wants(t, exitError, []string{`1 answers are wrong; missing: services, cold, 1 client`}, "bench", "compare", one, three, "--limit", "1e9")
 	wants(t, exitUsage, []string{"want records"}, "bench", "report")
 	wants(t, exitError, []string{"no such file"}, "bench", "report", one+"x")
 	wants(t, exitUsage, []string{"raw or walk"}, "bench", "sink", "other")
