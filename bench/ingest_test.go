@@ -32,7 +32,7 @@ func ingestRun(t *testing.T) bench.MixRun {
 // Questions are asked from when the load has begun on, and its rate is that of what it says.
 func TestQuestionsAreAskedBesideALoad(t *testing.T) {
 	mix := asked(func(context.Context, bench.Asker, int) (int, error) {
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(200 * time.Millisecond) // in which the load goes on, on a busy machine too
 		return 1, nil
 	})
 	load := []string{"sh", "-c", `i=0; sleep 0.05; while :; do i=$((i+1000)); echo $i; echo none; sleep 0.005; done`}
