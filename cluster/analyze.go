@@ -30,7 +30,7 @@ func Analyze(ctx context.Context, disk vfs.FS, report func(damage error)) (Analy
 	if err := checkFolder(disk, false); err != nil {
 		return done, err
 	}
-	lock, err := disk.Lock(lockFile)
+	lock, err := disk.LockToRead(lockFile)
 	if err != nil {
 		return done, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -44,6 +45,35 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
+// RemoveStrays removes what killed flushes and merges left in the folder of a store that nobody has open, and tells
+// how many files that was. Open does so too, but makes a log file first, for which a full disk has
+// no room: where Open fails with that (vfs.Full), these files may be what fills it, in any store's folder.
+func RemoveStrays(disk vfs.FS, log *slog.Logger) (removed int, err error) {
+	if err := checkFolder(disk, false); err != nil {
+		return 0, err
+	}
+	lock, err := disk.Lock(lockFile)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	b, err := vfs.ReadFile(disk, epochFile, fileBytesMax)
+	if err != nil {
+		return 0, err
+	}
+	epoch, err := DecodeEpoch(epochFile, b)
+	if err != nil {
+		return 0, err
+	}
+	for i := range epoch.Shards {
+		n, err := engine.RemoveStrays(disk, shardDir(i), uint32(i), log.With("shard", i))
+		if removed += n; err != nil {
+			return removed, err
+		}
+	}
+	return removed, nil
+}
+
 // abandon gives back what open has taken before it failed.
 func (s *Store) abandon() error {
 	errs := []error{s.closeShards()}
@@ -67,7 +97,7 @@ func (s *Store) open(ctx context.Context) error {
 	if s.imports, err = openImports(s.o.FS, func() error { return s.wal.Sync() }); err != nil {
 		return err
 	}
-	if err := s.openLog(); err != nil {
+	if s.wal, s.recovery.Log, err = wal.Open(s.o.FS, logDir, s.o.Log); err != nil {
 		return err
 	}
 	if torn := s.recovery.Log.TornBytes; torn > 0 {
@@ -87,27 +117,6 @@ func (s *Store) open(ctx context.Context) error {
 	})
 	s.recovery.Entries, s.recovery.Bytes = entries.Load(), bytes.Load()
 	s.recovery.Took = s.o.Now().Sub(begin)
-	return err
-}
-
-// openLog opens the log, which makes a file. Where the disk is full, what a killed flush or merge left goes first: it may
-// be what fills it, and shards, which remove it, open behind the log.
-func (s *Store) openLog() (err error) {
-	s.wal, s.recovery.Log, err = wal.Open(s.o.FS, logDir, s.o.Log)
-	if !vfs.Full(err) {
-		return err
-	}
-	removed := 0
-	for i := range s.epoch.Shards {
-		n, removeErr := engine.RemoveStrays(s.o.FS, shardDir(i), s.log.With("shard", i))
-		if removed += n; removeErr != nil {
-			return errors.Join(err, removeErr)
-		}
-	}
-	if removed == 0 {
-		return err
-	}
-	s.wal, s.recovery.Log, err = wal.Open(s.o.FS, logDir, s.o.Log)
 	return err
 }
 

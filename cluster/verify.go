@@ -28,7 +28,7 @@ func Verify(disk vfs.FS, report func(damage error)) (Verified, error) {
 	if err := checkFolder(disk, false); err != nil {
 		return done, err
 	}
-	lock, err := disk.Lock(lockFile)
+	lock, err := disk.LockToRead(lockFile)
 	if err != nil {
 		return done, err
 	}
@@ -76,7 +76,7 @@ func verify(disk vfs.FS, report func(error), done *Verified) error {
 		done.Rows += shard.Rows
 		done.Quarantined += shard.Quarantined
 		done.SegmentBytes += shard.Bytes
-		if damages == 0 { // else nobody knows how far the log reaches
+		if damages == 0 && !shard.FlushedUnknown { // else nobody knows how far the log reaches, or has to
 			verifyReplay(uint32(i), shard.Flushed, log.Reaches, unread, report)
 		}
 	}

@@ -98,18 +98,29 @@ func removeStrays(disk vfs.FS, dir string, log *slog.Logger, names []string, nam
 
 // RemoveStrays removes, from the folder of a shard that nobody has open, what a killed flush or merge left, as
 // Open does, and tells how many files that was: for an owner who needs the room before it can open
-// the shard. Where the manifest cannot be read nothing goes, and Open tells of it.
-func RemoveStrays(disk vfs.FS, dir string, log *slog.Logger) (removed int, err error) {
-	man, err := readManifest(disk, dir)
-	if err != nil {
+// the shard. Where Open would refuse the folder nothing goes, and Open tells of it.
+func RemoveStrays(disk vfs.FS, dir string, shard uint32, log *slog.Logger) (removed int, err error) {
+	names, err := disk.List(dir)
+	if missing(err) {
 		return 0, nil
 	}
-	names, err := disk.List(dir)
 	if err != nil {
 		return 0, err
 	}
+	// Of a killed process the manifest's name may not be durable: a power cut would bring back one
+	// that names what goes here.
+	if err := disk.SyncDir(dir); err != nil {
+		return 0, err
+	}
+	man, err := readManifest(disk, dir)
+	if err != nil || man.shard != shard {
+		return 0, nil
+	}
 	named := make(map[string]bool)
 	for _, entry := range man.segments {
+		if err := isThere(disk, dir, entry); err != nil {
+			return 0, nil
+		}
 		named[entry.name] = true
 	}
 	return removeStrays(disk, dir, log, names, named)

@@ -17,6 +17,7 @@ type Verified struct {
 	Segments, Rows, Quarantined int
 	Bytes                       int64
 	Flushed                     uint64 // Seq through which segments hold what was applied
+	FlushedUnknown              bool   // the manifest cannot be read
 }
 
 // Verify reads every byte of a shard's folder that nobody has open: the manifest, each
@@ -36,10 +37,12 @@ func Verify(disk vfs.FS, dir string, shard uint32, report func(error)) (Verified
 	case missing(err):
 		if slices.ContainsFunc(names, func(name string) bool { return strings.HasSuffix(name, segmentSuffix) }) {
 			report(codec.At(codec.Corrupt("missing, but there are segments"), dir+"/"+manifestName, 0))
+			done.FlushedUnknown = true
 		}
 		return done, nil
 	case err != nil:
 		report(err)
+		done.FlushedUnknown = true
 		return done, nil
 	case man.shard != shard:
 		report(codec.At(codec.Corrupt("manifest of shard %d", man.shard), dir+"/"+manifestName, manifestHeaderBytes))
@@ -65,6 +68,12 @@ func verifySegment(disk vfs.FS, dir string, entry segmentEntry) error {
 		}
 		return err
 	}
+	return isThere(disk, dir, entry)
+}
+
+// isThere checks that a segment is the one that the manifest names, without its pages.
+func isThere(disk vfs.FS, dir string, entry segmentEntry) error {
+	name := dir + "/" + entry.name
 	s, err := segment.Open(disk, name)
 	if err != nil {
 		return err

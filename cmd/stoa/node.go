@@ -46,6 +46,7 @@ type node struct {
 	server  *api.Server
 	log     *slog.Logger
 
+	data        string             // the folder
 	questions   *cluster.Questions // of all stores
 	opened      chan struct{}      // closed when all stores are open
 	answersAnew bool
@@ -61,7 +62,7 @@ func openNode(ctx context.Context, o nodeOptions) (*node, error) {
 	if err := checkTenants(o); err != nil {
 		return nil, err
 	}
-	n := &node{log: o.logger, questions: cluster.NewQuestions(), opened: make(chan struct{}), answersAnew: o.answersAnew}
+	n := &node{log: o.logger, data: o.data, questions: cluster.NewQuestions(), opened: make(chan struct{}), answersAnew: o.answersAnew}
 	if err := n.openStores(ctx, o); err != nil {
 		return nil, errors.Join(err, n.close(ctx))
 	}
@@ -115,6 +116,9 @@ func (n *node) openFolder(ctx context.Context, folder string, o cluster.Options)
 	o.FS, o.Background, o.Questions, o.AnswersAnew = disk, lowerPriority, n.questions, n.answersAnew
 	o.TablesAfter = n.opened // reading them is work, and so is opening the other stores
 	store, err := cluster.Open(ctx, o)
+	if vfs.Full(err) && n.removeStrays(o.Logger) {
+		store, err = cluster.Open(ctx, o)
+	}
 	if errors.Is(err, vfs.ErrLocked) {
 		return nil, fmt.Errorf("data folder %s is in use: a server (or another command) runs there; "+
 			"ask the server with --addr HOST:PORT instead of --data, or stop it first", folder)
@@ -123,6 +127,27 @@ func (n *node) openFolder(ctx context.Context, folder string, o cluster.Options)
 		return nil, fmt.Errorf("data folder %s: %w", folder, err)
 	}
 	return store, nil
+}
+
+// removeStrays makes room on a full disk: what killed flushes and merges left in the folder of any store goes. It tells
+// whether there was something. A store that is open has done so already.
+func (n *node) removeStrays(logger *slog.Logger) (some bool) {
+	folders, err := storeFolders(n.data)
+	if err != nil {
+		return false
+	}
+	for _, folder := range folders {
+		disk, err := vfs.NewOS(folder)
+		if err != nil {
+			continue
+		}
+		removed, err := cluster.RemoveStrays(disk, logger)
+		if err != nil && !errors.Is(err, vfs.ErrLocked) {
+			logger.Warn("the disk is full, and what a killed merge may have left cannot be looked for", "folder", folder, "cause", err)
+		}
+		some = some || removed > 0
+	}
+	return some
 }
 
 // stores are those that are open.

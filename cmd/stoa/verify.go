@@ -18,7 +18,7 @@ func newVerify() *cobra.Command {
 		Use:   "verify DIR",
 		Short: "Read every byte of a data folder and report damage",
 		Long: `Reads the log, the manifests and the segments of a folder that no server holds, checks
-every checksum and count, changes nothing, and reports each damage with file and offset.
+every checksum and count, changes nothing but the lock file, and reports each damage with file and offset.
 The archive in it and the folders of tenants are read too.`,
 		Args: exactly(1, "one data folder"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -408,6 +408,9 @@ func (c *Crash) Lock(name string) (io.Closer, error) {
 	return crashLock{c, name}, nil
 }
 
+// LockToRead implements FS.
+func (c *Crash) LockToRead(name string) (io.Closer, error) { return c.Lock(name) }
+
 type crashLock struct {
 	fs   *Crash
 	name string

@@ -93,18 +93,32 @@ func (o *osFS) MkdirAll(dir string) error { return mkdirAllDurably(o.path(dir)) 
 // SyncDir implements FS.
 func (o *osFS) SyncDir(dir string) error { return syncDir(o.path(dir)) }
 
-// Lock implements FS. Where the file system or its rights refuse writing, the lock is taken on a file
-// that is there; where there is none, nobody can hold it who could not have made one.
+// Lock implements FS.
 func (o *osFS) Lock(name string) (io.Closer, error) {
 	f, err := os.OpenFile(o.path(name), os.O_RDWR|os.O_CREATE, fileMode)
-	if errors.Is(err, fs.ErrPermission) || isReadOnly(err) {
-		if f, err = os.Open(o.path(name)); errors.Is(err, fs.ErrNotExist) {
-			return noLock{}, nil
-		}
+	if err != nil {
+		return nil, err
+	}
+	return locked(f)
+}
+
+// LockToRead implements FS.
+func (o *osFS) LockToRead(name string) (io.Closer, error) {
+	lock, err := o.Lock(name)
+	if !errors.Is(err, fs.ErrPermission) && !isReadOnly(err) {
+		return lock, err
+	}
+	f, err := os.Open(o.path(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return noLock{}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
+	return locked(f)
+}
+
+func locked(f *os.File) (io.Closer, error) {
 	if err := lockFile(f); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", f.Name(), err), f.Close())
 	}

@@ -24,21 +24,25 @@ func TestAFolderThatMayOnlyBeReadIsLocked(t *testing.T) {
 		if err := errors.Join(os.Chmod(filepath.Dir(root), 0o755), os.Chmod(root, 0o555)); err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(func() { _ = os.Chmod(root, 0o755) }) // or it could not be removed
 		reader, err := vfs.NewOS(root)
 		if err != nil {
 			t.Fatal(err)
 		}
 		asNobody(t, func() {
-			lock, err := reader.Lock("lock")
+			lock, err := reader.LockToRead("lock")
 			if err != nil {
 				t.Errorf("lock file there: %v: %v", locked, err)
 				return
+			}
+			if _, err := reader.Lock("lock"); !errors.Is(err, os.ErrPermission) {
+				t.Errorf("who writes took the lock of a folder that may only be read: %v", err)
 			}
 			if _, err := reader.Create("more"); !errors.Is(err, os.ErrPermission) {
 				t.Errorf("a folder that may only be read took a file: %v", err)
 			}
 			if locked {
-				if _, err := reader.Lock("lock"); !errors.Is(err, vfs.ErrLocked) {
+				if _, err := reader.LockToRead("lock"); !errors.Is(err, vfs.ErrLocked) {
 					t.Errorf("locked twice: %v", err)
 				}
 			}

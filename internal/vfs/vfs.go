@@ -32,6 +32,9 @@ type FS interface {
 	// Lock takes the exclusive lock file name for this process until closed; held
 	// elsewhere it is ErrLocked.
 	Lock(name string) (io.Closer, error)
+	// LockToRead is Lock for who changes nothing. Where this process may not write, it locks the file if
+	// there is one; without one there is nobody to keep out, and nothing is locked.
+	LockToRead(name string) (io.Closer, error)
 	// Free is how many bytes an unprivileged writer may still add.
 	Free() (int64, error)
 }

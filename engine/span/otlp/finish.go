@@ -9,7 +9,7 @@ import (
 // each other, of which a part needs megabytes, would grow it anew after every other collection of garbage.
 var walkers = codec.Held[walker]{New: func() *walker { return new(walker) }, Most: walkersHeldMax}
 
-// walkersHeldMax is two requests at once that are cut for two shards: 32 MiB at most.
+// walkersHeldMax is two requests at once that are cut for two shards: some 32 MiB where each is as large as is kept.
 const walkersHeldMax = 4
 
 // scratchBytesMax is the working memory above which a walker or encoder is not kept: one
