@@ -107,8 +107,8 @@ func (s *Store) SummariesOf(ctx context.Context, found []span.Found) ([]span.Sum
 // Services gives the distinct service names, sorted.
 func (s *Store) Services(ctx context.Context) ([]string, error) {
 	lists := make([][]string, s.epoch.Shards)
-	err := s.ask(ctx, func(_ context.Context, i int) (err error) {
-		lists[i], err = s.shards[i].Services()
+	err := s.ask(ctx, func(ctx context.Context, i int) (err error) {
+		lists[i], err = s.shards[i].Services(ctx)
 		return err
 	})
 	if err != nil {

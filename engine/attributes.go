@@ -123,6 +123,9 @@ func (s *Shard) Keys(ctx context.Context, k *KeyCounter) error {
 		}
 	}
 	for _, l := range v.segments {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		opened, err := l.Segment()
 		if err == nil {
 			err = k.addSegment(ctx, opened)
@@ -182,18 +185,15 @@ func (k *KeyCounter) addSegment(ctx context.Context, s *segment.Segment) error {
 	if err != nil {
 		return err
 	}
-	resources, err := s.ResourceRows()
+	resources, err := s.ResourceRows(ctx.Err)
 	if err != nil {
 		return err
 	}
-	scopes, err := s.ScopeRows()
+	scopes, err := s.ScopeRows(ctx.Err)
 	if err != nil {
 		return err
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	eachTableAttr(resources, s.Resources().ResourceAttrsOf, func(a span.Attr, n uint64) { k.attr(span.ResourceLevel, s.Resources(), a, n) })
-	eachTableAttr(scopes, s.Scopes().ScopeAttrsOf, func(a span.Attr, n uint64) { k.attr(span.ScopeLevel, s.Scopes(), a, n) })
+	k.addTables(s, resources, scopes)
 	if !complete {
 		err = k.addColumns(ctx, s)
 	} else {
@@ -202,15 +202,35 @@ func (k *KeyCounter) addSegment(ctx context.Context, s *segment.Segment) error {
 	for i := 0; i < s.Groups() && err == nil; i++ {
 		for _, level := range templateLevels {
 			if err == nil {
-				err = s.EachMapped(i, level, nil, func(b *span.Batch, a span.Attr) { k.attr(level, b, a, 1) })
+				err = ctx.Err()
+			}
+			if err == nil {
+				err = s.EachMapped(i, level, nil, func(b *span.Batch, a span.Attr) { k.mapped(level, b, a) })
 			}
 		}
 	}
 	return err
 }
 
-// addCounts counts by what the segment knows. k.mu is held.
+// addTables counts the attributes of resources and scopes that so many rows have.
+func (k *KeyCounter) addTables(s *segment.Segment, resources, scopes []uint64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	eachTableAttr(resources, s.Resources().ResourceAttrsOf, func(a span.Attr, n uint64) { k.attr(span.ResourceLevel, s.Resources(), a, n) })
+	eachTableAttr(scopes, s.Scopes().ScopeAttrsOf, func(a span.Attr, n uint64) { k.attr(span.ScopeLevel, s.Scopes(), a, n) })
+}
+
+// mapped counts an attribute in a map column.
+func (k *KeyCounter) mapped(level span.Level, b *span.Batch, a span.Attr) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.attr(level, b, a, 1)
+}
+
+// addCounts counts by what the segment knows.
 func (k *KeyCounter) addCounts(s *segment.Segment, counts []index.KeyCount) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	folded := foldedItems(s)
 	whole := make(map[uint32]*keyTally) // columns whose values all stand in templates
 	for i := range counts {
@@ -237,24 +257,31 @@ func (k *KeyCounter) addCounts(s *segment.Segment, counts []index.KeyCount) {
 }
 
 // addColumns counts by the pages, where a segment has too many keys to count them itself.
-// k.mu is held.
 func (k *KeyCounter) addColumns(ctx context.Context, s *segment.Segment) error {
-	tallyOf := func(id uint32) *keyTally {
+	tallyOf := func(id uint32) (t *keyTally, hasText bool) {
 		level, key, kind := s.Column(id)
-		return k.tally(level, []byte(key), kind)
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		return k.tally(level, []byte(key), kind), kind.HasText()
+	}
+	see := func(t *keyTally, text []byte, number, items uint64, hasText bool) {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		t.see(text, number, items, hasText)
 	}
 	for _, level := range templateLevels {
 		s.EachFolded(level, func(id uint32, text []byte, number, items uint64) {
-			tallyOf(id).see(text, number, items, s.ColumnType(id).HasText())
+			t, hasText := tallyOf(id)
+			see(t, text, number, items, hasText)
 		})
 	}
 	for i := range s.Groups() {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		for _, id := range s.AttributeColumns() {
-			t, hasText := tallyOf(id), s.ColumnType(id).HasText()
-			err := s.EachOwn(i, id, func(text []byte, number, items uint64) { t.see(text, number, items, hasText) })
+		for _, id := range s.AttributeColumns() { // up to 4,096, with a read for each
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			t, hasText := tallyOf(id)
+			err := s.EachOwn(i, id, func(text []byte, number, items uint64) { see(t, text, number, items, hasText) })
 			if err != nil {
 				return err
 			}
@@ -387,6 +414,9 @@ func (s *Shard) Values(ctx context.Context, c *ValueCounter) error {
 		}
 	}
 	for _, l := range v.segments {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		opened, err := l.Segment()
 		if err == nil {
 			err = c.addSegment(ctx, opened)
@@ -402,14 +432,14 @@ func (s *Shard) Values(ctx context.Context, c *ValueCounter) error {
 // pages of the key.
 func (c *ValueCounter) addSegment(ctx context.Context, s *segment.Segment) error {
 	if c.levels[span.ResourceLevel] && c.isAmong(s.Resources(), s.Resources().ResourceAttrs) {
-		rows, err := s.ResourceRows()
+		rows, err := s.ResourceRows(ctx.Err)
 		if err != nil {
 			return err
 		}
 		eachTableAttr(rows, s.Resources().ResourceAttrsOf, func(a span.Attr, n uint64) { c.attr(span.ResourceLevel, s.Resources(), a, n) })
 	}
 	if c.levels[span.ScopeLevel] && c.isAmong(s.Scopes(), s.Scopes().ScopeAttrs) {
-		rows, err := s.ScopeRows()
+		rows, err := s.ScopeRows(ctx.Err)
 		if err != nil {
 			return err
 		}

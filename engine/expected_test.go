@@ -87,7 +87,7 @@ func TestRealTracesAnswerAsExpected(t *testing.T) {
 
 // check compares all answers; of the tag queries it asks every tagStep-th.
 func (want *expected) check(t *testing.T, s *engine.Shard, tagStep int) {
-	services, err := s.Services()
+	services, err := s.Services(t.Context())
 	if err != nil || !slices.Equal(services, want.Services) {
 		t.Errorf("services %q, want %q (%v)", services, want.Services, err)
 	}

@@ -313,7 +313,7 @@ func checkAnswers(t *testing.T, s *engine.Shard, m *enginetest.Model) {
 			t.Fatalf("summaries (-want +got):\n%s", diff)
 		}
 	}
-	services, err := s.Services()
+	services, err := s.Services(ctx)
 	if err != nil || !slices.Equal(services, m.Services()) {
 		t.Fatalf("services: %q, want %q (%v)", services, m.Services(), err)
 	}

@@ -102,6 +102,8 @@ const (
 	operationsListedMax = 1 << 16
 	// splitKeptMax split traces of a version are remembered, in some 5 MiB: those that flushes cut.
 	splitKeptMax = 1 << 16
+	// splitEach traces are gone over, to find those that are split, between two looks at whether to go on: some milliseconds.
+	splitEach = 16 << 10
 	// splitCellsBytesMax bounds, by default, what a version keeps of what its split traces count, in
 	// splitKinds equal parts: for the service graph and for rates. More are counted for each question.
 	splitCellsBytesMax = 16 << 20

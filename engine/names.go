@@ -70,13 +70,13 @@ func compareOperations(a, b span.Operation) int {
 
 // Services gives the distinct service names of what is live, sorted. Where a segment has
 // too many operations for a catalog, its resources say it: each of them has rows.
-func (s *Shard) Services() ([]string, error) {
+func (s *Shard) Services(ctx context.Context) ([]string, error) {
 	v, err := s.view()
 	if err != nil {
 		return nil, err
 	}
 	defer v.close()
-	listed, err := v.version.listed(context.Background())
+	listed, err := v.version.listed(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -90,6 +90,9 @@ func (s *Shard) Services() ([]string, error) {
 			continue
 		}
 		for i := range t.count {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
 			eachOperation(t.at(i).batch, func(service string, _ batchOperation, _ uint64) { services[service] = true })
 		}
 	}
@@ -98,6 +101,9 @@ func (s *Shard) Services() ([]string, error) {
 		return slices.Sorted(maps.Keys(services)), nil
 	}
 	for _, l := range v.segments {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		catalog, err := l.Catalog()
 		if err != nil {
 			return nil, err
@@ -140,6 +146,9 @@ func (s *Shard) Operations(ctx context.Context, service string) ([]span.Operatio
 			continue
 		}
 		for i := range t.count {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
 			addOperations(all, t.at(i).batch, service)
 		}
 	}
@@ -148,6 +157,9 @@ func (s *Shard) Operations(ctx context.Context, service string) ([]span.Operatio
 		return slices.SortedFunc(maps.Keys(all), compareOperations), nil
 	}
 	for _, l := range v.segments {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		catalog, err := l.Catalog()
 		if err == nil && catalog.Complete() {
 			addAll(all, catalog.Operations(service))

@@ -29,7 +29,7 @@ func TestOperationsBeyondACatalogAreAnsweredInFull(t *testing.T) {
 	}
 	check := func(step string) {
 		t.Helper()
-		services, err := w.shard.Services()
+		services, err := w.shard.Services(ctx)
 		if err != nil || len(services) != 1 || services[0] != "numbered" {
 			t.Fatalf("%s: services %q, %v", step, services, err)
 		}

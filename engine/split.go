@@ -157,7 +157,12 @@ func (v *version) splitSegments(ctx context.Context) (*splitSegments, error) {
 		}
 	}
 	heads.init()
-	for len(heads) > 1 {
+	for steps := 1; len(heads) > 1; steps++ {
+		if steps%splitEach == 0 {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+		}
 		first := heads[0]
 		heads.advance()
 		if len(heads) == 0 || heads[0].id != first.id {
@@ -171,8 +176,16 @@ func (v *version) splitSegments(ctx context.Context) (*splitSegments, error) {
 		}
 		s.traces = append(s.traces, t)
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	slices.SortFunc(s.traces, splitTrace.compare)
 	for i := range s.traces {
+		if i%splitEach == 0 {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+		}
 		s.ids[s.traces[i].id] = int32(i)
 	}
 	if len(s.traces) <= splitKeptMax {

@@ -53,6 +53,9 @@ func TestACancelledQuestionReadsNoMoreTables(t *testing.T) {
 		"find":       func(ctx context.Context, s *engine.Shard) error { _, err := s.Find(ctx, span.AllTime()); return err },
 		"find, scan": func(ctx context.Context, s *engine.Shard) error { _, err := s.Find(ctx, scan); return err },
 		"operations": func(ctx context.Context, s *engine.Shard) error { _, err := s.Operations(ctx, ""); return err },
+		"services":   func(ctx context.Context, s *engine.Shard) error { _, err := s.Services(ctx); return err },
+		"keys":       func(ctx context.Context, s *engine.Shard) error { return s.Keys(ctx, engine.NewKeyCounter()) },
+		"values":     func(ctx context.Context, s *engine.Shard) error { return s.Values(ctx, engine.NewValueCounter("a")) },
 		"compact":    func(ctx context.Context, s *engine.Shard) error { return s.Compact(ctx) },
 	} {
 		fs, s := onBrokenDisk(t, w)

@@ -282,7 +282,7 @@ func TestAllAtOnceLeavesNoFileOpen(t *testing.T) {
 		for range 2 {
 			all.Go(func() {
 				ok(s.Edges(ctx, span.EdgeQuery{StartMax: math.MaxUint64}, span.NewEdges()))
-				_, err := s.Services()
+				_, err := s.Services(ctx)
 				ok(err)
 				_, err = s.Find(ctx, span.AllTime())
 				ok(err)

@@ -93,7 +93,7 @@ func everyQuestion(s *engine.Shard, queries []span.Query, ids []span.TraceID, ra
 			return fmt.Sprintf("%+v %v", answer, err)
 		})
 	}
-	add(func() (any, error) { return s.Services() })
+	add(func() (any, error) { return s.Services(ctx) })
 	add(func() (any, error) { return s.Operations(ctx, "") })
 	add(func() (any, error) {
 		k := engine.NewKeyCounter()

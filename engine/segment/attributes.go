@@ -32,8 +32,8 @@ func (s *Segment) KeyCounts() (counts []index.KeyCount, complete bool, err error
 func (s *Segment) TemplateRows(level span.Level) []uint64 { return s.templates[level].rows }
 
 // ResourceRows gives how many rows have each resource. A row group with one resource tells it
-// without being read.
-func (s *Segment) ResourceRows() ([]uint64, error) {
+// without being read; before each other one between is asked whether to go on.
+func (s *Segment) ResourceRows(between func() error) ([]uint64, error) {
 	rows := make([]uint64, len(s.resources.Resources))
 	var codes []uint64
 	for i := range s.groups {
@@ -41,6 +41,9 @@ func (s *Segment) ResourceRows() ([]uint64, error) {
 		if len(g.resources) == 1 {
 			rows[g.resources[0]] += uint64(g.Rows)
 			continue
+		}
+		if err := between(); err != nil {
+			return nil, err
 		}
 		scan, done := s.scanOnce(i, Projection{})
 		var err error
@@ -58,8 +61,8 @@ func (s *Segment) ResourceRows() ([]uint64, error) {
 }
 
 // ScopeRows gives how many rows have each scope: the templates tell, and those that a row
-// group has of its own are read.
-func (s *Segment) ScopeRows() ([]uint64, error) {
+// group has of its own are read. Before each such group between is asked whether to go on.
+func (s *Segment) ScopeRows(between func() error) ([]uint64, error) {
 	rows := make([]uint64, len(s.scopes.Scopes))
 	shared := s.templates[span.SpanLevel]
 	for i, n := range shared.rows {
@@ -69,6 +72,9 @@ func (s *Segment) ScopeRows() ([]uint64, error) {
 		g := &s.groups[i]
 		if g.local[span.SpanLevel] == 0 {
 			continue
+		}
+		if err := between(); err != nil {
+			return nil, err
 		}
 		err := s.eachOwnTemplate(i, span.SpanLevel, func(t *templateTable, id uint32, n uint64) {
 			rows[t.scalarsAt(id)[scalarScope]] += n

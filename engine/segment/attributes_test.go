@@ -18,9 +18,10 @@ func countEverything(fs vfs.FS, name string) error {
 		return err
 	}
 	defer s.Close()
+	goOn := func() error { return nil }
 	_, _, keys := s.KeyCounts()
-	_, resources := s.ResourceRows()
-	_, scopes := s.ScopeRows()
+	_, resources := s.ResourceRows(goOn)
+	_, scopes := s.ScopeRows(goOn)
 	_, analysis := s.Analyze()
 	errs := []error{keys, resources, scopes, analysis}
 	for _, level := range []span.Level{span.SpanLevel, span.EventLevel, span.LinkLevel} {
