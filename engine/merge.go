@@ -8,6 +8,7 @@ import (
 
 	"github.com/stoadb/stoa/compaction"
 	"github.com/stoadb/stoa/engine/segment"
+	"github.com/stoadb/stoa/internal/codec"
 )
 
 // mergeLoop merges segments as the policy asks, after each flush, until ctx ends.
@@ -27,8 +28,8 @@ func (s *Shard) mergeLoop(ctx context.Context) {
 
 // Settle flushes what was applied before the call, and merges until the policy asks for
 // nothing more: what a shard comes to by itself once it is left alone. It returns the error of
-// the first flush or merge that fails. A merge that is under way is waited for, until ctx ends. Segments of
-// which tables cannot be read are left out; where the policy asks for more with them, it returns why.
+// the first flush or merge that fails. A merge that is under way is waited for, until ctx ends. Segments
+// that cannot be read are left out; where the policy asks for more with them, it returns why.
 func (s *Shard) Settle(ctx context.Context) error {
 	if err := s.Flush(ctx); err != nil {
 		return err
@@ -87,7 +88,7 @@ func (s *Shard) mergeNext(ctx context.Context, choose chooser) (merged bool, err
 // mergeChosen asks choose twice. Who has nothing to merge waits for no merge of another shard, and is
 // not among those whose segments may pile up meanwhile: it waits for those of its own shard only. What is
 // merged is what choose names once the merge has its place. Segments of which tables cannot be read are not
-// there to be chosen, or one of them would keep its shard from every merge.
+// there to be chosen, nor those in whose rows a merge has met damage, or one of them would keep its shard from every merge.
 func (s *Shard) mergeChosen(ctx context.Context, choose chooser) (merged bool, err error) {
 	if some, err := s.hasToMerge(ctx, choose); err != nil || !some {
 		return false, err
@@ -108,7 +109,9 @@ func (s *Shard) mergeChosen(ctx context.Context, choose chooser) (merged bool, e
 		opened, err := openAll(ctx, inputs)
 		if err == nil {
 			err = s.merge(ctx, inputs, opened)
-			return err == nil, err
+			if err == nil || len(readable(inputs)) == len(inputs) {
+				return err == nil, err
+			}
 		}
 		if ctx.Err() != nil {
 			return false, ctx.Err()
@@ -133,7 +136,7 @@ func (s *Shard) roomFor(inputs []*liveSegment) error {
 	return err
 }
 
-// readable gives those of which no table failed when it was read last.
+// readable gives those of which no table failed when it was read last, and no row when it was merged.
 func readable(live []*liveSegment) []*liveSegment {
 	return slices.DeleteFunc(slices.Clone(live), func(l *liveSegment) bool { return l.Err() != nil })
 }
@@ -199,7 +202,7 @@ func (s *Shard) aloneToMerge(ctx context.Context) (v *view, done func(), err err
 // Compact merges the segments of each window into one and returns when the manifest says
 // so. What was not flushed before the call is not part of it, unless a merge that the policy asks for
 // meanwhile puts it together with what was. Between two windows other shards have their turns to merge.
-// Segments of which tables cannot be read are left out, and the error where they have a window with others.
+// Segments that cannot be read are left out, and the error where they have a window with others.
 func (s *Shard) Compact(ctx context.Context) error {
 	through := s.Flushed()
 	window := func(live []*liveSegment) []*liveSegment { return oldestWindow(live, through) }
@@ -257,18 +260,34 @@ func (s *Shard) merge(ctx context.Context, inputs []*liveSegment, opened []*segm
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err() // given up, not failed
 	}
-	if err != nil {
+	told := err // by Ready
+	if noteDamage(inputs, err) {
+		told = nil // of the segment, by Ready and by who goes on without it
+	} else if err != nil {
 		s.log.Error("merge failed", "inputs", len(inputs), "cause", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.mergeErr = err
+	s.mergeErr = told
 	if err != nil {
 		s.stats.MergeFailures++
 	} else {
 		s.stats.Merges++
 	}
 	return err
+}
+
+// noteDamage notes the input whose bytes were wrong where a merge failed for that: the same merge would fail for ever.
+func noteDamage(inputs []*liveSegment, err error) (noted bool) {
+	if !errors.Is(err, codec.ErrCorrupt) {
+		return false
+	}
+	damaged := slices.IndexFunc(inputs, func(l *liveSegment) bool { return l.Info().Name == codec.FileOf(err) })
+	if damaged < 0 {
+		return false
+	}
+	inputs[damaged].unmerged.Store(&err)
+	return true
 }
 
 func (s *Shard) mergeInto(ctx context.Context, inputs []*liveSegment, opened []*segment.Segment, name string) error {

@@ -69,7 +69,7 @@ func (s *Shard) readBefore(last *liveSegment, wanted func(*liveSegment) bool) (n
 	if next == nil {
 		return nil
 	}
-	failed := next.Err()
+	failed := next.File.Err()
 	if err := next.Check(); err != nil {
 		log := s.log
 		if panicked := (*invariant.Panic)(nil); errors.As(err, &panicked) {

@@ -77,8 +77,8 @@ func TestACancelledQuestionReadsNoMoreTables(t *testing.T) {
 	}
 }
 
-// TestOtherWindowsAreMergedBesideADamagedSegment, whether the merge is the first to find the damage or not; who
-// asks is told of it.
+// TestOtherWindowsAreMergedBesideADamagedSegment, whether the merge is the first to find the damage or not, and whether
+// it is in a table or in rows; who asks is told of it. The merge that meets it in rows is the only one that fails.
 func TestOtherWindowsAreMergedBesideADamagedSegment(t *testing.T) {
 	ctx := context.Background()
 	merges := map[string]func(s *engine.Shard) error{
@@ -86,48 +86,99 @@ func TestOtherWindowsAreMergedBesideADamagedSegment(t *testing.T) {
 		"compact": func(s *engine.Shard) error { return s.Compact(ctx) },
 	}
 	for name, merge := range merges {
-		for _, known := range []bool{false, true} {
-			w := inSegments(t, 63, 2)
+		for _, c := range []struct {
+			what          string
+			damaged       func(t *testing.T, w *world, name string) (mend func(), damage string)
+			known         bool
+			failures      int
+			untilRestored bool // what was mended is merged again after a start
+		}{
+			{"tables", damagedTable, false, 0, false},
+			{"tables, known before", damagedTable, true, 0, false},
+			{"rows", damagedRows, false, 1, true},
+			{"rows, tables were read", damagedRows, true, 1, true},
+		} {
+			var lines strings.Builder
+			w := twoWindows(t)
 			old := segmentNames(t, w)
-			_, requests := smallWorld(t, 64)
-			w.received += 6 * segment.WindowNanos
+			mend, damage := c.damaged(t, w, old[0])
+			w.options.Log = slog.New(slog.NewTextHandler(&lines, nil))
 			w.mustOpen()
-			for i, r := range requests {
-				if err := w.append(r); err != nil {
-					t.Fatal(err)
-				}
-				if i*6/len(requests) < (i+1)*6/len(requests) {
-					if err := w.shard.Flush(ctx); err != nil {
-						t.Fatal(err)
-					}
-				}
-			}
-			_ = w.shard.Close()
-			mend, damage := damagedTable(t, w, old[0])
-			w.mustOpen()
-			if known {
+			if c.known {
 				w.shard.ReadTables(ctx, func() {})
 			}
 			before := w.shard.Stats()
-			if err := merge(w.shard); !errors.Is(err, codec.ErrCorrupt) || !strings.Contains(err.Error(), damage) {
-				t.Errorf("%s, known before %v: %v, want %s", name, known, err, damage)
+			for range 2 {
+				if err := merge(w.shard); !errors.Is(err, codec.ErrCorrupt) || !strings.Contains(err.Error(), damage) {
+					t.Errorf("%s, %s: %v, want %s", name, c.what, err, damage)
+				}
 			}
 			after := w.shard.Stats()
-			if after.Merges == 0 || after.MergeFailures != 0 || after.Segments >= before.Segments {
-				t.Errorf("%s, known before %v: %d segments, then %d; %d merges, %d failed", name, known, before.Segments, after.Segments, after.Merges, after.MergeFailures)
+			if after.Merges == 0 || after.MergeFailures != c.failures || after.Segments >= before.Segments || after.Damaged != 1 {
+				t.Errorf("%s, %s: %d segments, then %d, %d damaged; %d merges, %d failed", name, c.what, before.Segments, after.Segments, after.Damaged, after.Merges, after.MergeFailures)
+			}
+			if err := w.shard.Ready(); err == nil || !strings.Contains(err.Error(), damage) {
+				t.Errorf("%s, %s: ready: %v, want %s", name, c.what, err, damage)
+			}
+			if told := strings.Count(lines.String(), "leaves out"); c.failures > 0 && told != 1 {
+				t.Errorf("%s, %s: the log tells %d times", name, c.what, told)
 			}
 			if names := segmentNames(t, w); !slices.Contains(names, old[0]) {
-				t.Errorf("%s, known before %v: the damaged segment is gone", name, known)
+				t.Errorf("%s, %s: the damaged segment is gone", name, c.what)
 			}
 			mend()
-			w.check(2)
-			if err := merge(w.shard); err != nil {
-				t.Errorf("%s, mended: %v", name, err)
+			if w.check(2); c.untilRestored {
+				_ = w.shard.Close()
+				w.mustOpen()
+			}
+			if err := merge(w.shard); err != nil || w.shard.Ready() != nil {
+				t.Errorf("%s, %s, mended: %v, ready: %v", name, c.what, err, w.shard.Ready())
 			}
 			w.check(2)
 			_ = w.shard.Close()
 		}
 	}
+}
+
+// twoWindows is a closed world of some segments in each of two windows.
+func twoWindows(t *testing.T) *world {
+	t.Helper()
+	w := inSegments(t, 63, 2)
+	_, requests := smallWorld(t, 64)
+	w.received += 6 * segment.WindowNanos
+	w.mustOpen()
+	for i, r := range requests {
+		if err := w.append(r); err != nil {
+			t.Fatal(err)
+		}
+		if i*6/len(requests) < (i+1)*6/len(requests) {
+			if err := w.shard.Flush(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	_ = w.shard.Close()
+	return w
+}
+
+// damagedRows flips a bit of a page of the first row group, which nothing but a read of rows looks at. It gives how
+// errors of the file begin.
+func damagedRows(t *testing.T, w *world, name string) (mend func(), damage string) {
+	t.Helper()
+	file := worldDir + "/" + name
+	for bit := int64(3); bit < 1<<12; bit += 31 {
+		w.disk.FlipBit(file, bit)
+		if s, err := segment.Open(w.disk, file); err == nil {
+			_, err = s.ReadGroup(0, segment.Projection{All: true})
+			s.Close()
+			if errors.Is(err, codec.ErrCorrupt) {
+				return func() { w.disk.FlipBit(file, bit) }, name + ": offset "
+			}
+		}
+		w.disk.FlipBit(file, bit)
+	}
+	t.Fatal("there is no such bit")
+	return nil, ""
 }
 
 // TestAFailureOfAMomentIsForgotten, at whichever read of the background it is: what may pass is told so and tried again,

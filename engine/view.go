@@ -24,6 +24,19 @@ type liveSegment struct {
 	entry    segmentEntry
 	refs     atomic.Int32
 	obsolete atomic.Bool
+	unmerged atomic.Pointer[error] // why a merge of it failed, where its bytes are wrong
+}
+
+// Err is that of the file, and what a merge has met in its rows, which stay wrong: until a start nobody looks
+// at all of them again.
+func (l *liveSegment) Err() error {
+	if err := l.File.Err(); err != nil {
+		return err
+	}
+	if err := l.unmerged.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // openAll gives segments with their tables. It ends with ctx: those of one are read in milliseconds, but there

@@ -147,7 +147,7 @@ func (s sender) engine(shard labelled, e engine.Stats) {
 	s.level("stoa_segment_rows", "Spans in them; a copy counts until a merge drops it.", e.SegmentRows, shard)
 	s.level("stoa_segment_bytes", "Bytes of them.", e.SegmentBytes, shard)
 	s.level("stoa_segment_table_bytes", "Memory that their tables take, about.", e.TableBytes, shard)
-	s.level("stoa_damaged_segments", "Segments whose tables cannot be read: questions that need them fail.", int64(e.Damaged), shard)
+	s.level("stoa_damaged_segments", "Segments whose tables cannot be read, or in whose rows a merge met damage: questions that need them fail.", int64(e.Damaged), shard)
 	s.total("stoa_flushes_total", "Memtables written to a segment.", uint64(e.Flushes), shard)
 	s.total("stoa_flush_failures_total", "Flushes that failed and are tried again.", uint64(e.FlushFailures), shard)
 	s.total("stoa_merges_total", "Merges of segments.", uint64(e.Merges), shard)

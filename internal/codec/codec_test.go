@@ -3,6 +3,7 @@ package codec_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"slices"
@@ -38,6 +39,20 @@ func TestHashesAreLaw(t *testing.T) {
 		if crc := codec.CRCAppend(codec.CRC([]byte(c.in[:cut])), []byte(c.in[cut:])); crc != c.crc {
 			t.Errorf("%q in two pieces: %#x", c.in, crc)
 		}
+	}
+}
+
+// An error of a place says it, is what it was before, and tells the file; others tell none.
+func TestAnErrorTellsItsFile(t *testing.T) {
+	err := fmt.Errorf("merge: %w", codec.At(codec.Corrupt("a page"), "7.seg", 12))
+	if got, want := err.Error(), "merge: 7.seg: offset 12: corrupt data: a page"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if !errors.Is(err, codec.ErrCorrupt) || codec.FileOf(err) != "7.seg" {
+		t.Errorf("corrupt %v, in %q", errors.Is(err, codec.ErrCorrupt), codec.FileOf(err))
+	}
+	if none := codec.FileOf(codec.Corrupt("a page")) + codec.FileOf(nil); none != "" {
+		t.Errorf("no file is told, but %q", none)
 	}
 }
 

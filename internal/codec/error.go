@@ -17,9 +17,27 @@ var ErrCorrupt = errors.New("corrupt data")
 var ErrVersion = errors.New("written by a newer version")
 
 // At reports err at a position of a file: every corruption names file and offset.
-func At(err error, file string, offset int64) error {
-	return fmt.Errorf("%s: offset %d: %w", file, offset, err)
+func At(err error, file string, offset int64) error { return &placed{err, file, offset} }
+
+// FileOf gives the file that an error of At names, of several the outermost; "" where there is none.
+func FileOf(err error) string {
+	var at *placed
+	if !errors.As(err, &at) {
+		return ""
+	}
+	return at.file
 }
+
+// placed is an error with its place.
+type placed struct {
+	err    error
+	file   string
+	offset int64
+}
+
+func (p *placed) Error() string { return fmt.Sprintf("%s: offset %d: %v", p.file, p.offset, p.err) }
+
+func (p *placed) Unwrap() error { return p.err }
 
 // Corrupt is ErrCorrupt with the reason.
 func Corrupt(format string, args ...any) error {
