@@ -182,8 +182,9 @@ func Expired(p Policy, live []segment.Info, now int64) []string {
 
 // OverBudget tells which windows have to go so that the segments that stay, of all shards
 // together, take at most budgetBytes: every segment whose last window is through or older.
-// The newest window stays whatever it takes. ok is false where nothing has to go.
-func OverBudget(budgetBytes int64, live []segment.Info) (through int64, ok bool) {
+// The newest window stays whatever it takes, and so does every one from written on, which is the window that is
+// written to: a clock ahead of its time may have made newer ones. ok is false where nothing has to go.
+func OverBudget(budgetBytes int64, live []segment.Info, written int64) (through int64, ok bool) {
 	total := int64(0)
 	byWindow := map[int64]int64{}
 	for _, info := range live {
@@ -193,7 +194,7 @@ func OverBudget(budgetBytes int64, live []segment.Info) (through int64, ok bool)
 		}
 	}
 	windows := slices.Sorted(maps.Keys(byWindow))
-	for i := 0; i < len(windows)-1 && total > budgetBytes; i++ {
+	for i := 0; i < len(windows)-1 && windows[i] < written && total > budgetBytes; i++ {
 		total -= byWindow[windows[i]]
 		through, ok = windows[i], true
 	}

@@ -227,7 +227,7 @@ func TestADiskBudgetDropsTheOldestWindowsAndNeverTheNewest(t *testing.T) {
 		20_000: nil, 13_000: nil, 12_999: {"old", "old too"}, 11_000: {"old", "old too"},
 		10_999: {"old", "old too", "spanning"}, 0: {"old", "old too", "spanning"},
 	} {
-		through, over := compaction.OverBudget(budget, live)
+		through, over := compaction.OverBudget(budget, live, 110)
 		var got []string
 		if over {
 			got = compaction.Through(through, live)
@@ -237,7 +237,13 @@ func TestADiskBudgetDropsTheOldestWindowsAndNeverTheNewest(t *testing.T) {
 			t.Errorf("budget %d: %q are dropped, %q expected", budget, got, want)
 		}
 	}
-	if _, over := compaction.OverBudget(0, nil); over {
+	if through, over := compaction.OverBudget(0, live, 102); !over || through != 100 {
+		t.Errorf("with window 102 written to, all through %d go, %v; want 100", through, over)
+	}
+	if _, over := compaction.OverBudget(0, live, 100); over {
+		t.Error("the window that is written to goes")
+	}
+	if _, over := compaction.OverBudget(0, nil, 110); over {
 		t.Error("nothing is over a budget")
 	}
 }

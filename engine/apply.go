@@ -120,7 +120,9 @@ func (s *Shard) advance(seq uint64, received int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.applied = seq
-	s.newest = max(s.newest, received)
+	if received > math.MinInt64 { // else nothing was
+		s.latest = received
+	}
 	s.oldest, s.memRows, s.memBytes = s.mem.firstReceived, s.mem.rows, s.mem.bytes
 	s.takeRoom()
 }

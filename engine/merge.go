@@ -54,10 +54,11 @@ func (s *Shard) mergePicked(ctx context.Context) (merged bool, err error) {
 // pick gives what the policy asks to be merged next.
 func (s *Shard) pick(live []*liveSegment) (inputs []*liveSegment) {
 	s.mu.Lock()
-	newest := s.newest
+	latest := s.latest
 	s.mu.Unlock()
-	// The newest receive time stands for now: windows close when something later comes.
-	plan, _ := compaction.Pick(s.o.Compaction, infosOf(live), newest)
+	infos := infosOf(live)
+	// The receive time applied last stands for now: windows close when something later comes.
+	plan, _ := compaction.Pick(s.o.Compaction, infos, believedTime(latest, witnessOf(infos)))
 	for _, l := range live {
 		if slices.Contains(plan.Inputs, l.Info().Name) {
 			inputs = append(inputs, l)

@@ -218,12 +218,10 @@ func (s *Shard) openSegment(entry segmentEntry, names []string) (*liveSegment, e
 // recoverSeen rebuilds the exactly-once window from the segments that reach into it; the
 // replay adds the rest.
 func (s *Shard) recoverSeen(segments []*liveSegment) error {
-	for _, l := range segments {
-		s.newest = max(s.newest, l.Info().MaxReceived)
-	}
+	s.latest = latestOf(infosOf(segments))
 	var all []segment.Received
 	for _, l := range segments {
-		if s.newest-l.Info().MaxReceived > int64(seenAge) {
+		if s.latest-l.Info().MaxReceived > int64(seenAge) {
 			continue
 		}
 		hashes, err := l.Hashes()

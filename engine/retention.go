@@ -39,6 +39,31 @@ func (b *believedClock) look(claim int64, rows witness) bool {
 	return true
 }
 
+// believedTime is the time that merges and a disk budget go by, who are told no clock: the receive time applied last,
+// where a pause can explain how far it is ahead of most rows, else the newest plausible one of these. The largest
+// time ever applied would not do: of a clock that once claimed the year 2100, all windows would be over for ever.
+func believedTime(latest int64, rows witness) int64 {
+	if latest > rows.newest && uint64(latest-rows.newest) > uint64(clockGapMax) {
+		return rows.newest
+	}
+	return latest
+}
+
+// latestOf is the receive time that was applied last, as segments of any number of shards tell it: the newest of those
+// that each shard applied last; 0 without segments.
+func latestOf(infos []segment.Info) (latest int64) {
+	last := map[uint32]segment.Info{} // by shard
+	for _, info := range infos {
+		if known, ok := last[info.Shard]; !ok || info.LastSeq > known.LastSeq {
+			last[info.Shard] = info
+		}
+	}
+	for _, info := range last {
+		latest = max(latest, info.MaxReceived)
+	}
+	return latest
+}
+
 // DropExpired drops the segments of which every window ended more than Options.Retention
 // before now (unix nanoseconds), and reports how many. Only receive time decides, and only
 // a plausible now: a jump of more than two days between two calls is refused with an
@@ -60,9 +85,10 @@ func (s *Shard) DropExpired(now int64) (dropped int, err error) {
 }
 
 // OverBudget tells through which window the segments of all shards must go, so that the rest
-// takes at most budgetBytes.
+// takes at most budgetBytes. The window that is written to stays, and what claims to come after it.
 func OverBudget(budgetBytes int64, live []segment.Info) (through int64, over bool) {
-	return compaction.OverBudget(budgetBytes, live)
+	now := believedTime(latestOf(live), witnessOf(live))
+	return compaction.OverBudget(budgetBytes, live, segment.WindowOf(now))
 }
 
 // DropThrough drops the segments whose last window is through or older, and reports how

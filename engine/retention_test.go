@@ -5,7 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stoadb/stoa/compaction"
+	"github.com/stoadb/stoa/engine"
 	"github.com/stoadb/stoa/engine/enginetest"
+	"github.com/stoadb/stoa/engine/segment"
 )
 
 // numbered applies one-span requests in one entry of the world's time, and flushes.
@@ -74,5 +77,58 @@ func TestRetentionGoesOnAfterALongPause(t *testing.T) {
 				t.Fatalf("dropped %d, %v; want what came before the pause", dropped, err)
 			}
 		})
+	}
+}
+
+// TestAClockOnceAheadClosesNoWindow: after one entry of the year 2100 a shard merges about as often as without it, before
+// and after a start, and a disk budget leaves the window that is written to alone.
+func TestAClockOnceAheadClosesNoWindow(t *testing.T) {
+	ctx := context.Background()
+	merges := func(ahead time.Duration, restart bool) int {
+		w := newWorld(t, 14, 3)
+		w.options.Compaction = compaction.Policy{MergeMin: 6, MergeMax: 8, RowsMax: 1 << 20, BytesMax: 1 << 30, OldWindowsMax: 48}
+		w.mustOpen()
+		now, number := w.received, 0
+		apply := func(received int64) {
+			w.received = received
+			w.numbered(number, number+1)
+			if number++; w.shard.Settle(ctx) != nil {
+				t.Fatal("not settled")
+			}
+		}
+		apply(now - 10*segment.WindowNanos)
+		apply(now)
+		if ahead > 0 {
+			apply(now + int64(ahead))
+		}
+		if restart {
+			if err := w.restart(0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before := w.shard.Stats().Merges
+		for i := range 30 {
+			apply(now + int64(i)*int64(time.Second))
+		}
+		infos, err := w.shard.Infos()
+		if err != nil {
+			t.Fatal(err)
+		}
+		through, over := engine.OverBudget(0, infos)
+		if window := segment.WindowOf(now); !over || through != window-10 {
+			t.Errorf("%v ahead: all through window %d go, %v; want %d before that which is written to", ahead, through, over, window-10)
+		}
+		return w.shard.Stats().Merges - before
+	}
+	for _, restart := range []bool{false, true} {
+		usual := merges(0, restart)
+		if usual == 0 {
+			t.Fatal("no merge at all")
+		}
+		for _, ahead := range []time.Duration{300 * 24 * time.Hour, 74 * 365 * 24 * time.Hour} {
+			if got := merges(ahead, restart); got > usual+1 {
+				t.Errorf("after an entry %v ahead %d merges, without it %d; restart %v", ahead, got, usual, restart)
+			}
+		}
 	}
 }

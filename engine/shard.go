@@ -112,7 +112,7 @@ type Shard struct {
 	frozen      []*memtable // oldest first
 	live        *version
 	applied     uint64
-	newest      int64 // largest receive time applied
+	latest      int64 // receive time of the entry applied last
 	oldest      int64 // receive time of the memtable's first entry
 	memRows     int
 	memBytes    int64
