@@ -67,7 +67,7 @@ type Questions interface {
 type Operator interface {
 	// Flush writes every memtable to a segment; returns when the manifest names them.
 	Flush(ctx context.Context) error
-	// Compact merges the segments of each shard and window into one.
+	// Compact merges the segments of each shard and window into one, or into few where one could not hold them.
 	Compact(ctx context.Context) error
 	// Settle flushes, and merges until the policy of merges asks for nothing more.
 	Settle(ctx context.Context) error

@@ -10,6 +10,7 @@ package compaction
 import (
 	"cmp"
 	"maps"
+	"math"
 	"math/bits"
 	"slices"
 	"time"
@@ -142,11 +143,28 @@ func pickSmallest(p Policy, infos []segment.Info) (Plan, bool) {
 	return Plan{Inputs: inputs, Reason: "window over"}, true
 }
 
+// Together names those of some segments that can be one, however many rows and bytes that has: as many as keep
+// TablesMax, which bounds what a merge holds, and whose traces one segment can tell. What takes little of these goes first.
+func Together(p Policy, infos []segment.Info) []string {
+	share := func(info segment.Info) float64 {
+		tables := float64(0)
+		if p.TablesMax > 0 {
+			tables = float64(info.TableBytes) / float64(p.TablesMax)
+		}
+		return max(tables, float64(info.Traces)/segment.TracesMax)
+	}
+	sorted := slices.SortedFunc(slices.Values(infos), func(a, b segment.Info) int { return cmp.Or(cmp.Compare(share(a), share(b)), bySeq(a, b)) })
+	return within(Policy{MergeMax: len(infos), RowsMax: math.MaxInt, BytesMax: math.MaxInt64, TablesMax: p.TablesMax}, sorted)
+}
+
 // within names as many segments, from the first, as one merge may take.
 func within(p Policy, infos []segment.Info) []string {
 	var names []string
-	rows, bytes, tables := 0, int64(0), int64(0)
+	rows, traces, bytes, tables := 0, 0, int64(0), int64(0)
 	for _, info := range infos {
+		if traces += info.Traces; traces > segment.TracesMax {
+			break
+		}
 		if rows += info.Rows; rows > p.RowsMax || len(names) == p.MergeMax {
 			break
 		}

@@ -247,3 +247,41 @@ func TestADiskBudgetDropsTheOldestWindowsAndNeverTheNewest(t *testing.T) {
 		t.Error("nothing is over a budget")
 	}
 }
+
+// What is to be one segment keeps the bounds of memory and of a segment's traces, small ones first, and no other.
+func TestTogetherNamesWhatOneSegmentHolds(t *testing.T) {
+	p := compaction.DefaultPolicy()
+	of := func(list ...[2]int64) []string { // bytes of tables and traces of each
+		var infos []segment.Info
+		for i, one := range list {
+			in := info(fmt.Sprint(i), int64(100+i), p.RowsMax, uint64(i))
+			in.Bytes, in.TableBytes, in.Traces = p.BytesMax, one[0], int(one[1])
+			infos = append(infos, in)
+		}
+		names := compaction.Together(p, infos)
+		slices.Sort(names)
+		return names
+	}
+	const most = segment.TracesMax
+	var every []string
+	for i := range p.MergeMax + 1 {
+		every = append(every, fmt.Sprint(i))
+	}
+	slices.Sort(every)
+	for _, c := range []struct {
+		got  []string
+		want []string
+	}{
+		{of([2]int64{p.TablesMax / 2, 1}, [2]int64{p.TablesMax / 4, 1}, [2]int64{p.TablesMax / 4, 1}), []string{"0", "1", "2"}},
+		{of([2]int64{p.TablesMax/2 + 1, 1}, [2]int64{p.TablesMax / 4, 1}, [2]int64{p.TablesMax / 4, 1}), []string{"1", "2"}},
+		{of([2]int64{p.TablesMax, 1}, [2]int64{1, 1}), []string{"1"}},
+		{of([2]int64{1, most / 2}, [2]int64{1, most / 2}), []string{"0", "1"}},
+		{of([2]int64{1, most/2 + 1}, [2]int64{1, most / 2}), []string{"1"}},
+		{of([2]int64{1, most}, [2]int64{p.TablesMax / 2, 1}, [2]int64{p.TablesMax / 2, 1}), []string{"1", "2"}},
+		{of(make([][2]int64, p.MergeMax+1)...), every},
+	} {
+		if !slices.Equal(c.got, c.want) {
+			t.Errorf("%q, want %q", c.got, c.want)
+		}
+	}
+}

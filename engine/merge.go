@@ -59,12 +59,17 @@ func (s *Shard) pick(live []*liveSegment) (inputs []*liveSegment) {
 	infos := infosOf(live)
 	// The receive time applied last stands for now: windows close when something later comes.
 	plan, _ := compaction.Pick(s.o.Compaction, infos, believedTime(latest, witnessOf(infos)))
+	return named(live, plan.Inputs)
+}
+
+// named gives the segments of these names.
+func named(live []*liveSegment, names []string) (list []*liveSegment) {
 	for _, l := range live {
-		if slices.Contains(plan.Inputs, l.Info().Name) {
-			inputs = append(inputs, l)
+		if slices.Contains(names, l.Info().Name) {
+			list = append(list, l)
 		}
 	}
-	return inputs
+	return list
 }
 
 // chooser names those of live segments that are to be merged next, none where there is nothing to do.
@@ -200,13 +205,14 @@ func (s *Shard) aloneToMerge(ctx context.Context) (v *view, done func(), err err
 	return v, func() { others(); leave() }, nil
 }
 
-// Compact merges the segments of each window into one and returns when the manifest says
-// so. What was not flushed before the call is not part of it, unless a merge that the policy asks for
-// meanwhile puts it together with what was. Between two windows other shards have their turns to merge.
-// Segments that cannot be read are left out, and the error where they have a window with others.
+// Compact merges the segments of each window into one, or into few where one could not hold them or their tables
+// would not fit into memory, see compaction.Together, and returns when the manifest says so. What was not flushed
+// before the call is not part of it, unless a merge that the policy asks for meanwhile puts it together with what
+// was. Between two merges other shards have their turns. Segments that cannot be read are left out, and the error
+// where they have a window with others.
 func (s *Shard) Compact(ctx context.Context) error {
 	through := s.Flushed()
-	window := func(live []*liveSegment) []*liveSegment { return oldestWindow(live, through) }
+	window := func(live []*liveSegment) []*liveSegment { return oldestWindow(s.o.Compaction, live, through) }
 	for {
 		merged, err := s.mergeNext(ctx, window)
 		if err != nil {
@@ -218,13 +224,13 @@ func (s *Shard) Compact(ctx context.Context) error {
 	}
 }
 
-// oldestWindow gives the segments of the oldest window that has several with something of what was
+// oldestWindow gives the segments of the oldest window that has several which can be one, with something of what was
 // applied through a Seq.
-func oldestWindow(live []*liveSegment, through uint64) []*liveSegment {
+func oldestWindow(p compaction.Policy, live []*liveSegment, through uint64) []*liveSegment {
 	then := slices.DeleteFunc(slices.Clone(live), func(l *liveSegment) bool { return l.entry.firstSeq > through })
 	for _, inputs := range windowGroups(then) {
-		if len(inputs) > 1 {
-			return inputs
+		if names := compaction.Together(p, infosOf(inputs)); len(names) > 1 {
+			return named(inputs, names)
 		}
 	}
 	return nil

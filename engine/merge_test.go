@@ -126,6 +126,69 @@ func TestSettleTellsWhatFailed(t *testing.T) {
 	noStrays(t, w)
 }
 
+// TestCompactKeepsWhatAMergeMayHold: windows whose tables are more than the policy has a merge hold are merged as far as
+// that allows, and those after them into one; nothing fails, and to compact again does nothing.
+func TestCompactKeepsWhatAMergeMayHold(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(t, 23, 6)
+	w.options.MemtableBytesMax = 1 << 30
+	w.mustOpen()
+	for i, request := range w.deliveries(w.gen.Spans(60))[:12] {
+		if i == 9 {
+			w.received += 2 * segment.WindowNanos
+		}
+		if err := w.append(request); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.shard.Flush(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	infos, err := w.shard.Infos()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, last := int64(0), int64(0)
+	for _, info := range infos {
+		if info.Windows[0] == segment.WindowOf(w.received) {
+			last += info.TableBytes
+		} else {
+			first += info.TableBytes
+		}
+	}
+	before := w.windowsOf()
+	if before[0] < 6 || before[1] < 3 || first <= last {
+		t.Fatalf("segments by window: %v, tables of %d bytes in the first, %d in the last", before, first, last)
+	}
+	w.options.Compaction = compaction.DefaultPolicy()
+	w.options.Compaction.TablesMax = last
+	if err := w.restart(0); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := w.shard.Compact(ctx); err != nil {
+			t.Fatal(err)
+		}
+		got := w.windowsOf()
+		if got[0] < 2 || got[0] >= before[0]-1 || got[1] != 1 {
+			t.Fatalf("segments by window: %v", got)
+		}
+	}
+	stats := w.shard.Stats()
+	if infos, err = w.shard.Infos(); err != nil || stats.MergeFailures > 0 || w.shard.Ready() != nil {
+		t.Fatalf("%+v, %v, ready: %v", stats, err, w.shard.Ready())
+	}
+	for _, info := range infos {
+		if info.TableBytes > w.options.Compaction.TablesMax {
+			t.Errorf("%s has tables of %d bytes, at most %d", info.Name, info.TableBytes, w.options.Compaction.TablesMax)
+		}
+	}
+	w.check(5)
+	if err := w.shard.Compact(ctx); err != nil || w.shard.Stats().Merges != stats.Merges {
+		t.Errorf("compacted again: %d merges, then %d, %v", stats.Merges, w.shard.Stats().Merges, err)
+	}
+}
+
 // heldFS stops who makes a segment while held is set: entered says so, and release lets go.
 type heldFS struct {
 	vfs.FS

@@ -21,8 +21,8 @@ Collector does: 5 s, then half as long again up to 30 s, for --patience.
 --target is HOST:PORT of OTLP over gRPC, or a URL of OTLP over HTTP (protobuf). With --pid the
 processor time, memory and device writes of that process are read, with --folder what lies on
 the disk. Before that Stoa is settled by --admin: it flushes, and merges until its policy asks for
-nothing more (--settle policy), or into one segment for each shard and window (--settle compact).
-Another store is given until its process was quiet for --quiet.`
+nothing more (--settle policy), or into one segment for each shard and window, few where one could not hold them
+(--settle compact). Another store is given until its process was quiet for --quiet.`
 
 // loadFlags are the flags of a load.
 type loadFlags struct {

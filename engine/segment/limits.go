@@ -1,5 +1,7 @@
 package segment
 
+import "github.com/stoadb/stoa/engine/column"
+
 // Limits of the format. A reader refuses as corrupt what exceeds those that bound what it
 // allocates; the others are the writer's.
 const (
@@ -15,6 +17,8 @@ const (
 	// attributeColumnsMax: attribute columns of a segment; further (level, key, type) go to
 	// the map column of their level, so that a million distinct keys cost bytes, not columns.
 	attributeColumnsMax = 4096
+	// TracesMax of a segment have their ids in one page, at 16 bytes each.
+	TracesMax = column.PageBytesMax / 16
 	// rowsMax keeps row numbers in 32 bits with room to add.
 	rowsMax = 1 << 31
 	// sourceBytesMax is how much of source batches the writer remembers at once: it knows
