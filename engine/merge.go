@@ -94,7 +94,7 @@ func (s *Shard) mergeNext(ctx context.Context, choose chooser) (merged bool, err
 // mergeChosen asks choose twice. Who has nothing to merge waits for no merge of another shard, and is
 // not among those whose segments may pile up meanwhile: it waits for those of its own shard only. What is
 // merged is what choose names once the merge has its place. Segments of which tables cannot be read are not
-// there to be chosen, nor those in whose rows a merge has met damage, or one of them would keep its shard from every merge.
+// there to be chosen, nor those that the disk has no room to merge, nor those in whose rows a merge has met damage, or one of them would keep its shard from every merge.
 func (s *Shard) mergeChosen(ctx context.Context, choose chooser) (merged bool, err error) {
 	if some, err := s.hasToMerge(ctx, choose); err != nil || !some {
 		return false, err
@@ -104,13 +104,19 @@ func (s *Shard) mergeChosen(ctx context.Context, choose chooser) (merged bool, e
 		return false, err
 	}
 	defer done()
+	var refused error // some inputs for which the disk has no room; smaller ones may have some
+	var left []*liveSegment
 	for {
-		inputs := choose(readable(v.segments))
+		inputs := choose(without(readable(v.segments), left))
 		if len(inputs) == 0 {
-			return false, nil
+			return false, refused
 		}
 		if err := s.roomFor(inputs); err != nil {
-			return false, err
+			if left = append(left, inputs...); refused == nil {
+				s.log.Warn("a merge waits for room on the disk", "inputs", len(inputs), "cause", err)
+			}
+			refused = err
+			continue
 		}
 		opened, err := openAll(ctx, inputs)
 		if err == nil {
@@ -135,11 +141,15 @@ func (s *Shard) roomFor(inputs []*liveSegment) error {
 	for _, l := range inputs {
 		bytes += l.Info().Bytes
 	}
-	err := s.o.RoomFor(bytes)
-	if err != nil {
-		s.log.Warn("merge waits for room on the disk", "inputs", len(inputs), "bytes", bytes, "cause", err)
+	if err := s.o.RoomFor(bytes); err != nil {
+		return fmt.Errorf("to merge %d bytes: %w", bytes, err)
 	}
-	return err
+	return nil
+}
+
+// without gives live segments but those.
+func without(live, those []*liveSegment) []*liveSegment {
+	return slices.DeleteFunc(live, func(l *liveSegment) bool { return slices.Contains(those, l) })
 }
 
 // readable gives those of which no table failed when it was read last, and no row when it was merged.

@@ -133,6 +133,7 @@ func (s *Shard) drop(v *view, names []string, reason string) (dropped int, err e
 	s.stats.Dropped += len(gone)
 	s.mu.Unlock()
 	s.log.Info("segments dropped", "reason", reason, "count", len(gone))
+	wake(s.mergeWake) // one may have waited for the room
 	return len(gone), nil
 }
 

@@ -140,6 +140,36 @@ func TestOtherWindowsAreMergedBesideADamagedSegment(t *testing.T) {
 	}
 }
 
+// TestOtherWindowsAreMergedWhereTheDiskHasNoRoomForOne, and who asks is told of it.
+func TestOtherWindowsAreMergedWhereTheDiskHasNoRoomForOne(t *testing.T) {
+	w := twoWindows(t)
+	full, refused := errors.New("the disk is full"), int64(0)
+	w.options.RoomFor = func(bytes int64) error {
+		if refused == 0 {
+			refused = bytes // the first that is asked for, and no other
+		}
+		if bytes == refused {
+			return full
+		}
+		return nil
+	}
+	w.mustOpen()
+	before := w.shard.Stats()
+	if err := w.shard.Compact(t.Context()); !errors.Is(err, full) {
+		t.Errorf("a merge without room: %v", err)
+	}
+	after := w.shard.Stats()
+	if after.Merges != 1 || after.MergeFailures != 0 || after.Segments >= before.Segments || w.shard.Ready() != nil {
+		t.Errorf("%d segments, then %d, after %d merges, %d failed; ready: %v", before.Segments, after.Segments, after.Merges, after.MergeFailures, w.shard.Ready())
+	}
+	refused = -1
+	if err := w.shard.Compact(t.Context()); err != nil || w.shard.Stats().Segments >= after.Segments {
+		t.Errorf("with room: %v, %d segments, then %d", err, after.Segments, w.shard.Stats().Segments)
+	}
+	w.check(2)
+	_ = w.shard.Close()
+}
+
 // twoWindows is a closed world of some segments in each of two windows.
 func twoWindows(t *testing.T) *world {
 	t.Helper()
