@@ -115,8 +115,9 @@ func newEpoch(disk vfs.FS, shards int) (Epoch, error) {
 var ErrForeign = errors.New("this is not a Stoa data folder")
 
 // beforeEpoch is what a folder may hold without being anybody else's: what a start leaves
-// that is killed before its record is durable, and what ext4 keeps at a disk's root.
-var beforeEpoch = []string{lockFile, epochFile + vfs.NewSuffix, "lost+found"}
+// that is killed before its record is durable, what ext4 keeps at a disk's root, and what repairs took
+// out of a folder that was given up since.
+var beforeEpoch = []string{lockFile, epochFile + vfs.NewSuffix, "lost+found", RepairedFolder}
 
 // checkFolder tells by its names alone whether a folder is Stoa's, or free to become so.
 // It takes no lock, because that would leave a file: a start that makes the folder at this

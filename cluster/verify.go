@@ -115,13 +115,13 @@ func verifyImports(disk vfs.FS, report func(error)) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case errors.Is(err, vfs.ErrTooLarge):
-		report(codec.At(codec.Corrupt("%v", err), importsFile, 0))
+		report(&damagedLedger{codec.At(codec.Corrupt("%v", err), importsFile, 0)})
 		return nil
 	case err != nil:
 		return err
 	}
 	if _, err := DecodeImports(importsFile, b); err != nil {
-		report(err)
+		report(&damagedLedger{err})
 	}
 	return nil
 }

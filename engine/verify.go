@@ -36,21 +36,24 @@ func Verify(disk vfs.FS, dir string, shard uint32, report func(error)) (Verified
 	switch {
 	case missing(err):
 		if slices.ContainsFunc(names, func(name string) bool { return strings.HasSuffix(name, segmentSuffix) }) {
-			report(codec.At(codec.Corrupt("missing, but there are segments"), dir+"/"+manifestName, 0))
+			report(&DamagedManifest{codec.At(codec.Corrupt("missing, but there are segments"), dir+"/"+manifestName, 0)})
 			done.FlushedUnknown = true
 		}
 		return done, nil
 	case err != nil:
-		report(err)
+		report(&DamagedManifest{err})
 		done.FlushedUnknown = true
 		return done, nil
 	case man.shard != shard:
-		report(codec.At(codec.Corrupt("manifest of shard %d", man.shard), dir+"/"+manifestName, manifestHeaderBytes))
+		report(&DamagedManifest{codec.At(codec.Corrupt("manifest of shard %d", man.shard), dir+"/"+manifestName, manifestHeaderBytes)})
 	}
 	done.Flushed = man.flushed
 	for _, entry := range man.segments {
 		if err := verifySegment(disk, dir, entry); err != nil {
-			report(err)
+			report(&DamagedSegment{
+				File: dir + "/" + entry.name, Rows: entry.rows, Bytes: entry.bytes,
+				FirstSeq: entry.firstSeq, LastSeq: entry.lastSeq, err: err,
+			})
 		}
 		done.Segments++
 		done.Rows += entry.rows
@@ -98,7 +101,7 @@ func verifyQuarantine(disk vfs.FS, dir string, report func(error)) (parts int, e
 		}
 		content, err := vfs.ReadFile(disk, dir+"/"+name, otlp.RequestBytesMax)
 		if errors.Is(err, vfs.ErrTooLarge) {
-			report(codec.At(codec.Corrupt("%v", err), dir+"/"+name, 0))
+			report(&DamagedPart{dir + "/" + name, codec.At(codec.Corrupt("%v", err), dir+"/"+name, 0)})
 			continue
 		}
 		if err != nil {
@@ -107,7 +110,7 @@ func verifyQuarantine(disk vfs.FS, dir string, report func(error)) (parts int, e
 		parts++
 		hash := codec.HashBytes(content)
 		if name != hash.String()+requestSuffix && name != hash.String()+formSuffix {
-			report(codec.At(codec.Corrupt("the content's hash is %v", hash), dir+"/"+name, 0))
+			report(&DamagedPart{dir + "/" + name, codec.At(codec.Corrupt("the content's hash is %v", hash), dir+"/"+name, 0)})
 		}
 	}
 	return parts, nil

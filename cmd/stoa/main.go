@@ -66,7 +66,7 @@ draws and counts in the terminal. Without a command it serves, with data in ./st
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newServe(), newImport(), newFind(), newTrace(), newGraph(), newServices(), newRed(), newAttributes(), newBench(), newInspect(), newAnalyze(), newVerify(), newVersion())
+	root.AddCommand(newServe(), newImport(), newFind(), newTrace(), newGraph(), newServices(), newRed(), newAttributes(), newBench(), newInspect(), newAnalyze(), newVerify(), newRepair(), newVersion())
 	root.InitDefaultCompletionCmd()
 	for _, command := range root.Commands() {
 		command.SilenceUsage = true
