@@ -38,7 +38,7 @@ func TestForeignFolderIsRefusedAndLeftAlone(t *testing.T) {
 	file := fixture(t, "zipkin-fixtures")
 	folder, empty := foreign(t), t.TempDir()
 	for _, args := range [][]string{
-		{"find", "service=a", "--data"}, {"trace", "1", "--data"}, {"graph", "--data"}, {"services", "--data"}, {"verify"},
+		{"find", "service=a", "--data"}, {"trace", "1", "--data"}, {"graph", "--data"}, {"services", "--data"}, {"verify"}, {"repair"}, {"repair", "--yes"},
 	} {
 		wants(t, 1, []string{regexp.QuoteMeta(folder) + ".*is not a Stoa data folder"}, append(args, folder)...)
 		holds(t, folder, "x.txt")

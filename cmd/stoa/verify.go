@@ -22,12 +22,7 @@ every checksum and count, changes nothing but the lock file, and reports each da
 The archive in it and the folders of tenants are read too.`,
 		Args: exactly(1, "one data folder"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if info, err := os.Stat(args[0]); err != nil {
-				return err
-			} else if !info.IsDir() {
-				return fmt.Errorf("%s is not a folder", args[0])
-			}
-			folders, err := storeFolders(args[0])
+			folders, err := folderStores(args[0])
 			if err != nil {
 				return err
 			}
@@ -68,7 +63,7 @@ func isFolder(name string) bool {
 	return err == nil && info.IsDir()
 }
 
-var errInUse = errors.New("is in use: stop the server that runs there, then verify")
+var errInUse = errors.New("is in use: stop the server that runs there first")
 
 // verifyFolder verifies one store's folder.
 func verifyFolder(w io.Writer, folder string) error {
