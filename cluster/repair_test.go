@@ -196,8 +196,12 @@ func (w *repairWorld) damages(t *testing.T) map[string]func(disk *vfs.Crash) {
 		},
 		"the log ends before segments do": func(disk *vfs.Crash) { remove(disk, w.logs[1:]...) },
 		"the log is missing":              func(disk *vfs.Crash) { remove(disk, w.logs...) },
-		"a segment's footer":              func(disk *vfs.Crash) { flip(disk, "shard-001/00000002.seg", 60) },
-		"a segment is missing":            func(disk *vfs.Crash) { remove(disk, "shard-000/00000001.seg") },
+		"the folder of the log is missing": func(disk *vfs.Crash) {
+			remove(disk, w.logs...)
+			remove(disk, "log")
+		},
+		"a segment's footer":   func(disk *vfs.Crash) { flip(disk, "shard-001/00000002.seg", 60) },
+		"a segment is missing": func(disk *vfs.Crash) { remove(disk, "shard-000/00000001.seg") },
 		"a segment cut off": func(disk *vfs.Crash) {
 			b := w.content(t, disk, "shard-002/00000001.seg")
 			if err := vfs.ReplaceFile(disk, "shard-002/00000001.seg", b[:len(b)/2]); err != nil {
@@ -221,7 +225,8 @@ func (w *repairWorld) damages(t *testing.T) map[string]func(disk *vfs.Crash) {
 func (w *repairWorld) left(r *cluster.Repair) *enginetest.Model {
 	gone := func(shard int, seq uint64) bool {
 		if r.Log != nil {
-			if lost := r.Log.Streams[shard]; lost.First > 0 && seq >= lost.First && seq <= lost.Last {
+			lost := r.Log.Streams[shard]
+			if lost.First > 0 && seq >= lost.First && seq <= lost.Last || lost.Anew > 0 && seq > lost.Anew {
 				return true
 			}
 		}

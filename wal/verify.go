@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"io"
+	"io/fs"
 
 	"github.com/stoadb/stoa/internal/codec"
 	"github.com/stoadb/stoa/internal/vfs"
@@ -44,7 +45,7 @@ func Verify(fsys vfs.FS, dir string, report func(Damage), visit func(shard uint3
 	l := &Log{fs: fsys, dir: dir, streams: map[uint32]*Stream{}, files: map[uint64]*logFile{}}
 	v := verifier{log: l, replay: replay{log: l}, report: report}
 	stale, ids, err := l.list()
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // a folder that is missing is one that Open makes
 		return v.sum, err
 	}
 	for i, id := range ids {
