@@ -60,7 +60,7 @@ func TestFolderOfOthersStaysAsItIs(t *testing.T) {
 		foreign   bool // else the folder is made
 	}{
 		{nil, false, false}, {nil, true, true},
-		{[]string{"lock", "epoch.new", "lost+found"}, false, false}, {[]string{"lock", "epoch.new"}, true, true},
+		{[]string{"lock", "epoch.new", "lost+found", "repaired"}, false, false}, {[]string{"lock", "epoch.new"}, true, true},
 		{[]string{"x.txt"}, false, true}, {[]string{"x.txt"}, true, true}, {[]string{"lock", "log"}, false, true},
 	} {
 		disk := vfs.NewCrash(1)

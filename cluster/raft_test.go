@@ -193,6 +193,25 @@ func TestRaftOpensTheGoldenFolder(t *testing.T) {
 // not without it.
 func TestRaftOpensAFlushedFolderFromASnapshot(t *testing.T) {
 	_, closed := writeDirect(t)
+	raftOpensFromASnapshot(t, closed)
+}
+
+// A log that a repair has begun anew, because it was lost, opens in the same way.
+func TestRaftOpensARepairedFolderFromASnapshot(t *testing.T) {
+	_, closed := writeDirect(t)
+	for _, name := range filesBelow(t, closed, "log") {
+		if err := closed.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := repaired(closed); err != nil {
+		t.Fatal(err)
+	}
+	raftOpensFromASnapshot(t, closed)
+}
+
+func raftOpensFromASnapshot(t *testing.T, closed *vfs.Crash) {
+	t.Helper()
 	l, _, err := wal.Open(closed, "log", wal.Options{FileBytes: 128 << 10})
 	if err != nil {
 		t.Fatal(err)

@@ -270,11 +270,11 @@ func repaired(disk vfs.FS) error {
 
 // nothingIsDeleted checks that every file of before stands where it was, or as it was where a
 // repair has put it.
-func (w *repairWorld) nothingIsDeleted(t *testing.T, disk vfs.FS, before map[string]string) {
+func (w *repairWorld) nothingIsDeleted(t *testing.T, disk vfs.FS, before map[string]string, started bool) {
 	t.Helper()
 	after := w.everything(t, disk)
 	for name, content := range before {
-		found := after[name] == content
+		found := after[name] == content || started && path.Base(name) == "MANIFEST" && after[name] != "" // which flushes change
 		for other, moved := range after {
 			if at := strings.Split(other, "/"); at[0] == cluster.RepairedFolder && strings.Join(at[2:], "/") == name {
 				found = found || moved == content
@@ -338,7 +338,7 @@ func TestRepairDropsWhatItTellsAndNothingElse(t *testing.T) {
 			if err := repaired(disk); err != nil {
 				t.Fatal(err)
 			}
-			w.nothingIsDeleted(t, disk, before)
+			w.nothingIsDeleted(t, disk, before, false)
 			r = planned(t, disk)
 			if r.Needed() {
 				t.Errorf("%d damages are left", r.Damages)
@@ -386,18 +386,20 @@ func TestRepairStoppedAnywhereComesToTheSameEnd(t *testing.T) {
 				disk.StopAt(k)
 				_ = repaired(disk)
 				for _, left := range []*vfs.Crash{disk.KillCopy(), disk.Crash()} {
-					s, err := cluster.Open(context.Background(), repairOptions(left.KillCopy()))
+					start := left.KillCopy()
+					s, err := cluster.Open(context.Background(), repairOptions(start))
 					if err != nil {
 						refused++
 					} else {
 						started++
 						sameTraces(t, s, want)
 						shut(t, s)
+						w.nothingIsDeleted(t, start, before, true) // as a stray, or a log file that is stale
 					}
 					if err := repaired(left); err != nil {
 						t.Fatalf("stopped at call %d of %d: the next repair: %v", k, calls, err)
 					}
-					w.nothingIsDeleted(t, left, before)
+					w.nothingIsDeleted(t, left, before, false)
 					s = open(t, repairOptions(left))
 					sameTraces(t, s, want)
 					shut(t, s)
@@ -428,90 +430,5 @@ func sameTraces(t *testing.T, s *cluster.Store, m *enginetest.Model) {
 		if got, want := traceOf(t, s, id), modelTraceOf(t, m, id); !slices.Equal(got, want) {
 			t.Fatalf("trace %v: %d spans, want %d", id, len(got), len(want))
 		}
-	}
-}
-
-// TestRepairRefusesToGuess: it changes nothing, and says why.
-func TestRepairRefusesToGuess(t *testing.T) {
-	w := newRepairWorld(t)
-	early := vfs.NewCrash(4)
-	s := open(t, repairOptions(early))
-	write(t, s, enginetest.Payload(w.gen.Spans(40)))
-	if err := s.Flush(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	old := w.content(t, early, "shard-001/MANIFEST")
-	write(t, s, enginetest.Payload(w.gen.Spans(40)))
-	write(t, s, enginetest.Payload(w.gen.Spans(40)))
-	shut(t, s) // flushes, and gives up the log's front
-	for _, c := range []struct {
-		what, says string
-		disk       *vfs.Crash
-		damage     func(disk *vfs.Crash) error
-	}{
-		{"an epoch record", "epoch: offset", w.disk, func(disk *vfs.Crash) error { disk.FlipBit("epoch", 70); return nil }},
-		{"a manifest", "shard-001/MANIFEST: offset", w.disk, func(disk *vfs.Crash) error { disk.FlipBit("shard-001/MANIFEST", 300); return nil }},
-		{"no manifest", "shard-001/MANIFEST: offset 0", w.disk, func(disk *vfs.Crash) error { return disk.Remove("shard-001/MANIFEST") }},
-		{"another shard's manifest", "manifest of shard 0", w.disk, func(disk *vfs.Crash) error {
-			return vfs.ReplaceFile(disk, "shard-001/MANIFEST", w.content(t, disk, "shard-000/MANIFEST"))
-		}},
-		{"an older manifest", "bring back the right one", early, func(disk *vfs.Crash) error {
-			return vfs.ReplaceFile(disk, "shard-001/MANIFEST", old)
-		}},
-		{"no folder of a shard", "bring back the right one", early, func(disk *vfs.Crash) error {
-			names, err := disk.List("shard-001")
-			for _, name := range names {
-				err = errors.Join(err, disk.Remove("shard-001/"+name))
-			}
-			return err
-		}},
-		{"a log of more shards", "the log of another folder", early, func(disk *vfs.Crash) error {
-			disk.FlipBit(filesBelow(t, disk, "log")[0], 200*8)
-			return vfs.ReplaceFile(disk, "epoch", cluster.Epoch{Shards: 2, Hash: "xxh3-64(tenant,0,trace-id)"}.AppendBinary(nil))
-		}},
-	} {
-		t.Run(c.what, func(t *testing.T) {
-			disk := c.disk.KillCopy()
-			if err := c.damage(disk); err != nil {
-				t.Fatal(err)
-			}
-			before := w.everything(t, disk)
-			r, err := cluster.PlanRepair(disk, func(error) {})
-			if !errors.Is(err, cluster.ErrNoRepair) || !strings.Contains(err.Error(), c.says) {
-				t.Errorf("%+v, %v", r, err)
-			}
-			if !maps.Equal(w.everything(t, disk), before) {
-				t.Error("it changed a file")
-			}
-			if _, err := cluster.PlanRepair(disk, func(error) {}); errors.Is(err, vfs.ErrLocked) {
-				t.Error("it did not let go of the folder")
-			}
-		})
-	}
-}
-
-// TestRepairTakesNoFailureForDamage: a disk that fails at any call of the plan takes nothing away.
-func TestRepairTakesNoFailureForDamage(t *testing.T) {
-	w := newRepairWorld(t)
-	disk := w.disk.KillCopy()
-	if err := planned(t, disk).Close(); err != nil {
-		t.Fatal(err)
-	}
-	told := 0
-	for k := 1; k <= disk.Calls(); k++ {
-		failing := w.disk.KillCopy()
-		failing.FailAt(k, errors.New("input/output error"))
-		r, err := cluster.PlanRepair(failing, func(error) {})
-		if err != nil {
-			told++
-			continue
-		}
-		if r.Needed() {
-			t.Errorf("call %d failed: %d damages", k, r.Damages)
-		}
-		_ = r.Close() // which may be the call that fails
-	}
-	if told < disk.Calls()/2 {
-		t.Errorf("%d failures of %d were told", told, disk.Calls())
 	}
 }

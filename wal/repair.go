@@ -306,7 +306,8 @@ func (r *Remains) Renew(begin func(shard uint32, seq uint64) Entry) error {
 	w := renewal{remains: r, file: f, id: id}
 	err = w.write(begin)
 	if err = errors.Join(err, f.Close(), w.closeOld()); err != nil {
-		return fmt.Errorf("write %s: %w", name+vfs.NewSuffix, err)
+		// It may be what fills the disk.
+		return errors.Join(fmt.Errorf("write %s: %w", name+vfs.NewSuffix, err), r.fs.Remove(name+vfs.NewSuffix))
 	}
 	if err := r.fs.Rename(name+vfs.NewSuffix, name); err != nil {
 		return err
