@@ -63,6 +63,54 @@ func FuzzOpen(f *testing.F) {
 	})
 }
 
+// FuzzRenew surveys any bytes, between a whole log file and none. What Renew makes of them is a
+// log that opens, and reaches to where segments do.
+func FuzzRenew(f *testing.F) {
+	first, err := os.ReadFile(filepath.Join("testdata", "v1", "0000000000000001.log"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(first[:used(first)], true, uint16(0))
+	f.Add(first[:min(len(first), 8192)], false, uint16(0x0307))
+	f.Fuzz(func(t *testing.T, b []byte, sealed bool, flushed uint16) {
+		if sealed {
+			b = seal(b)
+		}
+		disk := vfs.NewCrash(1)
+		if err := disk.MkdirAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		put(t, disk, goldenFile, b)
+		through := make([]uint64, 8)
+		through[1], through[7] = uint64(flushed>>8), uint64(flushed&0xff)
+		r, err := wal.Survey(disk, dir, through, func(_ uint32, e wal.Entry, _ bool) bool { return e.Type != 200 })
+		if err != nil {
+			return
+		}
+		if err := r.Renew(func(_ uint32, seq uint64) wal.Entry { return wal.Entry{Seq: seq} }); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range r.Files {
+			if err := disk.Remove(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l, rec, err := wal.Open(disk, dir, wal.Options{FileBytes: 64 << 10})
+		if err != nil || !rec.Clean {
+			t.Fatalf("%+v, %v", rec, err)
+		}
+		for shard, s := range r.Streams {
+			has := l.Stream(uint32(shard))
+			if s.First != 0 && (has.First() != s.First || has.Last() != s.Last) || has.Last() < through[shard] || has.First() > through[shard]+1 {
+				t.Errorf("shard %d: Seq %d to %d, of %+v", shard, has.First(), has.Last(), s)
+			}
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 // seal corrects the checksums of everything in b that could be a commit.
 func seal(b []byte) []byte {
 	b = append([]byte(nil), b...)

@@ -247,8 +247,8 @@ func (r *Remains) stream(shard uint32) (*RemainingStream, error) {
 // nothing of it would have to make one up.
 func (s *RemainingStream) entry(p *placed, visit func(uint32, Entry, bool) bool) {
 	s.Known = max(s.Known, p.seq)
-	if p.seq < s.Flushed || s.Last > 0 && p.seq <= s.Last {
-		return // in segments, or there already
+	if p.seq == 0 || p.seq < s.Flushed || s.Last > 0 && p.seq <= s.Last {
+		return // none that Open takes, in segments, or there already
 	}
 	follows := !s.holed
 	if s.Last > 0 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,7 +30,8 @@ that they had. A repair that was stopped is run again, and goes on.
 
   the log       is begun anew with the entries that no segment holds yet. Of each shard those stay that follow each
                 other; behind an entry that is damaged or missing none can be applied, and all go.
-  segments      that are damaged or missing go whole, however little of them is damaged.
+  segments      that are damaged or missing go whole, however little of them is damaged; where it is a few pages,
+                a server starts and answers what does not need them.
   quarantine    parts that are not what their names say go.
   imports       the ledger of imports goes with any of log and segments: a file that is imported again stores
                 what was dropped, and nothing twice.
@@ -73,7 +75,9 @@ func repairFolder(ctx context.Context, out, progress io.Writer, folder string, y
 		return err
 	}
 	fmt.Fprintf(progress, "repair: reading %s\n", folder)
-	r, err := cluster.PlanRepair(disk, func(damage error) { fmt.Fprintf(out, "damage: %s/%v\n", folder, damage) })
+	r, err := cluster.PlanRepair(disk, func(damage error) {
+		fmt.Fprintf(out, "damage: %s/%s\n", folder, outline(damage))
+	})
 	if errors.Is(err, vfs.ErrLocked) {
 		return fmt.Errorf("data folder %s %w", folder, errInUse)
 	}
@@ -99,6 +103,15 @@ func repairFolder(ctx context.Context, out, progress io.Writer, folder string, y
 	fmt.Fprintf(out, "%s: repaired; what was taken out is in %s/%s\n", folder, folder, r.Aside())
 	fmt.Fprintf(progress, "repair: verifying %s\n", folder)
 	return verifyFolder(out, folder)
+}
+
+// outline is the first line of a damage: a page that cannot be read brings many with it, which verify tells.
+func outline(damage error) string {
+	first, rest, more := strings.Cut(damage.Error(), "\n")
+	if !more {
+		return first
+	}
+	return fmt.Sprintf("%s (and %d more, which verify tells)", first, strings.Count(rest, "\n")+1)
 }
 
 // printRepair tells what is dropped.
