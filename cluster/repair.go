@@ -55,6 +55,9 @@ type LogRepair struct {
 	Unread  []wal.Unread // what is in them nobody can tell
 	Streams []LostEntries
 	Files   []string // those that go out
+	// Stopped: a repair has written the new log, and was stopped before all old files were out. What it drops
+	// stands in them, and was told by that one.
+	Stopped bool
 
 	remains *wal.Remains
 }
@@ -175,7 +178,7 @@ func planLog(disk vfs.FS, shards int) (*LogRepair, error) {
 	if err = errors.Join(err, newer); err != nil {
 		return nil, err
 	}
-	l.remains, l.Unread, l.Files = remains, remains.Unread, remains.Files
+	l.remains, l.Unread, l.Files, l.Stopped = remains, remains.Unread, remains.Files, remains.Renewed
 	for i := range remains.Streams {
 		s, lost := &remains.Streams[i], &l.Streams[i]
 		if s.GivenUp > flushed[i] {
@@ -305,7 +308,9 @@ func (r *Repair) renewLog(ctx context.Context, now time.Time) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	r.say("write the new log")
+	if !r.Log.Stopped {
+		r.say("write the new log")
+	}
 	err := r.Log.remains.Renew(func(_ uint32, seq uint64) wal.Entry {
 		// What a stream begins with. It stands where segments hold everything, so it is never applied.
 		e := raftstore.ConfigurationEntry(nodeID, nodeAddress, now.UnixNano())

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stoadb/stoa/cluster"
 	"github.com/stoadb/stoa/engine/enginetest"
@@ -126,4 +127,42 @@ func TestRepairOnAFullDiskLosesNothing(t *testing.T) {
 	}
 	w.nothingIsDeleted(t, disk, before, false)
 	w.serves(t, disk, want)
+}
+
+// TestRepairEndsBetweenSteps when it is cancelled, and the next one goes on.
+func TestRepairEndsBetweenSteps(t *testing.T) {
+	w := newRepairWorld(t)
+	damaged := w.disk.KillCopy()
+	w.damages(t)["everything"](damaged)
+	before := w.everything(t, damaged)
+	r := planned(t, damaged)
+	want := w.left(r)
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	stops := 0
+	for ended := false; !ended; stops++ {
+		disk := damaged.KillCopy()
+		ctx, cancel := context.WithCancel(context.Background())
+		r, left := planned(t, disk), stops
+		err := r.Do(ctx, time.Unix(1, 0), func(string) {
+			if left--; left < 0 {
+				cancel()
+			}
+		})
+		if ended = left >= 0; !ended && !errors.Is(err, context.Canceled) && stops < 5 {
+			t.Errorf("cancelled at step %d: %v", stops, err)
+		}
+		cancel()
+		if err := errors.Join(r.Close(), repaired(disk)); err != nil {
+			t.Fatal(err)
+		}
+		w.nothingIsDeleted(t, disk, before, false)
+		s := open(t, repairOptions(disk))
+		sameTraces(t, s, want)
+		shut(t, s)
+	}
+	if stops < 20 {
+		t.Errorf("%d steps", stops)
+	}
 }

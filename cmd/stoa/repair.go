@@ -136,6 +136,9 @@ func printRepair(w io.Writer, disk vfs.FS, folder string, r *cluster.Repair, yes
 }
 
 func printLogRepair(w io.Writer, folder string, l *cluster.LogRepair, would string) {
+	if l.Stopped {
+		fmt.Fprintf(w, "%s: a repair was stopped behind the new log; what it drops it has told\n", folder)
+	}
 	for _, u := range l.Unread {
 		fmt.Fprintf(w, "%sdropped: %s/%s: offset %d: %d bytes that nobody can read, or that were never acknowledged\n",
 			would, folder, u.File, u.Offset, u.Bytes)

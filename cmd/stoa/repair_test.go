@@ -87,6 +87,22 @@ func TestRepairTellsWhatItCannotDo(t *testing.T) {
 	if err := os.WriteFile(manifest, whole, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	logs, err := filepath.Glob(filepath.Join(folder, "log", "*.log"))
+	if err != nil || len(logs) == 0 {
+		t.Fatalf("%d log files, %v", len(logs), err)
+	}
+	for _, log := range logs {
+		if err := os.Remove(log); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wants(t, 1, []string{"log files are missing"}, "services", "--data", folder)
+	if said := wants(t, 1, nil, "repair", folder).out; !regexp.MustCompile(`damage: .*log files are missing\n(?s:.*)segments hold all up to Seq \d+, and the log nothing that can stay`).MatchString(said) {
+		t.Errorf("of a log that is gone it says\n%s", said)
+	}
+	wants(t, 0, []string{"segments hold all up to Seq", "repaired", "no damage"}, "repair", "--yes", folder)
+	wants(t, 0, []string{"(?m)^shop$"}, "services", "--data", folder)
+
 	server := startServer(t, folder)
 	wants(t, 1, []string{"is in use"}, "repair", "--yes", folder)
 	stopServer(t, server)
