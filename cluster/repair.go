@@ -13,6 +13,7 @@ import (
 	"github.com/stoadb/stoa/cluster/raftstore"
 	"github.com/stoadb/stoa/engine"
 	"github.com/stoadb/stoa/internal/codec"
+	"github.com/stoadb/stoa/internal/invariant"
 	"github.com/stoadb/stoa/internal/vfs"
 	"github.com/stoadb/stoa/wal"
 )
@@ -41,12 +42,13 @@ type Repair struct {
 	Segments []*engine.DamagedSegment
 	Ledger   bool // the import ledger goes
 
-	disk   vfs.FS
-	lock   io.Closer
-	ledger bool // it is damaged itself
-	log    bool // the log is damaged, or does not reach to where segments do
-	aside  string
-	say    func(string)
+	disk     vfs.FS
+	lock     io.Closer
+	readOnly bool
+	ledger   bool // it is damaged itself
+	log      bool // the log is damaged, or does not reach to where segments do
+	aside    string
+	say      func(string)
 }
 
 // LogRepair is what becomes of a log. It begins anew, with the entries that are whole, that segments
@@ -80,16 +82,21 @@ type LostEntries struct {
 var ErrNoRepair = errors.New("this cannot be repaired")
 
 // PlanRepair reads what Verify reads, hands each damage to report, and finds out what would
-// have to go. It changes nothing.
-func PlanRepair(disk vfs.FS, report func(damage error)) (*Repair, error) {
+// have to go. It changes nothing but the lock file; who will not Do it asks to read only, which a folder that
+// this process may not write to allows too.
+func PlanRepair(disk vfs.FS, readOnly bool, report func(damage error)) (*Repair, error) {
 	if err := checkFolder(disk, false); err != nil {
 		return nil, err
 	}
-	lock, err := disk.Lock(lockFile)
+	take := disk.Lock
+	if readOnly {
+		take = disk.LockToRead
+	}
+	lock, err := take(lockFile)
 	if err != nil {
 		return nil, err
 	}
-	r := &Repair{disk: disk, lock: lock}
+	r := &Repair{disk: disk, lock: lock, readOnly: readOnly}
 	if err := r.plan(report); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
@@ -232,6 +239,7 @@ func (r *Repair) Needed() bool { return r.Damages > 0 }
 // Do repairs, and tells of each step before it is done. It ends between two steps when ctx does;
 // then, as after a kill, a repair goes on where it was.
 func (r *Repair) Do(ctx context.Context, now time.Time, say func(step string)) error {
+	invariant.Check(!r.readOnly, "a repair that was planned to be read does something")
 	r.say = say
 	if err := r.makeAside(now); err != nil {
 		return err

@@ -58,14 +58,14 @@ func TestRepairRefusesToGuess(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := w.everything(t, disk)
-			r, err := cluster.PlanRepair(disk, func(error) {})
+			r, err := cluster.PlanRepair(disk, true, func(error) {})
 			if !errors.Is(err, cluster.ErrNoRepair) || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%+v, %v", r, err)
 			}
 			if !maps.Equal(w.everything(t, disk), before) {
 				t.Error("it changed a file")
 			}
-			if _, err := cluster.PlanRepair(disk, func(error) {}); errors.Is(err, vfs.ErrLocked) {
+			if _, err := cluster.PlanRepair(disk, true, func(error) {}); errors.Is(err, vfs.ErrLocked) {
 				t.Error("it did not let go of the folder")
 			}
 		})
@@ -83,7 +83,7 @@ func TestRepairTakesNoFailureForDamage(t *testing.T) {
 	for k := 1; k <= disk.Calls(); k++ {
 		failing := w.disk.KillCopy()
 		failing.FailAt(k, errors.New("input/output error"))
-		r, err := cluster.PlanRepair(failing, func(error) {})
+		r, err := cluster.PlanRepair(failing, false, func(error) {})
 		if err != nil {
 			told++
 			continue

@@ -249,7 +249,7 @@ func shardName(shard int) string { return []string{"shard-000", "shard-001", "sh
 
 func planned(t *testing.T, disk vfs.FS) *cluster.Repair {
 	t.Helper()
-	r, err := cluster.PlanRepair(disk, func(error) {})
+	r, err := cluster.PlanRepair(disk, false, func(error) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +258,7 @@ func planned(t *testing.T, disk vfs.FS) *cluster.Repair {
 
 // repaired plans and repairs.
 func repaired(disk vfs.FS) error {
-	r, err := cluster.PlanRepair(disk, func(error) {})
+	r, err := cluster.PlanRepair(disk, false, func(error) {})
 	if err != nil {
 		return err
 	}

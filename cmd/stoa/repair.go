@@ -75,7 +75,7 @@ func repairFolder(ctx context.Context, out, progress io.Writer, folder string, y
 		return err
 	}
 	fmt.Fprintf(progress, "repair: reading %s\n", folder)
-	r, err := cluster.PlanRepair(disk, func(damage error) {
+	r, err := cluster.PlanRepair(disk, !yes, func(damage error) {
 		fmt.Fprintf(out, "damage: %s/%s\n", folder, outline(damage))
 	})
 	if errors.Is(err, vfs.ErrLocked) {
