@@ -33,20 +33,25 @@ const RepairedFolder = "repaired"
 //     folder without one is whole; an import that is done again stores nothing twice.
 //  2. The log: see wal.Remains.
 //  3. Damaged parts go out of quarantine. Nothing else names them.
-//  4. A damaged segment's file goes first, then the manifest forgets it: in between it is a
+//  4. In a shard that loses a segment, segments that no manifest names go first: the next start would remove
+//     them. Then goes the damaged segment's file, and then the manifest forgets it: in between it is a
 //     segment that is missing. The other way round a start would take the file for a stray.
 type Repair struct {
 	Damages  int // as Verify counts them
 	Log      *LogRepair
 	Parts    []*engine.DamagedPart
 	Segments []*engine.DamagedSegment
-	Ledger   bool // the import ledger goes
+	// Strays are segments that no manifest names, in the folders of shards that lose one. A start would
+	// remove them, and they may hold what is lost: what a merge read that did not come to its end.
+	Strays []string
+	Ledger bool // the import ledger goes
 
 	disk     vfs.FS
 	lock     io.Closer
 	readOnly bool
 	ledger   bool // it is damaged itself
 	log      bool // the log is damaged, or does not reach to where segments do
+	shards   int
 	aside    string
 	say      func(string)
 }
@@ -73,9 +78,10 @@ type LostEntries struct {
 	// with Spans in what can be read, received from ReceivedMin to ReceivedMax, unix nanoseconds.
 	Entries, Unread, Spans   int
 	ReceivedMin, ReceivedMax int64
-	// Anew is the Seq up to which segments hold everything, where the log has nothing behind it and
-	// begins there anew; 0 where it need not.
-	Anew uint64
+	// Begins: the log has nothing of the shard that can stay, and begins anew behind Anew, the Seq up to which segments
+	// hold everything; 0 where there are none.
+	Begins bool
+	Anew   uint64
 }
 
 // ErrNoRepair marks what cannot be repaired without guessing.
@@ -120,6 +126,10 @@ func (r *Repair) plan(report func(error)) error {
 	if err := errors.Join(refusals...); err != nil {
 		return err
 	}
+	r.shards = done.Shards
+	if err := r.planStrays(); err != nil {
+		return err
+	}
 	if r.log {
 		if r.Log, err = planLog(r.disk, done.Shards); err != nil {
 			return fmt.Errorf("%w: %w", ErrNoRepair, err)
@@ -128,6 +138,29 @@ func (r *Repair) plan(report func(error)) error {
 	names, err := r.disk.List(".")
 	r.Ledger = slices.Contains(names, importsFile) && (r.ledger || r.log || len(r.Segments) > 0)
 	return err
+}
+
+// planStrays finds segments that no manifest names beside damaged ones.
+func (r *Repair) planStrays() error {
+	looked := make(map[string][]string)
+	for _, segment := range r.Segments {
+		dir := path.Dir(segment.File)
+		strays, known := looked[dir]
+		if !known {
+			var err error
+			if strays, err = engine.Strays(r.disk, dir); err != nil {
+				return fmt.Errorf("%w: %w", ErrNoRepair, err)
+			}
+			looked[dir] = strays
+			r.Strays = append(r.Strays, strays...)
+		}
+		if segment.Missing && len(strays) > 0 {
+			return fmt.Errorf("%w: %s: %s is missing, and %s stands there, which the manifest does not name: another manifest may be in its place, "+
+				"and then that segment counts; bring back the right one from a copy of the folder, or move the file away",
+				ErrNoRepair, engine.ManifestFile(dir), segment.File, strays[0])
+		}
+	}
+	return nil
 }
 
 // judge says what a damage asks for. Its error is for what a repair would have to guess.
@@ -175,13 +208,20 @@ func planLog(disk vfs.FS, shards int) (*LogRepair, error) {
 		}
 	}
 	var newer error
-	remains, err := wal.Survey(disk, logDir, flushed, func(shard uint32, e wal.Entry, follows bool) bool {
+	visit := func(shard uint32, e wal.Entry, follows bool) bool {
 		usable, err := l.Streams[shard].count(e, follows, flushed[shard])
 		if errors.Is(err, codec.ErrVersion) {
 			newer = fmt.Errorf("%s: shard %d: Seq %d: %w", logDir, shard, e.Seq, err)
 		}
 		return usable
-	})
+	}
+	remains, err := wal.Survey(disk, logDir, flushed, visit)
+	if err == nil && remains.Halfway {
+		for i := range l.Streams {
+			l.Streams[i] = LostEntries{Shard: i}
+		}
+		remains, err = wal.SurveyAll(disk, logDir, flushed, visit)
+	}
 	if err = errors.Join(err, newer); err != nil {
 		return nil, err
 	}
@@ -199,7 +239,7 @@ func planLog(disk vfs.FS, shards int) (*LogRepair, error) {
 			lost.First, lost.Last = last+1, s.Known
 		}
 		if s.First == 0 {
-			lost.Anew = flushed[i]
+			lost.Begins, lost.Anew = true, flushed[i]
 		}
 	}
 	return l, nil
@@ -241,6 +281,9 @@ func (r *Repair) Needed() bool { return r.Damages > 0 }
 func (r *Repair) Do(ctx context.Context, now time.Time, say func(step string)) error {
 	invariant.Check(!r.readOnly, "a repair that was planned to be read does something")
 	r.say = say
+	if err := r.syncNames(); err != nil {
+		return err
+	}
 	if err := r.makeAside(now); err != nil {
 		return err
 	}
@@ -266,6 +309,38 @@ func (r *Repair) Do(ctx context.Context, now time.Time, say func(step string)) e
 			ofShard, r.Segments = append(ofShard, r.Segments[0]), r.Segments[1:]
 		}
 		if err := r.forget(ctx, dir, ofShard); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// syncNames makes the names durable that this repair has seen: one before it may have been killed between a rename
+// and its sync, and a power cut would bring back what the steps below take for gone.
+func (r *Repair) syncNames() error {
+	inside := []string{".", logDir}
+	for i := range r.shards {
+		inside = append(inside, shardDir(i), engine.QuarantineDir(shardDir(i)))
+	}
+	folders := slices.Clone(inside)
+	repaired, err := r.disk.List(RepairedFolder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, name := range repaired {
+		for _, dir := range inside {
+			folders = append(folders, path.Join(RepairedFolder, name, dir))
+		}
+	}
+	for _, dir := range append(folders, RepairedFolder) {
+		names, err := r.disk.List(dir)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && len(names) == 0 {
+			continue // nothing stands there, or nothing that could come to be missing
+		}
+		if err == nil {
+			err = r.disk.SyncDir(dir)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -352,8 +427,12 @@ func (r *Repair) forget(ctx context.Context, dir string, damaged []*engine.Damag
 	if err := vfs.ReplaceFile(r.disk, to, manifest); err != nil {
 		return err
 	}
+	files := slices.DeleteFunc(slices.Clone(r.Strays), func(file string) bool { return path.Dir(file) != dir })
 	for _, segment := range damaged {
-		if err := r.move(ctx, segment.File); err != nil {
+		files = append(files, segment.File)
+	}
+	for _, file := range files {
+		if err := r.move(ctx, file); err != nil {
 			return err
 		}
 	}

@@ -47,6 +47,10 @@ func TestRepairRefusesToGuess(t *testing.T) {
 			}
 			return err
 		}},
+		{"another manifest of the same flushes", "bring back the right one", w.disk, func(disk *vfs.Crash) error {
+			// As of before a merge of 1 and 2 into 3.
+			return errors.Join(disk.Rename("shard-001/00000001.seg", "shard-001/00000003.seg"), disk.Remove("shard-001/00000002.seg"))
+		}},
 		{"a log of more shards", "the log of another folder", early, func(disk *vfs.Crash) error {
 			disk.FlipBit(filesBelow(t, disk, "log")[0], 200*8)
 			return vfs.ReplaceFile(disk, "epoch", cluster.Epoch{Shards: 2, Hash: "xxh3-64(tenant,0,trace-id)"}.AppendBinary(nil))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/stoadb/stoa/cluster/raftstore"
 	"github.com/stoadb/stoa/engine"
@@ -65,6 +66,14 @@ func verify(disk vfs.FS, report func(error), done *Verified) error {
 	})
 	if err != nil {
 		return err
+	}
+	names, err := disk.List(".")
+	if err != nil {
+		return err
+	}
+	if log.Files == 0 && damages == 0 && slices.ContainsFunc(names, func(name string) bool { return name == importsFile || name == shardDir(0) }) {
+		damages++
+		report(fmt.Errorf("%s: no file, but shards or imports that were made behind it: log files are missing", logDir))
 	}
 	done.LogBytes, done.LogEntries, done.LogTornBytes = log.Bytes, log.Entries, log.TornBytes
 	for i := range epoch.Shards {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/internal/vfs"
@@ -16,6 +17,7 @@ type (
 		Rows              int
 		Bytes             int64
 		FirstSeq, LastSeq uint64
+		Missing           bool // there is no such file
 		err               error
 	}
 	// DamagedPart is a part in quarantine that is not what its name says.
@@ -64,6 +66,25 @@ func ManifestFlushed(disk vfs.FS, dir string) (uint64, error) {
 	}
 	return man.flushed, nil
 }
+
+// Strays are the segments in a shard's folder that its manifest does not name: a start removes them.
+func Strays(disk vfs.FS, dir string) (files []string, err error) {
+	man, err := readManifest(disk, dir)
+	if err != nil {
+		return nil, err
+	}
+	names, err := disk.List(dir)
+	for _, name := range names {
+		isNamed := slices.ContainsFunc(man.segments, func(entry segmentEntry) bool { return entry.name == name })
+		if strings.HasSuffix(name, segmentSuffix) && !isNamed {
+			files = append(files, dir+"/"+name)
+		}
+	}
+	return files, err
+}
+
+// QuarantineDir is where a shard's folder has parts that could not be applied.
+func QuarantineDir(dir string) string { return dir + "/" + quarantineDir }
 
 // ManifestFile is the manifest in a shard's folder.
 func ManifestFile(dir string) string { return dir + "/" + manifestName }

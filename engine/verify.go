@@ -52,7 +52,7 @@ func Verify(disk vfs.FS, dir string, shard uint32, report func(error)) (Verified
 		if err := verifySegment(disk, dir, entry); err != nil {
 			report(&DamagedSegment{
 				File: dir + "/" + entry.name, Rows: entry.rows, Bytes: entry.bytes,
-				FirstSeq: entry.firstSeq, LastSeq: entry.lastSeq, err: err,
+				FirstSeq: entry.firstSeq, LastSeq: entry.lastSeq, Missing: !slices.Contains(names, entry.name), err: err,
 			})
 		}
 		done.Segments++

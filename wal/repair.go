@@ -33,6 +33,9 @@ type Remains struct {
 	Files []string
 	// Renewed: a Renew before this one came to its end, but for the files in front of its own.
 	Renewed bool
+	// Halfway: a Renew before this one made a file which has damage itself. The files in front of it hold more than
+	// it alone: see SurveyAll.
+	Halfway bool
 
 	fs  vfs.FS
 	dir string
@@ -64,6 +67,16 @@ type Unread struct {
 // cannot is a hole. A log of a newer version is codec.ErrVersion. The caller holds the lock of the
 // folder.
 func Survey(fsys vfs.FS, dir string, flushed []uint64, visit func(shard uint32, e Entry, follows bool) bool) (*Remains, error) {
+	return survey(fsys, dir, flushed, visit, false)
+}
+
+// SurveyAll is Survey of all files, also of those in front of what a Renew made that was stopped, or had no time to
+// stay whole.
+func SurveyAll(fsys vfs.FS, dir string, flushed []uint64, visit func(shard uint32, e Entry, follows bool) bool) (*Remains, error) {
+	return survey(fsys, dir, flushed, visit, true)
+}
+
+func survey(fsys vfs.FS, dir string, flushed []uint64, visit func(shard uint32, e Entry, follows bool) bool, all bool) (*Remains, error) {
 	r := &Remains{fs: fsys, dir: dir, Streams: make([]RemainingStream, len(flushed))}
 	for i := range r.Streams {
 		r.Streams[i] = RemainingStream{Flushed: flushed[i], keys: map[string][]byte{}}
@@ -78,9 +91,11 @@ func Survey(fsys vfs.FS, dir string, flushed []uint64, visit func(shard uint32, 
 		}
 	}
 	slices.Sort(r.ids)
-	start, err := r.start()
-	if err != nil {
-		return nil, err
+	start := 0
+	if !all {
+		if start, err = r.start(); err != nil {
+			return nil, err
+		}
 	}
 	for _, id := range r.ids[start:] {
 		err := r.walk(id, func(w *walk) error { return r.file(w, visit) })
@@ -89,6 +104,7 @@ func Survey(fsys vfs.FS, dir string, flushed []uint64, visit func(shard uint32, 
 		}
 	}
 	r.Renewed = start > 0 && r.whole(start)
+	r.Halfway = start > 0 && !r.Renewed
 	old := r.ids
 	if r.Renewed {
 		old = r.ids[:start]
@@ -96,7 +112,21 @@ func Survey(fsys vfs.FS, dir string, flushed []uint64, visit func(shard uint32, 
 	for _, id := range old {
 		r.Files = append(r.Files, r.path(id))
 	}
+	if !r.Renewed && !r.Halfway && r.renewedBytes() > fileBytesMax {
+		return nil, fmt.Errorf("%w: more than %d bytes of entries stay, which no file holds", ErrTooLarge, int64(fileBytesMax))
+	}
 	return r, nil
+}
+
+// renewedBytes is what Renew may write: records, and for each scanBytes of them a header and what fills its last block.
+func (r *Remains) renewedBytes() int64 {
+	records := int64(0)
+	for i := range r.Streams {
+		for _, at := range r.Streams[i].entries {
+			records += int64(at.length)
+		}
+	}
+	return records + (records/scanBytes+int64(len(r.Streams))+4)*2*aligned(1)
 }
 
 // start is the index of the newest file, but for the first, that begins with streams that hold

@@ -127,6 +127,9 @@ func printRepair(w io.Writer, disk vfs.FS, folder string, r *cluster.Repair, yes
 		fmt.Fprintf(w, "%staken out: %s/%s of %d spans in %d bytes, entries of Seq %d to %d%s\n",
 			would, folder, s.File, s.Rows, s.Bytes, s.FirstSeq, s.LastSeq, segmentTimes(disk, s))
 	}
+	for _, stray := range r.Strays {
+		fmt.Fprintf(w, "%smoved: %s/%s, which no manifest names: a start would remove it, and what a merge had read may stand in it\n", would, folder, stray)
+	}
 	for _, part := range r.Parts {
 		fmt.Fprintf(w, "%staken out: %s/%s\n", would, folder, part.File)
 	}
@@ -147,7 +150,10 @@ func printLogRepair(w io.Writer, folder string, l *cluster.LogRepair, would stri
 		if s.First > 0 {
 			fmt.Fprintf(w, "%sdropped: shard %d: Seq %d to %d%s\n", would, s.Shard, s.First, s.Last, entriesWhole(s))
 		}
-		if s.Anew > 0 {
+		if s.Begins && s.Anew == 0 {
+			fmt.Fprintf(w, "shard %d: there are no segments, and the log has nothing that can stay; what it held in files that are missing is lost\n", s.Shard)
+		}
+		if s.Begins && s.Anew > 0 {
 			fmt.Fprintf(w, "shard %d: segments hold all up to Seq %d, and the log nothing that can stay; were there newer entries in files that are missing, they are lost\n", s.Shard, s.Anew)
 		}
 	}
