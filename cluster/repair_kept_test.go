@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -117,5 +118,51 @@ func TestALedgerOfALaterVersionHasAChecksum(t *testing.T) {
 	later = append(later[:len(later)-4], byte(sum), byte(sum>>8), byte(sum>>16), byte(sum>>24))
 	if _, err := cluster.DecodeImports("imports", later); !errors.Is(err, codec.ErrVersion) {
 		t.Errorf("a later version: %v", err)
+	}
+}
+
+// TestARepairBehindAKilledOneOutlivesAPowerCut: what the first renamed and had no time to sync is what the second
+// builds upon. No power cut takes more than was told.
+func TestARepairBehindAKilledOneOutlivesAPowerCut(t *testing.T) {
+	w := newRepairWorld(t)
+	damaged := w.disk.KillCopy()
+	for _, what := range []string{"a bit of the log behind what segments hold", "a segment's footer"} {
+		w.damages(t)[what](damaged)
+	}
+	r := planned(t, damaged)
+	m := w.left(r)
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	stride := 5
+	if os.Getenv("STOA_TEST_SEEDS") != "" {
+		stride = 1
+	}
+	for k := 1; ; k += stride {
+		disk := damaged.KillCopy()
+		disk.StopAt(k)
+		stopped := repaired(disk) != nil
+		killed := disk.KillCopy()
+		if err := repaired(killed); err != nil {
+			t.Fatalf("behind one that was killed at call %d: %v", k, err)
+		}
+		for range 4 {
+			image := killed.Crash()
+			s, err := cluster.Open(t.Context(), repairOptions(image))
+			refused := err != nil // the first was killed behind its last rename, and the second had nothing to do
+			if refused {
+				if err := repaired(image); err != nil {
+					t.Fatalf("a repair killed at call %d, another, a power cut, and one more: %v", k, err)
+				}
+				s = open(t, repairOptions(image))
+			}
+			if refused || k%10 == 0 {
+				sameAnswers(t, s, m, w.gen, 5)
+			}
+			shut(t, s)
+		}
+		if !stopped {
+			break
+		}
 	}
 }
