@@ -107,8 +107,8 @@ func DecodeImports(file string, b []byte) (map[codec.Hash]uint64, error) {
 		return nil, codec.At(codec.Corrupt("not an import ledger"), file, 0)
 	}
 	if version := r.Uint32(); r.Err() == nil && version > importsVersion {
-		body, sum := b[:len(b)-min(4, r.Len())], b[len(b)-min(4, r.Len()):] // the last bytes of later versions too
-		if len(sum) < 4 || binary.LittleEndian.Uint32(sum) != codec.CRC(body) {
+		sum := len(b) - 4 // the end of later versions too
+		if r.Len() < 4 || binary.LittleEndian.Uint32(b[sum:]) != codec.CRC(b[:sum]) {
 			return nil, codec.At(codec.Corrupt("version %d, and no checksum of it", version), file, int64(len(importsMagic)))
 		}
 		return nil, codec.At(codec.ErrVersion, file, int64(len(importsMagic)))

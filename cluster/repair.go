@@ -333,14 +333,11 @@ func (r *Repair) syncNames() error {
 		}
 	}
 	for _, dir := range append(folders, RepairedFolder) {
-		names, err := r.disk.List(dir)
-		if errors.Is(err, fs.ErrNotExist) || err == nil && len(names) == 0 {
-			continue // nothing stands there, or nothing that could come to be missing
+		_, err := r.disk.List(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
 		}
-		if err == nil {
-			err = r.disk.SyncDir(dir)
-		}
-		if err != nil {
+		if err = errors.Join(err, r.disk.SyncDir(dir)); err != nil {
 			return err
 		}
 	}

@@ -50,7 +50,7 @@ func (s *Shard) recover() error {
 			closeOpened(segments)
 		}
 	}()
-	if err := s.removeStrays(names, segments); err != nil {
+	if err := s.removeStrays(names); err != nil {
 		return err
 	}
 	if err := s.recoverSeen(segments); err != nil {
@@ -69,23 +69,21 @@ func (s *Shard) recover() error {
 }
 
 // removeStrays removes what a crash left, and counts the quarantine on the way.
-func (s *Shard) removeStrays(names []string, segments []*liveSegment) error {
-	named := make(map[string]bool)
-	for _, l := range segments {
-		named[l.entry.name] = true
-	}
-	if _, err := removeStrays(s.o.FS, s.dir, s.log, names, named); err != nil {
+func (s *Shard) removeStrays(names []string) error {
+	if _, err := removeStrays(s.o.FS, s.dir, s.log, names, s.man); err != nil {
 		return err
 	}
 	return s.recoverQuarantine()
 }
 
-func removeStrays(disk vfs.FS, dir string, log *slog.Logger, names []string, named map[string]bool) (removed int, err error) {
+func removeStrays(disk vfs.FS, dir string, log *slog.Logger, names []string, man *manifest) (removed int, err error) {
+	left := man.strays(names)
 	for _, name := range names {
-		stray := strings.HasSuffix(name, tempSuffix) || strings.HasSuffix(name, segmentSuffix) && !named[name]
-		if !stray {
-			continue
+		if strings.HasSuffix(name, tempSuffix) {
+			left = append(left, name)
 		}
+	}
+	for _, name := range left {
 		log.Info("stray file removed", "file", dir+"/"+name)
 		// The first manifest may have taken its own stray's name away meanwhile.
 		if err := disk.Remove(dir + "/" + name); err != nil && !missing(err) {
@@ -94,6 +92,20 @@ func removeStrays(disk vfs.FS, dir string, log *slog.Logger, names []string, nam
 		removed++
 	}
 	return removed, nil
+}
+
+// strays gives those of a folder's names that are of segments which the manifest does not name.
+func (m *manifest) strays(names []string) (strays []string) {
+	named := make(map[string]bool, len(m.segments))
+	for _, entry := range m.segments {
+		named[entry.name] = true
+	}
+	for _, name := range names {
+		if strings.HasSuffix(name, segmentSuffix) && !named[name] {
+			strays = append(strays, name)
+		}
+	}
+	return strays
 }
 
 // RemoveStrays removes, from the folder of a shard that nobody has open, what a killed flush or merge left, as
@@ -116,14 +128,12 @@ func RemoveStrays(disk vfs.FS, dir string, shard uint32, log *slog.Logger) (remo
 	if err != nil || man.shard != shard {
 		return 0, nil
 	}
-	named := make(map[string]bool)
 	for _, entry := range man.segments {
 		if err := isThere(disk, dir, entry); err != nil {
 			return 0, nil
 		}
-		named[entry.name] = true
 	}
-	return removeStrays(disk, dir, log, names, named)
+	return removeStrays(disk, dir, log, names, man)
 }
 
 // recoverManifest reads the manifest. An empty folder gets one before anything else, so

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/stoadb/stoa/engine/segment"
 	"github.com/stoadb/stoa/internal/vfs"
@@ -74,11 +73,8 @@ func Strays(disk vfs.FS, dir string) (files []string, err error) {
 		return nil, err
 	}
 	names, err := disk.List(dir)
-	for _, name := range names {
-		isNamed := slices.ContainsFunc(man.segments, func(entry segmentEntry) bool { return entry.name == name })
-		if strings.HasSuffix(name, segmentSuffix) && !isNamed {
-			files = append(files, dir+"/"+name)
-		}
+	for _, name := range man.strays(names) {
+		files = append(files, dir+"/"+name)
 	}
 	return files, err
 }

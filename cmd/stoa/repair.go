@@ -31,13 +31,14 @@ that they had. A repair that was stopped is run again, and goes on.
   the log       is begun anew with the entries that no segment holds yet. Of each shard those stay that follow each
                 other; behind an entry that is damaged or missing none can be applied, and all go.
   segments      that are damaged or missing go whole, however little of them is damaged; where it is a few pages,
-                a server starts and answers what does not need them.
+                a server starts and answers what does not need them. Segments beside them that no manifest names
+                are moved aside, as a start would remove them.
   quarantine    parts that are not what their names say go.
   imports       the ledger of imports goes with any of log and segments: a file that is imported again stores
                 what was dropped, and nothing twice.
 
-Not repaired, because it would have to be guessed: a damaged epoch record; a manifest that is damaged, missing, or
-older than the log; what the disk does not give; what a newer Stoa wrote.`,
+Not repaired, because it would have to be guessed: a damaged epoch record; a manifest that is damaged, missing,
+older than the log, or that names a missing segment while one that it does not name is there; what the disk does not give; what a newer Stoa wrote.`,
 		Args: exactly(1, "one data folder"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			folders, err := folderStores(args[0])
